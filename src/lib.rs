@@ -7,9 +7,15 @@ extern crate alloc;
 extern crate std;
 
 mod close_code;
+mod error;
+pub mod frame;
 mod message;
+mod role;
 mod sink;
+pub mod utf8;
 
 pub use close_code::{CloseCode, CloseFrame};
+pub use error::{Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError, SendError};
 pub use message::{Binary, Kind, Message, Text};
+pub use role::Role;
 pub use sink::{Full, Sink, SliceSink};

@@ -1,0 +1,202 @@
+//! Bytes to frames, for any cut of the bytes.
+
+use core::ops::Range;
+
+use super::header::{FrameHeader, check_control, opcode_of};
+use super::mask::apply_mask;
+use super::opcode::Opcode;
+use crate::error::ProtocolError;
+use crate::role::Role;
+
+/// Finds frames in bytes that come in any cut, judges them and unmasks their payloads in place.
+///
+/// It keeps at most an incomplete header between two calls, never payload, and judges each byte as soon as it is
+/// there: mask, reserved bits, opcode, the order of fragments and the form of control frames within the first two
+/// bytes of a frame. After an error it must not be used again.
+///
+/// ```
+/// use sansocket::Role;
+/// use sansocket::frame::{Decoder, Opcode};
+///
+/// let mut input = *b"\x81\x82\x01\x02\x03\x04\x69\x6b"; // masked "hi"
+/// let mut decoder = Decoder::new(Role::Server);
+/// let piece = decoder.decode(&mut input)?.expect("the whole frame is there");
+/// assert_eq!(piece.header.opcode, Opcode::Text);
+/// assert_eq!(&input[piece.payload], b"hi");
+/// # Ok::<(), sansocket::ProtocolError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// The header of the frame whose payload is being received.
+    header: FrameHeader,
+    /// Payload bytes of that frame which are still to come; 0 between frames.
+    remaining: u64,
+    /// An incomplete header.
+    partial: [u8; FrameHeader::MAX_LEN],
+    partial_len: u8,
+    role: Role,
+    /// Reserved bits that a negotiated extension defines, as in [`FrameHeader::rsv`].
+    rsv_allowed: u8,
+    /// Whether a message has begun and its final fragment has not.
+    in_message: bool,
+}
+
+/// The part of one frame that lies in the input of one call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Piece {
+    /// The header of the frame, the same for all of its pieces.
+    pub header: FrameHeader,
+    /// Where the payload of this piece lies in the input, unmasked; its end is how many bytes were consumed.
+    pub payload: Range<usize>,
+    /// Whether this is the first piece of its frame.
+    pub first: bool,
+    /// Whether the frame ends with this piece.
+    pub last: bool,
+}
+
+impl Decoder {
+    /// Starts between two frames; `role` is the receiving side's.
+    #[must_use]
+    pub const fn new(role: Role) -> Self {
+        Self {
+            header: FrameHeader::new(Opcode::Continuation, 0),
+            remaining: 0,
+            partial: [0; FrameHeader::MAX_LEN],
+            partial_len: 0,
+            role,
+            rsv_allowed: 0,
+            in_message: false,
+        }
+    }
+
+    /// Allows reserved bits, in the form of [`FrameHeader::rsv`]; what they mean is then the caller's to judge.
+    #[must_use]
+    pub const fn allow_rsv(mut self, bits: u8) -> Self {
+        self.rsv_allowed = bits;
+        self
+    }
+
+    /// Finds the next piece of a frame in `input`, which starts where the piece before it ended.
+    ///
+    /// `None` when nothing but (a part of) a header was there; then all of `input` was taken. Otherwise the bytes
+    /// up to `piece.payload.end` were taken. Bytes behind them are left as they are.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the peer broke (RFC 6455 §5.1 to §5.5). Nothing of the offending frame is given out.
+    #[inline]
+    pub fn decode(&mut self, input: &mut [u8]) -> Result<Option<Piece>, ProtocolError> {
+        if self.remaining == 0 && self.partial_len == 0 {
+            if let [first, second, ..] = *input {
+                let opcode = self.check_first(first)?;
+                self.check_second(first, second, opcode)?;
+                if let Some((header, start)) = FrameHeader::parse_rest(first, second, opcode, input)? {
+                    return Ok(Some(self.begin(header, start, input)));
+                }
+            }
+        }
+        self.decode_cut(input)
+    }
+
+    /// Payload bytes that are still to come of the frame in progress, 0 between frames.
+    #[inline]
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Whether every frame that began has also ended.
+    #[must_use]
+    pub const fn is_between_frames(&self) -> bool {
+        self.remaining == 0 && self.partial_len == 0
+    }
+
+    /// Whether a message has begun and its final fragment has not.
+    #[must_use]
+    pub const fn is_in_message(&self) -> bool {
+        self.in_message
+    }
+
+    /// What the first byte of a frame can break.
+    #[inline]
+    fn check_first(&self, first: u8) -> Result<Opcode, ProtocolError> {
+        let opcode = opcode_of(first)?;
+        // RFC 6455 §5.2: "If a nonzero value is received and none of the negotiated extensions defines the meaning
+        // of such a nonzero value, the receiving endpoint MUST _Fail the WebSocket Connection_."
+        let rsv = first >> 4 & 0x7;
+        if rsv & !self.rsv_allowed != 0 {
+            return Err(ProtocolError::ReservedBits(rsv));
+        }
+        match opcode {
+            Opcode::Continuation if !self.in_message => Err(ProtocolError::UnexpectedContinuation),
+            Opcode::Text | Opcode::Binary if self.in_message => Err(ProtocolError::UnfinishedMessage),
+            _ => Ok(opcode),
+        }
+    }
+
+    /// What the second byte of a frame can break.
+    #[inline]
+    const fn check_second(&self, first: u8, second: u8, opcode: Opcode) -> Result<(), ProtocolError> {
+        match (self.role, second & 0x80 != 0) {
+            // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is not masked."
+            (Role::Server, false) => Err(ProtocolError::MaskMissing),
+            // RFC 6455 §5.1: "A client MUST close a connection if it detects a masked frame."
+            (Role::Client, true) => Err(ProtocolError::MaskUnexpected),
+            _ => check_control(first, second, opcode),
+        }
+    }
+
+    /// The piece of a frame whose payload begins at `start`.
+    #[inline]
+    fn begin(&mut self, header: FrameHeader, start: usize, input: &mut [u8]) -> Piece {
+        if !header.opcode.is_control() {
+            self.in_message = !header.fin;
+        }
+        let available = input.len() - start;
+        let len = usize::try_from(header.len).map_or(available, |len| len.min(available));
+        let payload = start..start + len;
+        if let Some(key) = header.mask {
+            apply_mask(key, 0, &mut input[payload.clone()]);
+        }
+        let remaining = header.len - len as u64;
+        if remaining != 0 {
+            self.header = header;
+            self.remaining = remaining;
+        }
+        Piece { header, payload, first: true, last: remaining == 0 }
+    }
+
+    /// Goes on with a frame, or a header, that began in an earlier input.
+    fn decode_cut(&mut self, input: &mut [u8]) -> Result<Option<Piece>, ProtocolError> {
+        if self.remaining != 0 {
+            return Ok((!input.is_empty()).then(|| self.proceed(input)));
+        }
+        let mut taken = 0;
+        while let Some(&byte) = input.get(taken) {
+            self.partial[usize::from(self.partial_len)] = byte;
+            self.partial_len += 1;
+            taken += 1;
+            match self.partial[..usize::from(self.partial_len)] {
+                [first] => _ = self.check_first(first)?,
+                [first, second] => self.check_second(first, second, opcode_of(first)?)?,
+                _ => {}
+            }
+            if let Some((header, _)) = FrameHeader::parse(&self.partial[..usize::from(self.partial_len)])? {
+                self.partial_len = 0;
+                return Ok(Some(self.begin(header, taken, input)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn proceed(&mut self, input: &mut [u8]) -> Piece {
+        let len = usize::try_from(self.remaining).map_or(input.len(), |left| left.min(input.len()));
+        if let Some(key) = self.header.mask {
+            let offset = (self.header.len - self.remaining) % 4;
+            apply_mask(key, offset as usize, &mut input[..len]);
+        }
+        self.remaining -= len as u64;
+        Piece { header: self.header, payload: 0..len, first: false, last: self.remaining == 0 }
+    }
+}
