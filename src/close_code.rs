@@ -125,7 +125,6 @@ pub struct CloseFrame<'a> {
 }
 
 impl<'a> CloseFrame<'a> {
-    #[expect(dead_code, reason = "the connection is the only one to build it")]
     pub(crate) const fn new(code: CloseCode, reason: Text<'a>) -> Self {
         Self { code, reason }
     }

@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 mod close_code;
+mod config;
+mod connection;
 mod error;
 pub mod frame;
 mod message;
@@ -15,6 +17,11 @@ mod sink;
 pub mod utf8;
 
 pub use close_code::{CloseCode, CloseFrame};
+pub use config::{Config, Delivery};
+pub use connection::{
+    Chunk, Connection, Envelope, Event, Fin, Found, Initiator, Input, Located, MaskKeys, Prepared, State,
+    Summary, TransportAction, Unread,
+};
 pub use error::{Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError, SendError};
 pub use message::{Binary, Kind, Message, Text};
 pub use role::Role;

@@ -1,0 +1,153 @@
+//! What an application can set, with every default in one place.
+
+use core::time::Duration;
+
+/// Limits, deadlines and the way of delivery of a connection.
+///
+/// One configuration, in an `Arc`, serves any number of connections. Every default is finite and meant to be safe
+/// on the open internet.
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket::Config;
+///
+/// let config = Config::new().max_message_size(64 * 1024).ping_interval(Duration::from_secs(5));
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    pub(crate) max_message_size: usize,
+    pub(crate) max_frame_size: usize,
+    pub(crate) max_fragments: u32,
+    pub(crate) max_empty_fragments: u32,
+    pub(crate) delivery: Delivery,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) pong_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) message_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) close_timeout: Option<Duration>,
+}
+
+/// How received data reaches the application.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// As whole messages, bounded by [`Config::max_message_size`]. The default.
+    #[default]
+    Messages,
+    /// As it arrives, never gathered and of any length: for files, proxies and relays. The limit on the message
+    /// size is not applied, all others are.
+    Chunks,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The defaults, each stated at its setter.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            max_message_size: 16 << 20,
+            max_frame_size: usize::MAX,
+            max_fragments: 128 << 10,
+            max_empty_fragments: 256,
+            delivery: Delivery::Messages,
+            ping_interval: Some(Duration::from_secs(20)),
+            pong_timeout: Some(Duration::from_secs(20)),
+            idle_timeout: None,
+            message_timeout: Some(Duration::from_secs(60)),
+            write_timeout: Some(Duration::from_secs(30)),
+            close_timeout: Some(Duration::from_secs(10)),
+        }
+    }
+
+    /// The longest message in bytes, over all its fragments, that is accepted. Default 16 MiB (16,777,216), inclusive.
+    ///
+    /// A message over it fails the connection with 1009 as soon as a frame header announces it. Memory is taken
+    /// for what has arrived, never for what was announced.
+    #[must_use]
+    pub const fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// The longest payload of a single data frame in bytes that is accepted. Default: only the message limit counts.
+    ///
+    /// A frame over it fails the connection with 1009. With [`Delivery::Chunks`], where no message limit holds, it is
+    /// the only limit on size.
+    #[must_use]
+    pub const fn max_frame_size(mut self, bytes: usize) -> Self {
+        self.max_frame_size = bytes;
+        self
+    }
+
+    /// The number of fragments that a message may come in. Default 131,072; more fail the connection with 1008.
+    #[must_use]
+    pub const fn max_fragments(mut self, fragments: u32) -> Self {
+        self.max_fragments = fragments;
+        self
+    }
+
+    /// The number of empty fragments within one message. Default 256; more fail the connection with 1008.
+    #[must_use]
+    pub const fn max_empty_fragments(mut self, fragments: u32) -> Self {
+        self.max_empty_fragments = fragments;
+        self
+    }
+
+    /// Whole messages or chunks as they arrive. Default [`Delivery::Messages`].
+    #[must_use]
+    pub const fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// After this much silence of the peer a ping is sent. Default 20 s; `None` sends none.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.ping_interval = interval.into();
+        self
+    }
+
+    /// How long after such a ping any byte of the peer must have come. Default 20 s; `None` waits for ever.
+    ///
+    /// A peer that is slow but alive survives: every byte counts, not only the pong.
+    #[must_use]
+    pub fn pong_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.pong_timeout = timeout.into();
+        self
+    }
+
+    /// How long the peer may be silent, pongs included. Default `None`: with pings, a silent peer is found anyway.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
+    /// How long a message that has begun may stay without a further byte of it. Default 60 s; `None` waits for ever.
+    #[must_use]
+    pub fn message_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.message_timeout = timeout.into();
+        self
+    }
+
+    /// How long the transport may refuse to take a single byte of waiting output. Default 30 s; `None` waits for ever.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.write_timeout = timeout.into();
+        self
+    }
+
+    /// How long the peer may take to complete the closing handshake. Default 10 s; `None` waits for ever.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.close_timeout = timeout.into();
+        self
+    }
+}

@@ -1,0 +1,137 @@
+//! The closing handshake as a table (RFC 6455 §5.5.1, §7.1).
+//!
+//! ```text
+//!  Close sent | Close received | end of stream | role   | transport
+//! ------------+----------------+---------------+--------+--------------------------------------------
+//!  no         | no             | no            | both   | keep: open
+//!  no         | yes            | no            | both   | keep: the answer waits for room in the output
+//!  yes        | no             | no            | both   | keep: data may still come, until the deadline
+//!  yes        | yes            | no            | server | shut the write side: the server ends first
+//!  yes        | yes            | no            | client | keep: the server ends first, until the deadline
+//!  any        | any            | yes           | both   | drop
+//!  failed     |                | no            | both   | shut the write side, so that the Close arrives
+//!  over       |                |               | both   | drop: a deadline passed, nothing can be said
+//! ```
+
+use core::fmt;
+
+use crate::close_code::CloseCode;
+use crate::error::Error;
+use crate::role::Role;
+
+/// What to do with the transport, once all output has been written to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum TransportAction {
+    /// Nothing: go on reading and writing.
+    Keep,
+    /// Shut down the write side, then read and throw away what comes until the end of the stream or until
+    /// [`poll_timeout`](super::Connection::poll_timeout) is due. Dropping the transport at once could make the
+    /// kernel send a reset, which destroys what was just sent (RFC 6455 §7.1.1).
+    ShutdownWrite,
+    /// Close it.
+    Drop,
+}
+
+/// How far the life of a connection has come (RFC 6455 §4.1, §7.1). It only ever moves forward.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum State {
+    /// Messages flow in both directions.
+    Open,
+    /// A Close frame was sent or received, or the connection failed: nothing more can be sent.
+    Closing,
+    /// The stream ended or is to be dropped.
+    Closed,
+}
+
+/// Who began the end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Initiator {
+    /// The application, by closing.
+    Local,
+    /// This library, because a rule was broken or a deadline passed.
+    Library,
+    /// The peer, by a Close frame or by ending the stream.
+    Remote,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Summary<'a> {
+    /// The code of the peer's Close frame, 1005 if it had none, 1006 if there was no Close frame (RFC 6455 §7.1.5).
+    pub code: CloseCode,
+    /// The reason in the peer's Close frame, or empty (RFC 6455 §7.1.6).
+    pub reason: &'a str,
+    /// Whether Close frames went both ways before the stream ended (RFC 6455 §7.1.4).
+    pub clean: bool,
+    /// Who began.
+    pub initiator: Initiator,
+    /// The error that ended it, if one did.
+    pub error: Option<Error>,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if !self.reason.is_empty() {
+            write!(f, " \"{}\"", self.reason.escape_debug())?;
+        }
+        f.write_str(if self.clean { ", clean" } else { ", not clean" })?;
+        f.write_str(match self.initiator {
+            Initiator::Local => ", begun by this side",
+            Initiator::Library => ", begun by this side's library",
+            Initiator::Remote => ", begun by the peer",
+        })?;
+        self.error.map_or(Ok(()), |error| write!(f, ": {error}"))
+    }
+}
+
+/// The columns of the table above.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Closing {
+    pub(super) sent: bool,
+    pub(super) received: bool,
+    pub(super) eof: bool,
+    pub(super) failed: bool,
+    pub(super) over: bool,
+}
+
+impl Closing {
+    #[inline]
+    pub(super) const fn is_open(self) -> bool {
+        !(self.sent | self.received | self.eof | self.failed)
+    }
+
+    /// After the peer's Close frame everything is ignored (RFC 6455 §5.5.1).
+    #[inline]
+    pub(super) const fn takes_input(self) -> bool {
+        !(self.received | self.eof | self.over)
+    }
+
+    pub(super) const fn state(self) -> State {
+        if self.eof || self.over {
+            State::Closed
+        } else if self.is_open() {
+            State::Open
+        } else {
+            State::Closing
+        }
+    }
+
+    pub(super) const fn is_clean(self) -> bool {
+        self.sent && self.received
+    }
+
+    pub(super) const fn action(self, role: Role) -> TransportAction {
+        match (self.sent, self.received, role) {
+            _ if self.eof || self.over => TransportAction::Drop,
+            _ if self.failed => TransportAction::ShutdownWrite,
+            // RFC 6455 §5.5.1: "The server MUST close the underlying TCP connection immediately; the client SHOULD
+            // wait for the server to close the connection".
+            (true, true, Role::Server) => TransportAction::ShutdownWrite,
+            _ => TransportAction::Keep,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The deadlines of an open connection: what is due when, and what passing means.
+
+use core::time::Duration;
+
+use super::Connection;
+use super::replies::ControlPayload;
+use crate::config::Config;
+use crate::error::{Deadline, Error};
+use crate::sink::Sink;
+
+/// Whether bytes of the peer may wait unread when a deadline is judged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unread {
+    /// A read has just found nothing (it would block, or timed out).
+    Nothing,
+    /// Nobody has read: the application is busy or holds back. The peer is then not found silent; its deadlines
+    /// start anew.
+    Possible,
+}
+
+/// The times from which the deadlines run.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    /// When the last byte came. Any byte is life.
+    pub(super) last_received: Duration,
+    /// When the ping left whose pong is still to come.
+    pub(super) ping_sent: Option<Duration>,
+    /// Since when output waits and the transport takes none.
+    blocked_since: Option<Duration>,
+    /// Since when the closing handshake, or the wait for the end of the stream, lasts.
+    pub(super) closing_since: Option<Duration>,
+    pub(super) rtt: Option<Duration>,
+    /// Tells the pong to the latest ping from others.
+    pub(super) ping_number: u32,
+}
+
+impl Deadlines {
+    pub(super) const fn new(now: Duration) -> Self {
+        Self {
+            last_received: now,
+            ping_sent: None,
+            blocked_since: None,
+            closing_since: None,
+            rtt: None,
+            ping_number: 0,
+        }
+    }
+
+    /// Since when the peer owes a sign of life.
+    fn awaiting_since(&self) -> Option<Duration> {
+        self.ping_sent.filter(|&sent| self.last_received <= sent)
+    }
+
+    fn ping_due(&self, config: &Config) -> Option<Duration> {
+        let interval = config.ping_interval?;
+        if self.awaiting_since().is_some() { None } else { self.last_received.checked_add(interval) }
+    }
+
+    fn pong_overdue(&self, config: &Config) -> Option<Duration> {
+        // While our own output is stuck the ping may be stuck in it: then the write deadline judges.
+        if self.blocked_since.is_some() {
+            return None;
+        }
+        self.awaiting_since()?.checked_add(config.pong_timeout?)
+    }
+
+    fn write_stalled(&self, config: &Config) -> Option<Duration> {
+        self.blocked_since?.checked_add(config.write_timeout?)
+    }
+
+    fn close_overdue(&self, config: &Config) -> Option<Duration> {
+        self.closing_since?.checked_add(config.close_timeout?)
+    }
+}
+
+impl Connection {
+    /// When [`handle_timeout`](Self::handle_timeout) is next to be called; `None` if no deadline runs.
+    ///
+    /// Ask again after every other call; the answer may move in both directions. It is a deadline only: whether
+    /// bytes wait is told by [`wants_write`](Self::wants_write).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let (config, deadlines) = (&*self.config, &self.deadlines);
+        if self.closing.over || self.closing.eof {
+            return None;
+        }
+        let ends = [deadlines.write_stalled(config), deadlines.close_overdue(config)];
+        let alive = if self.closing.is_open() {
+            [
+                deadlines.ping_due(config),
+                deadlines.pong_overdue(config),
+                self.idle_overdue(),
+                self.message_overdue(),
+            ]
+        } else {
+            [None; 4]
+        };
+        ends.into_iter().chain(alive).flatten().min()
+    }
+
+    /// Judges the deadlines at `now` and sends the ping that is due. Early and repeated calls are harmless.
+    ///
+    /// Read first what there is to read, so that a peer is not blamed for bytes that lie unread, and say with
+    /// `unread` whether that happened. A ping that finds no room in `out` waits there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`] when a deadline has passed, or the error that ended the connection before.
+    pub fn handle_timeout(
+        &mut self,
+        now: Duration,
+        unread: Unread,
+        out: &mut impl Sink,
+    ) -> Result<(), Error> {
+        let reached = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
+        if self.closing.over || self.closing.eof {
+            return self.failure.map_or(Ok(()), Err);
+        }
+        if reached(self.deadlines.write_stalled(&self.config)) {
+            return Err(self.end_overdue(Deadline::Write, now, out));
+        }
+        if reached(self.deadlines.close_overdue(&self.config)) {
+            // A handshake that is complete stays clean when only the end of the stream is missing.
+            if self.closing.is_clean() {
+                self.closing.over = true;
+                return Ok(());
+            }
+            return Err(self.end_overdue(Deadline::Close, now, out));
+        }
+        if self.closing.is_open() {
+            let silent = [
+                (Deadline::Pong, self.deadlines.pong_overdue(&self.config)),
+                (Deadline::Idle, self.idle_overdue()),
+                (Deadline::Message, self.message_overdue()),
+            ];
+            if let Some((deadline, _)) = silent.into_iter().find(|(_, at)| reached(*at)) {
+                match unread {
+                    Unread::Nothing => return Err(self.fail(Error::Timeout(deadline), now, out)),
+                    Unread::Possible => self.presume_alive(now),
+                }
+            }
+            if reached(self.deadlines.ping_due(&self.config)) {
+                self.send_keepalive(now, out);
+            }
+        }
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    /// Tells the connection how a write went: `written` bytes left, `left` still wait at the caller's.
+    ///
+    /// Call it after each attempt to write, also one that left nothing; it starts and stops the deadline for a
+    /// transport that takes no data.
+    pub fn handle_written(&mut self, now: Duration, written: usize, left: usize) {
+        if left == 0 {
+            if self.deadlines.blocked_since.take().is_some() && self.deadlines.awaiting_since().is_some() {
+                // The ping may have left only now.
+                self.deadlines.ping_sent = Some(now);
+            }
+        } else if written > 0 || self.deadlines.blocked_since.is_none() {
+            self.deadlines.blocked_since = Some(now);
+        }
+    }
+
+    /// The time between the latest keepalive ping and its pong, once there was one.
+    #[must_use]
+    pub const fn rtt(&self) -> Option<Duration> {
+        self.deadlines.rtt
+    }
+
+    pub(super) fn handle_pong(&mut self, now: Duration, payload: &[u8]) {
+        if payload == self.deadlines.ping_number.to_be_bytes() {
+            if let Some(sent) = self.deadlines.ping_sent.take() {
+                self.deadlines.rtt = Some(now.saturating_sub(sent));
+            }
+        }
+    }
+
+    fn send_keepalive(&mut self, now: Duration, out: &mut impl Sink) {
+        self.deadlines.ping_number = self.deadlines.ping_number.wrapping_add(1);
+        self.deadlines.ping_sent = Some(now);
+        let payload = self.deadlines.ping_number.to_be_bytes();
+        self.replies_mut().ping = Some(ControlPayload::from(&payload[..]));
+        self.transmit(out);
+    }
+
+    fn presume_alive(&mut self, now: Duration) {
+        self.deadlines.last_received = now;
+        self.deadlines.ping_sent = None;
+        if let Some(incoming) = &mut self.incoming {
+            incoming.progress = now;
+        }
+    }
+
+    /// A deadline after which nothing can be said to the peer any more.
+    fn end_overdue(&mut self, deadline: Deadline, now: Duration, out: &mut impl Sink) -> Error {
+        let error = self.fail(Error::Timeout(deadline), now, out);
+        self.replies = None;
+        self.closing.over = true;
+        error
+    }
+
+    fn idle_overdue(&self) -> Option<Duration> {
+        self.deadlines.last_received.checked_add(self.config.idle_timeout?)
+    }
+
+    fn message_overdue(&self) -> Option<Duration> {
+        self.incoming.as_ref()?.progress.checked_add(self.config.message_timeout?)
+    }
+}

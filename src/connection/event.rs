@@ -1,0 +1,88 @@
+//! What a connection reports to the application.
+
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use crate::close_code::CloseFrame;
+use crate::message::{Binary, Kind, Message};
+
+/// Something that was received. It borrows the input, or owns what did not arrive in one piece.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A whole message ([`Delivery::Messages`](crate::Delivery::Messages)).
+    Message(Message<'a>),
+    /// The next part of a message ([`Delivery::Chunks`](crate::Delivery::Chunks)).
+    Chunk(Chunk<'a>),
+    /// A ping; its pong is already in the output or waits for room there (RFC 6455 §5.5.2).
+    Ping(Binary<'a>),
+    /// A pong, asked for or not (RFC 6455 §5.5.3).
+    Pong(Binary<'a>),
+    /// The peer's Close frame; the answer is already in the output or waits for room there (RFC 6455 §5.5.1).
+    Close(CloseFrame<'a>),
+}
+
+/// A part of a message, as it arrived. Its edges mean nothing: fragments and reads are not told apart.
+///
+/// The parts of a text message are UTF-8 in sum; a part may begin or end inside a character.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Chunk<'a> {
+    /// The kind of the message.
+    pub kind: Kind,
+    /// The bytes, possibly none in the last chunk.
+    pub payload: Binary<'a>,
+    /// Whether the message begins with this chunk.
+    pub first: bool,
+    /// Whether the message ends with this chunk.
+    pub last: bool,
+}
+
+/// What [`Connection::locate`](super::Connection::locate) did with the bytes it was given.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Located {
+    /// How many bytes were taken from the start of the input.
+    pub consumed: usize,
+    /// What they completed, if anything; [`Connection::lend`](super::Connection::lend) makes an event of it.
+    pub found: Option<Found>,
+}
+
+/// An event by its place in the input, so that it borrows nothing.
+#[derive(Debug)]
+pub struct Found(pub(super) Place);
+
+impl Found {
+    /// Whether this is a message or a chunk, not a control frame.
+    #[inline]
+    #[must_use]
+    pub const fn is_data(&self) -> bool {
+        matches!(self.0, Place::Message { .. } | Place::Gathered(_) | Place::Chunk { .. })
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A whole message in the input; text is validated when it is lent.
+    Message {
+        kind: Kind,
+        payload: Range<usize>,
+    },
+    Gathered(Message<'static>),
+    Chunk {
+        kind: Kind,
+        payload: Range<usize>,
+        first: bool,
+        last: bool,
+    },
+    Ping(ControlPlace),
+    Pong(ControlPlace),
+    Close(CloseFrame<'static>),
+}
+
+#[derive(Debug)]
+pub(super) enum ControlPlace {
+    Input(Range<usize>),
+    Gathered(Bytes),
+}

@@ -1,0 +1,164 @@
+//! A message that does not arrive in one piece.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+use crate::config::{Config, Delivery};
+use crate::error::{Error, Limit};
+use crate::frame::FrameHeader;
+use crate::message::{Kind, Message};
+use crate::utf8::Validator;
+
+/// The state of a message in progress; boxed by the connection while there is one.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) kind: Kind,
+    storage: Storage,
+    validator: Validator,
+    /// Payload bytes that the headers so far have announced.
+    announced: u64,
+    fragments: u32,
+    empty_fragments: u32,
+    /// When the last byte of it came.
+    pub(super) progress: Duration,
+    /// Whether a chunk of it was given to the application.
+    pub(super) given: bool,
+}
+
+#[derive(Debug)]
+enum Storage {
+    /// Grows out of validated pieces, so that nothing validates it twice.
+    Text(String),
+    /// `filled` bytes, and behind them zeros to be read over.
+    Binary { bytes: Vec<u8>, filled: usize },
+    /// Handed out as it arrives.
+    Passed,
+}
+
+impl Incoming {
+    pub(super) const fn new(kind: Kind, delivery: Delivery, now: Duration) -> Self {
+        let storage = match (delivery, kind) {
+            (Delivery::Chunks, _) => Storage::Passed,
+            (Delivery::Messages, Kind::Text) => Storage::Text(String::new()),
+            (Delivery::Messages, Kind::Binary) => Storage::Binary { bytes: Vec::new(), filled: 0 },
+        };
+        Self {
+            kind,
+            storage,
+            validator: Validator::new(),
+            announced: 0,
+            fragments: 0,
+            empty_fragments: 0,
+            progress: now,
+            given: false,
+        }
+    }
+
+    /// Judges a frame of this message by its header alone.
+    pub(super) fn begin_frame(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Error> {
+        self.announced = self.announced.saturating_add(header.len);
+        let limit = match config.delivery {
+            Delivery::Messages => config.max_message_size,
+            Delivery::Chunks => usize::MAX,
+        };
+        check_size(header.len, self.announced, config.max_frame_size, limit)?;
+        self.fragments = self.fragments.saturating_add(1);
+        if self.fragments > config.max_fragments {
+            return Err(Error::Policy(Limit::Fragments));
+        }
+        if header.len == 0 {
+            self.empty_fragments = self.empty_fragments.saturating_add(1);
+            if self.empty_fragments > config.max_empty_fragments {
+                return Err(Error::Policy(Limit::EmptyFragments));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the next bytes; `following` more of the frame are still to come.
+    pub(super) fn push(&mut self, payload: &[u8], following: u64) -> Result<(), Error> {
+        let valid = match self.kind {
+            Kind::Text => Some(self.validator.push(payload)?),
+            Kind::Binary => None,
+        };
+        match (&mut self.storage, valid) {
+            (Storage::Text(text), Some(piece)) => {
+                text.reserve(room_for(text.len(), payload.len() + 4, following));
+                text.extend(piece.carried);
+                text.push_str(piece.text);
+            }
+            (Storage::Binary { bytes, filled }, _) => {
+                bytes.truncate(*filled);
+                bytes.reserve(room_for(*filled, payload.len(), following));
+                bytes.extend_from_slice(payload);
+                *filled = bytes.len();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the message and gives it away; `None` if its parts were passed on already.
+    pub(super) fn finish(&mut self) -> Result<Option<Message<'static>>, Error> {
+        // RFC 6455 §8.1: a message that is not valid UTF-8 as a whole fails the connection.
+        self.validator.finish()?;
+        Ok(match mem::replace(&mut self.storage, Storage::Passed) {
+            Storage::Text(text) => Some(Message::from(text)),
+            Storage::Binary { mut bytes, filled } => {
+                bytes.truncate(filled);
+                Some(Message::from(bytes))
+            }
+            Storage::Passed => None,
+        })
+    }
+
+    /// Where the next bytes of a binary payload belong, at most `following` of them.
+    ///
+    /// The place grows with what has arrived: at most as much again, and [`DIRECT_READ`] to begin with.
+    pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
+        let Storage::Binary { bytes, filled } = &mut self.storage else { return None };
+        if bytes.len() == *filled {
+            let grow = (*filled).max(DIRECT_READ);
+            let grow = usize::try_from(following).map_or(grow, |following| following.min(grow));
+            bytes.resize(*filled + grow, 0);
+        }
+        let end = usize::try_from(following)
+            .map_or(bytes.len(), |left| bytes.len().min(filled.saturating_add(left)));
+        bytes.get_mut(*filled..end)
+    }
+
+    /// The first `len` bytes of what [`read_target`](Self::read_target) gave, now read.
+    pub(super) fn fill_target(&mut self, len: usize) -> Option<&mut [u8]> {
+        let Storage::Binary { bytes, filled } = &mut self.storage else { return None };
+        let start = *filled;
+        *filled = start.saturating_add(len).min(bytes.len());
+        bytes.get_mut(start..*filled)
+    }
+}
+
+/// The smallest place that is offered for a direct read, in bytes.
+const DIRECT_READ: usize = 64 << 10;
+
+/// RFC 6455 §10.4: limits on the size of frames and of reassembled messages, judged before the payload arrives.
+pub(super) fn check_size(
+    frame: u64,
+    message: u64,
+    frame_limit: usize,
+    message_limit: usize,
+) -> Result<(), Error> {
+    if frame > frame_limit as u64 {
+        return Err(Error::TooBig { limit: frame_limit });
+    }
+    if message > message_limit as u64 {
+        return Err(Error::TooBig { limit: message_limit });
+    }
+    Ok(())
+}
+
+/// What to reserve: room for the bytes at hand, and for those announced as far as as many have come already.
+fn room_for(held: usize, len: usize, following: u64) -> usize {
+    let held = held.saturating_add(len);
+    len.saturating_add(usize::try_from(following).map_or(held, |following| following.min(held)))
+}

@@ -1,0 +1,57 @@
+//! The caller's bytes, taken piece by piece.
+
+use core::mem;
+
+/// Received bytes on their way into a [`Connection`](super::Connection).
+///
+/// Events borrow from these bytes and not from the connection, so that an application can send while it holds a
+/// payload. Payloads are unmasked where they lie.
+#[derive(Debug)]
+pub struct Input<'a> {
+    bytes: &'a mut [u8],
+    consumed: usize,
+}
+
+impl<'a> Input<'a> {
+    /// Takes what was read from the transport, in any cut.
+    #[inline]
+    #[must_use]
+    pub const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, consumed: 0 }
+    }
+
+    /// How many bytes the connection has taken; only those behind them are to be given again, if any.
+    #[inline]
+    #[must_use]
+    pub const fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    /// The bytes that the connection has not taken yet, untouched.
+    #[must_use]
+    pub const fn rest(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// Whether every byte was taken.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    #[inline]
+    pub(super) const fn rest_mut(&mut self) -> &mut [u8] {
+        self.bytes
+    }
+
+    /// Splits off the first `len` bytes for as long as the whole input lives.
+    #[inline]
+    pub(super) fn take(&mut self, len: usize) -> &'a mut [u8] {
+        let len = len.min(self.bytes.len());
+        let (taken, rest) = mem::take(&mut self.bytes).split_at_mut(len);
+        self.bytes = rest;
+        self.consumed += len;
+        taken
+    }
+}

@@ -1,0 +1,63 @@
+//! Where a client's masking keys come from (RFC 6455 §5.3, §10.3).
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::error::MaskKeyError;
+
+/// The source of a client's masking keys, one for every frame it sends.
+///
+/// RFC 6455 §5.3 asks for a strong source of entropy: a peer that can foretell keys controls the bytes on the wire.
+/// With the default features use [`MaskKeys::thread`], elsewhere give a function over the platform's generator.
+pub struct MaskKeys(Source);
+
+type KeyFn = dyn FnMut() -> Result<[u8; 4], MaskKeyError> + Send + Sync;
+
+enum Source {
+    #[cfg(feature = "rand")]
+    Thread,
+    Function(Box<KeyFn>),
+}
+
+impl MaskKeys {
+    /// Keys from the calling thread's CSPRNG, which the operating system seeds. Needs no memory of its own.
+    #[cfg(feature = "rand")]
+    #[must_use]
+    pub const fn thread() -> Self {
+        Self(Source::Thread)
+    }
+
+    /// Keys from `source`, which is asked for each frame and may fail; then nothing is sent.
+    ///
+    /// ```
+    /// use sansocket::{MaskKeyError, MaskKeys};
+    ///
+    /// fn from_hardware() -> Result<[u8; 4], MaskKeyError> {
+    ///     # Ok([0; 4])
+    ///     // ask the platform's true random number generator here
+    /// }
+    ///
+    /// let keys = MaskKeys::from_fn(from_hardware);
+    /// ```
+    #[must_use]
+    pub fn from_fn(source: impl FnMut() -> Result<[u8; 4], MaskKeyError> + Send + Sync + 'static) -> Self {
+        Self(Source::Function(Box::new(source)))
+    }
+
+    /// RFC 6455 §5.3: "When preparing a masked frame, the client MUST pick a fresh masking key from the set of
+    /// allowed 32-bit values."
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<[u8; 4], MaskKeyError> {
+        match &mut self.0 {
+            #[cfg(feature = "rand")]
+            Source::Thread => Ok(rand::random()),
+            Source::Function(source) => source(),
+        }
+    }
+}
+
+impl fmt::Debug for MaskKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MaskKeys")
+    }
+}

@@ -1,0 +1,193 @@
+//! The open connection: the rules of both directions, control frames, the closing handshake, deadlines and limits.
+
+mod closing;
+mod deadlines;
+mod event;
+mod incoming;
+mod input;
+mod mask_keys;
+mod prepared;
+mod receive;
+mod replies;
+mod send;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use crate::close_code::CloseCode;
+use crate::config::Config;
+use crate::error::Error;
+use crate::frame::Decoder;
+use crate::message::{Kind, Text};
+use crate::role::Role;
+
+use closing::Closing;
+use deadlines::Deadlines;
+use incoming::Incoming;
+use replies::{ControlPayload, Replies};
+
+pub use closing::{Initiator, State, Summary, TransportAction};
+pub use deadlines::Unread;
+pub use event::{Chunk, Event, Found, Located};
+pub use input::Input;
+pub use mask_keys::MaskKeys;
+pub use prepared::Prepared;
+pub use send::{Envelope, Fin};
+
+/// An open WebSocket connection without any I/O: bytes and times go in, events and bytes come out.
+///
+/// It owns no socket, no buffer, no clock. `now` is everywhere the time since a moment that the caller chose once,
+/// never going back. Its methods are of four kinds:
+///
+/// - **what happened**: [`receive`](Self::receive), [`handle_eof`](Self::handle_eof),
+///   [`handle_timeout`](Self::handle_timeout), [`handle_written`](Self::handle_written);
+/// - **commands**: [`send`](Self::send), [`send_fragment`](Self::send_fragment),
+///   [`send_prepared`](Self::send_prepared), [`envelope`](Self::envelope), [`ping`](Self::ping),
+///   [`pong`](Self::pong), [`close`](Self::close);
+/// - **what to do next**: [`wants_write`](Self::wants_write) with [`transmit`](Self::transmit),
+///   [`poll_timeout`](Self::poll_timeout), [`transport_action`](Self::transport_action);
+/// - **questions**: [`state`](Self::state), [`summary`](Self::summary), [`rtt`](Self::rtt).
+///
+/// They may be called in any order; none obliges to another. Bytes must reach the transport in the order in which
+/// the calls produced them.
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket::{Config, Connection, Event, Input};
+///
+/// let now = Duration::ZERO;
+/// let mut connection = Connection::server(Config::default(), now);
+/// let mut received = *b"\x81\x82\x01\x02\x03\x04\x69\x6b"; // a masked text frame, "hi"
+/// let mut out = Vec::new();
+///
+/// let mut input = Input::new(&mut received);
+/// while let Some(event) = connection.receive(now, &mut input, &mut out)? {
+///     if let Event::Message(message) = event {
+///         connection.send(&message, &mut out)?;
+///     }
+/// }
+/// assert_eq!(out, b"\x81\x02hi");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # The duties of whoever drives it
+///
+/// 1. Give every byte that was read to `receive`, in order, until it returns `None`; then write what is in the
+///    output. Input that `receive` leaves behind waits for room in the output: write, then call it again.
+/// 2. When a read finds the end of the stream, call `handle_eof`.
+/// 3. When `poll_timeout` is due, read what is there, then call `handle_timeout`.
+/// 4. After each attempt to write call `handle_written`.
+/// 5. When all output is written do to the transport what `transport_action` says.
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    decoder: Decoder,
+    deadlines: Deadlines,
+    /// A client's source of masking keys; a server has none.
+    keys: Option<MaskKeys>,
+    /// The message that is being received, unless it came in one piece.
+    incoming: Option<Box<Incoming>>,
+    /// The control payload that is being received, unless it came in one piece.
+    control: Option<Box<ControlPayload>>,
+    replies: Option<Box<Replies>>,
+    remote_close: Option<Box<RemoteClose>>,
+    failure: Option<Error>,
+    closing: Closing,
+    role: Role,
+    /// The kind of the message that is being sent in fragments.
+    outgoing: Option<Kind>,
+    initiator: Option<Initiator>,
+}
+
+/// The first Close frame of the peer.
+#[derive(Debug)]
+struct RemoteClose {
+    code: CloseCode,
+    reason: Text<'static>,
+}
+
+impl Connection {
+    /// A server's side of a connection whose opening handshake is done.
+    ///
+    /// What was received behind the request's head is its first input.
+    #[must_use]
+    pub fn server(config: impl Into<Arc<Config>>, now: Duration) -> Self {
+        Self::new(Role::Server, config.into(), None, now)
+    }
+
+    /// A client's side of a connection whose opening handshake is done.
+    ///
+    /// What was received behind the response's head is its first input. `keys` masks what is sent.
+    #[must_use]
+    pub fn client(config: impl Into<Arc<Config>>, keys: MaskKeys, now: Duration) -> Self {
+        Self::new(Role::Client, config.into(), Some(keys), now)
+    }
+
+    fn new(role: Role, config: Arc<Config>, keys: Option<MaskKeys>, now: Duration) -> Self {
+        Self {
+            config,
+            decoder: Decoder::new(role),
+            deadlines: Deadlines::new(now),
+            keys,
+            incoming: None,
+            control: None,
+            replies: None,
+            remote_close: None,
+            failure: None,
+            closing: Closing::default(),
+            role,
+            outgoing: None,
+            initiator: None,
+        }
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// How far the life of the connection has come.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.closing.state()
+    }
+
+    /// What to do with the transport once all output has been written to it (RFC 6455 §7.1.1).
+    #[must_use]
+    pub const fn transport_action(&self) -> TransportAction {
+        self.closing.action(self.role)
+    }
+
+    /// How the connection ended: once Close frames went both ways, it failed, or its stream ended.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary<'_>> {
+        let closing = self.closing;
+        if !(closing.is_clean() || closing.failed || closing.eof || closing.over) {
+            return None;
+        }
+        let (code, reason) = match &self.remote_close {
+            Some(close) => (close.code, close.reason.as_str()),
+            None => (CloseCode::ABNORMAL, ""),
+        };
+        Some(Summary {
+            code,
+            reason,
+            clean: closing.is_clean(),
+            initiator: self.initiator.unwrap_or(Initiator::Remote),
+            error: self.failure,
+        })
+    }
+
+    /// Whether a reply waits for room in the output; [`transmit`](Self::transmit) writes it.
+    #[inline]
+    #[must_use]
+    pub const fn wants_write(&self) -> bool {
+        self.replies.is_some()
+    }
+
+    fn replies_mut(&mut self) -> &mut Replies {
+        self.replies.get_or_insert_default()
+    }
+}

@@ -1,0 +1,352 @@
+//! The rules on the way out. Everything is validated, and room is checked before the first byte.
+
+use core::time::Duration;
+
+use super::replies::ControlPayload;
+use super::{Connection, Initiator, Prepared};
+use crate::close_code::CloseCode;
+use crate::error::{Error, SendError};
+use crate::frame::{EncodedHeader, FrameHeader, Opcode, apply_mask};
+use crate::message::{Kind, Message};
+use crate::role::Role;
+use crate::sink::Sink;
+
+/// Whether a fragment is the last of its message (RFC 6455 §5.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fin {
+    /// More fragments follow.
+    More,
+    /// The message ends here.
+    Final,
+}
+
+/// The header of a message whose payload the caller writes by itself, without a copy.
+///
+/// Write [`header`](Self::header), then the payload, with nothing in between.
+#[derive(Clone, Debug)]
+#[must_use = "the connection counts the message as sent"]
+pub struct Envelope {
+    header: EncodedHeader,
+    key: Option<[u8; 4]>,
+}
+
+impl Envelope {
+    /// The bytes to be written before the payload, 14 at the most.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Masks the payload in place, as a client must (RFC 6455 §5.3); does nothing for a server.
+    ///
+    /// `offset` is the place of `part[0]` in the payload: 0 for the whole of it.
+    pub fn mask(&self, offset: usize, part: &mut [u8]) {
+        if let Some(key) = self.key {
+            apply_mask(key, offset, part);
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a whole message in one frame.
+    ///
+    /// It takes `&str`, `&[u8]`, `String`, `Vec<u8>`, `Bytes`, a [`Message`] and references to them.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] once a Close frame was sent or received or the connection failed (RFC 6455 §6.1),
+    /// [`SendError::MessageInProgress`] between two fragments, [`SendError::Full`] when `out` has no room for
+    /// the whole frame. Nothing was written then.
+    #[inline]
+    pub fn send<'m>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        self.check_message()?;
+        self.make_way(out)?;
+        self.write_frame(Opcode::from(message.kind()), message.as_bytes(), out)
+    }
+
+    /// Sends the next fragment of a message that is streamed out, each in a frame of its own (RFC 6455 §5.4).
+    ///
+    /// The first fragment decides the kind of the message. Pings, pongs and a close may be sent in between; the
+    /// peer's Close frame cuts the message off. A text fragment is a `&str`, so that no character is ever cut.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::KindChanged`] when a fragment differs in kind from the first.
+    pub fn send_fragment<'m>(
+        &mut self,
+        fragment: impl Into<Message<'m>>,
+        fin: Fin,
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        let fragment = fragment.into();
+        self.check_open()?;
+        // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit clear and an opcode other
+        // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
+        // by a single frame with the FIN bit set and an opcode of 0."
+        let opcode = match self.outgoing {
+            None => Opcode::from(fragment.kind()),
+            Some(kind) if kind == fragment.kind() => Opcode::Continuation,
+            Some(_) => return Err(SendError::KindChanged),
+        };
+        self.make_way(out)?;
+        let payload = fragment.as_bytes();
+        let header = FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) };
+        self.write(header, payload, out)?;
+        self.outgoing = match fin {
+            Fin::More => Some(fragment.kind()),
+            Fin::Final => None,
+        };
+        Ok(())
+    }
+
+    /// The kind of the message that is being sent in fragments, `None` between messages.
+    #[must_use]
+    pub const fn fragmenting(&self) -> Option<Kind> {
+        self.outgoing
+    }
+
+    /// Sends a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, prepared: &Prepared, out: &mut impl Sink) -> Result<(), SendError> {
+        self.check_message()?;
+        self.make_way(out)?;
+        match self.role {
+            Role::Server => {
+                let frame = prepared.frame();
+                check_room(out, frame.len())?;
+                out.push(frame);
+                Ok(())
+            }
+            Role::Client => self.write_frame(Opcode::from(prepared.kind()), prepared.payload(), out),
+        }
+    }
+
+    /// Sends `message` without copying its payload: returns what is to be written before it.
+    ///
+    /// Write all output first, then the header of the envelope and the payload, vectored if you like. A server's
+    /// payload leaves as it is; a client masks its own copy with [`Envelope::mask`]. The message counts as sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`SendError::Full`] when a reply still waits for room in the output.
+    pub fn envelope(&mut self, message: &Message<'_>) -> Result<Envelope, SendError> {
+        self.check_message()?;
+        if self.wants_write() {
+            return Err(SendError::Full { needed: 0 });
+        }
+        let key = self.next_key()?;
+        let len = message.len() as u64;
+        let header = FrameHeader { mask: key, ..FrameHeader::new(Opcode::from(message.kind()), len) };
+        Ok(Envelope { header: header.encode(), key })
+    }
+
+    /// Sends a ping, which the peer answers with a pong of the same payload, at most 125 bytes (RFC 6455 §5.5.2).
+    ///
+    /// Keepalive pings are sent by [`handle_timeout`](Self::handle_timeout) without the application's help. A pong
+    /// to this one shows as [`Event::Pong`](super::Event::Pong).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`], and as [`send`](Self::send); fragments in progress are no hindrance.
+    pub fn ping(&mut self, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        self.send_control(Opcode::Ping, payload, out)
+    }
+
+    /// Sends a pong that nobody asked for, a heartbeat in one direction (RFC 6455 §5.5.3).
+    ///
+    /// Pings of the peer are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        self.send_control(Opcode::Pong, payload, out)
+    }
+
+    /// Begins the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 §7.1.2).
+    ///
+    /// Nothing can be sent afterwards; messages of the peer still come until its Close frame does, or until the
+    /// deadline that starts at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidCloseCode`] for a code that must not be sent (RFC 6455 §7.4), for instance 1005, 1006
+    /// or 1010 from a server; [`SendError::ControlTooLong`] for the reason; as [`send`](Self::send) otherwise.
+    pub fn close(
+        &mut self,
+        now: Duration,
+        code: CloseCode,
+        reason: &str,
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        // RFC 6455 §7.4.1: 1010 tells that the server left out an extension; a server has no such thing to say.
+        if !code.is_sendable() || (code == CloseCode::MANDATORY_EXTENSION && self.role == Role::Server) {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        if reason.len() > ControlPayload::MAX - 2 {
+            return Err(SendError::ControlTooLong { len: reason.len() });
+        }
+        let mut body = ControlPayload::from(&code.get().to_be_bytes()[..]);
+        body.push(reason.as_bytes());
+        self.send_close(now, body.as_slice(), out)
+    }
+
+    /// Begins the closing handshake with a Close frame that has no body; the peer sees 1005.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); fragments in progress are no hindrance.
+    pub fn close_without_code(&mut self, now: Duration, out: &mut impl Sink) -> Result<(), SendError> {
+        self.send_close(now, &[], out)
+    }
+
+    /// Writes the replies that wait for room, as far as there is some; `true` if none is left waiting.
+    ///
+    /// [`receive`](Self::receive) and the commands do so by themselves.
+    pub fn transmit(&mut self, out: &mut impl Sink) -> bool {
+        while let Some(mut replies) = self.replies.take() {
+            let Some((opcode, payload)) = replies.next() else { continue };
+            match self.write_frame(opcode, payload.as_slice(), out) {
+                Ok(()) => {
+                    replies.sent(opcode);
+                    self.replies = Some(replies);
+                }
+                Err(SendError::MaskKey) => self.lose_keys(),
+                Err(_) => {
+                    self.replies = Some(replies);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        if payload.len() > ControlPayload::MAX {
+            return Err(SendError::ControlTooLong { len: payload.len() });
+        }
+        self.check_open()?;
+        self.make_way(out)?;
+        self.write_frame(opcode, payload, out)
+    }
+
+    fn send_close(&mut self, now: Duration, body: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        self.check_open()?;
+        self.make_way(out)?;
+        self.write_frame(Opcode::Close, body, out)?;
+        self.closing.sent = true;
+        self.outgoing = None;
+        self.initiator.get_or_insert(Initiator::Local);
+        self.deadlines.closing_since.get_or_insert(now);
+        Ok(())
+    }
+
+    /// RFC 6455 §6.1: "The endpoint MUST ensure the WebSocket connection is in the OPEN state."
+    #[inline]
+    const fn check_open(&self) -> Result<(), SendError> {
+        if self.closing.is_open() { Ok(()) } else { Err(SendError::Closed) }
+    }
+
+    #[inline]
+    const fn check_message(&self) -> Result<(), SendError> {
+        if !self.closing.is_open() {
+            return Err(SendError::Closed);
+        }
+        if self.outgoing.is_some() { Err(SendError::MessageInProgress) } else { Ok(()) }
+    }
+
+    /// Replies that wait go first (RFC 6455 §5.5.2: "as soon as is practical").
+    #[inline]
+    fn make_way(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
+        if self.replies.is_none() {
+            return Ok(());
+        }
+        if !self.transmit(out) {
+            return Err(SendError::Full { needed: out.room().saturating_add(1) });
+        }
+        self.check_open()
+    }
+
+    #[inline]
+    pub(super) fn write_frame(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)
+    }
+
+    #[inline]
+    fn write(&mut self, header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        match self.role {
+            Role::Server => write_plain(&header, payload, out),
+            Role::Client => self.write_masked(header, payload, out),
+        }
+    }
+
+    /// RFC 6455 §5.1: "a client MUST mask all frames that it sends to the server".
+    #[inline(never)]
+    fn write_masked(
+        &mut self,
+        header: FrameHeader,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        check_room(out, FrameHeader::MAX_LEN.saturating_add(payload.len()))?;
+        let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
+        out.reserve(FrameHeader::MAX_LEN + payload.len());
+        out.push(&FrameHeader { mask: Some(key), ..header }.encode());
+        out.push(payload);
+        apply_mask(key, 0, out.last_mut(payload.len()));
+        Ok(())
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Result<Option<[u8; 4]>, SendError> {
+        match &mut self.keys {
+            Some(keys) => Ok(Some(keys.next()?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Nothing can be said any more, not even a Close.
+    fn lose_keys(&mut self) {
+        self.replies = None;
+        self.failure.get_or_insert(Error::MaskKey);
+        self.initiator.get_or_insert(Initiator::Library);
+        self.closing.failed = true;
+        self.closing.over = true;
+    }
+}
+
+#[inline]
+fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
+    if out.room() < needed { Err(SendError::Full { needed }) } else { Ok(()) }
+}
+
+#[inline]
+fn write_plain(header: &FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    // Short frames are the many: their header has a size that is known when this is compiled.
+    if payload.len() <= 125 {
+        check_room(out, 2 + payload.len())?;
+        out.reserve(2 + payload.len());
+        let first = u8::from(header.fin) << 7 | header.opcode.bits();
+        out.push(&[first, payload.len() as u8]);
+    } else {
+        let header = header.encode();
+        check_room(out, header.len().saturating_add(payload.len()))?;
+        out.reserve(header.len() + payload.len());
+        out.push(&header);
+    }
+    out.push(payload);
+    Ok(())
+}
