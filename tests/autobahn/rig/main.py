@@ -40,21 +40,25 @@ def main(role):
 
 def parse(role):
     words = "{addr} {port}" if role == "server" else "{url} {agent}"
+    short = "" if role == "server" else f" (std is short for {CLIENT_PREFIX}std)"
     parser = argparse.ArgumentParser(
         prog=f"tests/autobahn/{role}",
         description=f"Runs the Autobahn test suite against an example {role} of the crate.",
         epilog="Exit status: 0 as the table expects, 1 a deviation, 2 the rig could not run.",
     )
-    short = "" if role == "server" else f" (std is short for {CLIENT_PREFIX}std)"
-    parser.add_argument("name", metavar="NAME", help=f"the example{short}, or with --command any name for the reports")
-    parser.add_argument("--command", metavar="CMD", help=f"test this command instead; it may contain {words}")
-    parser.add_argument("--cases", metavar="LIST", default=DEFAULT_CASES, help="patterns, default %(default)s")
-    parser.add_argument("--quick", action="store_true", help="leave out section 9 (large and many messages)")
-    parser.add_argument("--features", metavar="LIST", help="features that the example needs, for cargo")
-    parser.add_argument("--package", metavar="NAME", help="package of the example, for cargo")
-    parser.add_argument("--stall", metavar="S", type=float, default=60, help="seconds for one case, default %(default)g")
-    parser.add_argument("--limit", metavar="S", type=float, default=900, help="seconds in all, default %(default)g")
-    return parser.parse_args()
+    option = parser.add_argument
+    option("name", metavar="NAME", help=f"the example{short}; with --command any name for the reports")
+    option("--command", metavar="CMD", help=f"test this command instead; it may contain {words}")
+    option("--cases", metavar="LIST", default=DEFAULT_CASES, help="patterns, default %(default)s")
+    option("--quick", action="store_true", help="leave out section 9 (large and many messages)")
+    option("--features", metavar="LIST", help="features that the example needs, for cargo")
+    option("--package", metavar="NAME", help="package of the example, for cargo")
+    option("--stall", metavar="S", type=float, default=60, help="seconds for one case, default %(default)g")
+    option("--limit", metavar="S", type=float, default=900, help="seconds in all, default %(default)g")
+    options = parser.parse_args()
+    if not re.fullmatch(r"\w[\w-]*", options.name, re.ASCII):
+        parser.error(f"{options.name!r} is no name: letters, digits, _ and - only")
+    return options
 
 
 def run_role(role, options):
@@ -68,7 +72,8 @@ def run_role(role, options):
     argv = shlex.split(options.command) if options.command else [build(name, options), *PEER_ARGUMENTS[role]]
     out = fresh_folder(role, name)
     accelerated = subprocess.run([SUITE / "wstest-accelerated"], stderr=subprocess.DEVNULL).returncode == 0
-    print(f"{role} {name}: {len(cases)} cases" + ("" if accelerated else ", slow for want of wsaccel"), flush=True)
+    slow = "" if accelerated else ", slow for want of wsaccel"
+    print(f"{role} {name}: {len(cases)} cases{slow}", flush=True)
     run = Run(
         name=name,
         peer_argv=argv,
@@ -80,7 +85,7 @@ def run_role(role, options):
         limit_s=options.limit,
     )
     {"server": run_server, "client": run_client}[role](run)
-    summary = summarise(run, role, table, load_reports(out, name), accelerated)
+    summary = summarise(run, role, table, load_reports(run), accelerated)
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     print_summary(summary, os.path.relpath(out))
     return 0 if summary["passed"] else 1
@@ -88,8 +93,9 @@ def run_role(role, options):
 
 def select(table, options):
     """The chosen cases; every one must be listed by the suite and have a row in the table."""
-    listed = subprocess.run([SUITE / "wstest-cases"], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
-    patterns = options.cases.split(",")
+    listing = subprocess.run([SUITE / "wstest-cases"], stdout=subprocess.PIPE, check=True, text=True)
+    listed = listing.stdout.split()
+    patterns = options.cases.replace(" ", "").split(",")
     for pattern in patterns:
         if not fnmatch.filter(listed, pattern):
             raise Failure(f"--cases: the suite has no case {pattern}")
@@ -105,7 +111,8 @@ def select(table, options):
 
 def build(example, options):
     """Builds the example in release mode; the path of its executable."""
-    argv = ["cargo", "build", "--release", "--example", example, "--message-format", "json-render-diagnostics"]
+    argv = ["cargo", "build", "--release", "--example", example]
+    argv += ["--message-format", "json-render-diagnostics"]
     for option in ("features", "package"):
         if value := getattr(options, option):
             argv += [f"--{option}", value]
@@ -120,8 +127,6 @@ def build(example, options):
 
 
 def fresh_folder(role, name):
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise Failure(f"{name!r} is no name: letters, digits, _ and - only")
     out = HERE / "reports" / f"{role}-{name}"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

@@ -39,7 +39,11 @@ class Child:
         with open(log_path, "wb") as log:
             try:
                 self.process = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise Failure(f"cannot start the {label}: {error}") from error
@@ -69,7 +73,8 @@ class Child:
             self.peak_rss_kib = int(peaks[0])
 
     def end(self):
-        """Ends it politely, then by force. One that has ended already is not signalled: its id may be another's."""
+        """Ends it politely, then by force."""
+        # One that has ended already is not signalled: its id may be another's by now.
         for sign, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 3)):
             if self.exit_status() is not None:
                 break
@@ -80,9 +85,10 @@ class Child:
                 pass
         self.log.close()
 
-    def log_tail(self, count=8):
+    def last_words(self, count=8):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
-            return "".join(f"\n    {line.rstrip()}" for line in log.readlines()[-count:])
+            tail = "".join(f"\n    {line.rstrip()}" for line in log.readlines()[-count:])
+        return f", its last lines:{tail}" if tail else " and printed nothing"
 
 
 def free_port():
@@ -104,7 +110,7 @@ def wait_until(child, ready, timeout):
     deadline = time.monotonic() + timeout
     while not ready(child.log.lines()):
         if child.exit_status() is not None:
-            raise Failure(f"the {child.label} ended before it was ready, its last lines: {child.log_tail()}")
+            raise Failure(f"the {child.label} ended before it was ready{child.last_words()}")
         if time.monotonic() > deadline:
-            raise Failure(f"the {child.label} was not ready after {timeout} s, its last lines: {child.log_tail()}")
+            raise Failure(f"the {child.label} was not ready after {timeout} s{child.last_words()}")
         time.sleep(0.02)

@@ -31,12 +31,13 @@ class Run:
     peer_peak_rss_kib: int = None
 
     def peer(self, label, port):
-        words = {"addr": f"127.0.0.1:{port}", "port": port, "url": f"ws://127.0.0.1:{port}", "agent": self.name}
+        addr = f"127.0.0.1:{port}"
+        words = {"addr": addr, "port": port, "url": f"ws://{addr}", "agent": self.name}
         return Child(label, [fill(word, words) for word in self.peer_argv], self.out / "peer.log")
 
-    def suite(self, mode, spec):
+    def suite(self, mode, endpoint):
         spec_path = self.out / "spec.json"
-        spec = {"outdir": str(self.out), "cases": self.cases, "exclude-cases": [], "exclude-agent-cases": {}, **spec}
+        spec = {"outdir": str(self.out), "cases": self.cases, **endpoint}
         spec_path.write_text(json.dumps(spec, indent=1))
         argv = [self.wstest, "--mode", mode, "--spec", str(spec_path), "--webport", "0"]
         return Child("suite", argv, self.out / "wstest.log")
@@ -74,8 +75,8 @@ def run_client(run):
         wait_until(suite, lambda _: accepts_connections(port), READY_TIMEOUT_S)
         with run.peer("client under test", port) as peer:
             reports_asked = watch(run, suite, peer, finished=peer)
-        if peer.exit_status() != 0:
-            run.problems.append(f"the client ended with status {peer.exit_status()}")
+            if peer.exit_status():
+                run.problems.append(f"the client ended with status {peer.exit_status()}")
         if not reports_asked:
             run.problems.append("the client never had the report written (/updateReports)")
         request_reports(port, run.name)
@@ -104,7 +105,7 @@ def watch(run, suite, peer, finished):
             run.problems.append(problem)
             return reports_asked
         if suite is not finished and suite.exit_status() is not None:
-            raise Failure(f"the suite ended with status {suite.exit_status()}, its last lines: {suite.log_tail()}")
+            raise Failure(f"the suite ended with status {suite.exit_status()}{suite.last_words()}")
         time.sleep(0.05)
 
 
@@ -119,8 +120,9 @@ def overdue(run, silence_s):
 def request_reports(port, agent):
     """Has the suite's server write its reports, whatever became of the client."""
     request = (
-        f"GET /updateReports?agent={agent} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        f"GET /updateReports?agent={agent} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=60) as stream:

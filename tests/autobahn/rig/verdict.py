@@ -9,13 +9,16 @@ def case_key(case):
     return [int(part) for part in case.split(".")]
 
 
-def load_reports(out, agent):
+def load_reports(run):
     """The full report of each case that the suite has one for."""
-    index = out / "index.json"
+    index = run.out / "index.json"
     if not index.exists():
         return {}
-    entries = json.loads(index.read_text()).get(agent, {})
-    return {case: json.loads((out / entry["reportfile"]).read_text()) for case, entry in entries.items()}
+    agents = json.loads(index.read_text())
+    for other in sorted(set(agents) - {run.name}):
+        run.problems.append(f"the peer ran cases as agent {other!r} instead of {run.name!r}")
+    entries = agents.get(run.name, {})
+    return {case: json.loads((run.out / entry["reportfile"]).read_text()) for case, entry in entries.items()}
 
 
 def told(report, codes):
@@ -24,8 +27,8 @@ def told(report, codes):
     The suite is content with a bare drop (no code). A code alone does not do either: the peer may
     have answered a Close with which the suite gave up on it. `expectedClose` is empty without a handshake.
     """
-    on_its_own = report["closedByMe"] == report["expectedClose"].get("closedByMe") and not report["failedByMe"]
-    return on_its_own and report["remoteCloseCode"] in codes
+    begun_as_wanted = report["closedByMe"] == report["expectedClose"].get("closedByMe")
+    return begun_as_wanted and not report["failedByMe"] and report["remoteCloseCode"] in codes
 
 
 def deviations_of(case, row, report):
@@ -33,20 +36,25 @@ def deviations_of(case, row, report):
     if report is None:
         return ["missing from the reports"]
     found = []
-    if report["behavior"] != row["behavior"]:
-        found.append(f"behavior {report['behavior']}, expected {row['behavior']}")
-    if report["behaviorClose"] != row["behaviorClose"]:
-        found.append(f"behaviorClose {report['behaviorClose']}, expected {row['behaviorClose']} ({report['resultClose']})")
+    for column in ("behavior", "behaviorClose"):
+        if report[column] != row[column]:
+            reason = f" ({report['resultClose']})" if column == "behaviorClose" else ""
+            found.append(f"{column} {report[column]}, expected {row[column]}{reason}")
     if not report["wasClean"]:
         found.append(f"unclean end ({report['wasNotCleanReason'] or 'no reason given'})")
     codes = row.get("mustFailWith")
-    if codes is not None:
-        suite_codes = report["expectedClose"].get("closeCode", codes)
-        if sorted(suite_codes) != sorted(codes):
-            found.append(f"the suite wants close codes {suite_codes}, the table {codes}")
-        if not told(report, codes):
-            found.append(f"not told: {closing(report)}, expected code {' or '.join(map(str, codes))} by itself")
+    if report["expectedClose"] and codes != must_fail_with(report):
+        found.append(f"mustFailWith is {codes} in the table, {must_fail_with(report)} in the suite")
+    if codes and not told(report, codes):
+        found.append(f"not told: {closing(report)}, expected code {' or '.join(map(str, codes))} by itself")
     return found
+
+
+def must_fail_with(report):
+    """The codes with which the suite itself wants the connection failed; None where it wants a clean end."""
+    if report["expectedClose"]["requireClean"] or report["behavior"] == "INFORMATIONAL":
+        return None
+    return report["expectedClose"]["closeCode"]
 
 
 def closing(report):
@@ -98,7 +106,8 @@ def counts(counter):
 
 
 def print_summary(summary, out):
-    print(f"\n{summary['role']} {summary['name']}: {summary['reported']} of {summary['selected']} cases reported")
+    title = f"{summary['role']} {summary['name']}"
+    print(f"\n{title}: {summary['reported']} of {summary['selected']} cases reported")
     print(f"  behavior       {counts(summary['behavior'])}")
     print(f"  behaviorClose  {counts(summary['behaviorClose'])}")
     print(f"  told           {summary['told']} of {summary['mustFail']} connections that must fail")
@@ -110,7 +119,7 @@ def print_summary(summary, out):
         print(f"  DEVIATION  {clause}")
         print(textwrap.fill(" ".join(cases), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
     verdict = "passed" if summary["passed"] else f"FAILED, {len(summary['deviations'])} cases deviate"
-    print(f"{summary['role']} {summary['name']}: {verdict}; details in {out}/index.html and summary.json")
+    print(f"{title}: {verdict}; details in {out}/index.html and summary.json")
 
 
 def by_clause(deviations):
