@@ -1,0 +1,133 @@
+"""Command line of the two runners."""
+
+import argparse
+import fnmatch
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from .processes import Failure
+from .session import Run, run_client, run_server
+from .verdict import case_key, load_reports, print_summary, summarise
+
+HERE = Path(__file__).resolve().parent.parent
+CRATE = HERE.parent.parent
+SUITE = HERE / "venv" / "bin"
+CLIENT_PREFIX = "autobahn_client_"
+
+# Sections of the suite that a run covers unless it is told otherwise. 12 and 13 are compression.
+DEFAULT_CASES = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*"
+PEER_ARGUMENTS = {"server": ["{addr}"], "client": ["{url}", "{agent}"]}
+
+
+def main(role):
+    # So that a time-out of whoever called us still ends what was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return run_role(role, parse(role))
+    except Failure as failure:
+        print(f"autobahn {role}: {failure}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(role):
+    words = "{addr} {port}" if role == "server" else "{url} {agent}"
+    short = "" if role == "server" else f" (std is short for {CLIENT_PREFIX}std)"
+    parser = argparse.ArgumentParser(
+        prog=f"tests/autobahn/{role}",
+        description=f"Runs the Autobahn test suite against an example {role} of the crate.",
+        epilog="Exit status: 0 as the table expects, 1 a deviation, 2 the rig could not run.",
+    )
+    option = parser.add_argument
+    option("name", metavar="NAME", help=f"the example{short}; with --command any name for the reports")
+    option("--command", metavar="CMD", help=f"test this command instead; it may contain {words}")
+    option("--cases", metavar="LIST", default=DEFAULT_CASES, help="patterns, default %(default)s")
+    option("--quick", action="store_true", help="leave out section 9 (large and many messages)")
+    option("--features", metavar="LIST", help="features that the example needs, for cargo")
+    option("--package", metavar="NAME", help="package of the example, for cargo")
+    option("--stall", metavar="S", type=float, default=60, help="seconds for one case, default %(default)g")
+    option("--limit", metavar="S", type=float, default=900, help="seconds in all, default %(default)g")
+    options = parser.parse_args()
+    if not re.fullmatch(r"\w[\w-]*", options.name, re.ASCII):
+        parser.error(f"{options.name!r} is no name: letters, digits, _ and - only")
+    return options
+
+
+def run_role(role, options):
+    if not (SUITE / "wstest").exists():
+        raise Failure("the suite is not installed: run tests/autobahn/install")
+    table = json.loads((HERE / "expected.json").read_text())
+    cases = select(table, options)
+    name = options.name
+    if role == "client" and not options.command and not name.startswith(CLIENT_PREFIX):
+        name = CLIENT_PREFIX + name
+    argv = shlex.split(options.command) if options.command else [build(name, options), *PEER_ARGUMENTS[role]]
+    out = fresh_folder(role, name)
+    accelerated = subprocess.run([SUITE / "wstest-accelerated"], stderr=subprocess.DEVNULL).returncode == 0
+    slow = "" if accelerated else ", slow for want of wsaccel"
+    print(f"{role} {name}: {len(cases)} cases{slow}", flush=True)
+    run = Run(
+        name=name,
+        peer_argv=argv,
+        announces=not options.command,
+        wstest=str(SUITE / "wstest"),
+        cases=cases,
+        out=out,
+        stall_s=options.stall,
+        limit_s=options.limit,
+    )
+    {"server": run_server, "client": run_client}[role](run)
+    summary = summarise(run, role, table, load_reports(run), accelerated)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    print_summary(summary, os.path.relpath(out))
+    return 0 if summary["passed"] else 1
+
+
+def select(table, options):
+    """The chosen cases; every one must be listed by the suite and have a row in the table."""
+    listing = subprocess.run([SUITE / "wstest-cases"], stdout=subprocess.PIPE, check=True, text=True)
+    listed = listing.stdout.split()
+    patterns = options.cases.replace(" ", "").split(",")
+    for pattern in patterns:
+        if not fnmatch.filter(listed, pattern):
+            raise Failure(f"--cases: the suite has no case {pattern}")
+    chosen = {case for pattern in patterns for case in fnmatch.filter(listed, pattern)}
+    if options.quick:
+        chosen = {case for case in chosen if not case.startswith("9.")}
+    if not chosen:
+        raise Failure("no case is left to run")
+    if unknown := sorted(chosen - set(table), key=case_key):
+        raise Failure(f"expected.json has no row for {', '.join(unknown)}")
+    return sorted(chosen, key=case_key)
+
+
+def build(example, options):
+    """Builds the example in release mode; the path of its executable."""
+    argv = ["cargo", "build", "--release", "--example", example]
+    argv += ["--message-format", "json-render-diagnostics"]
+    for option in ("features", "package"):
+        if value := getattr(options, option):
+            argv += [f"--{option}", value]
+    built = subprocess.run(argv, cwd=CRATE, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        raise Failure(f"the example {example} does not build")
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == example:
+            return message["executable"]
+    raise Failure(f"cargo named no executable for the example {example}")
+
+
+def fresh_folder(role, name):
+    out = HERE / "reports" / f"{role}-{name}"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    return out
