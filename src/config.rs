@@ -20,6 +20,7 @@ pub struct Config {
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: u32,
     pub(crate) max_empty_fragments: u32,
+    pub(crate) max_queued_output: usize,
     pub(crate) delivery: Delivery,
     pub(crate) ping_interval: Option<Duration>,
     pub(crate) pong_timeout: Option<Duration>,
@@ -56,6 +57,7 @@ impl Config {
             max_frame_size: usize::MAX,
             max_fragments: 128 << 10,
             max_empty_fragments: 256,
+            max_queued_output: 1 << 20,
             delivery: Delivery::Messages,
             ping_interval: Some(Duration::from_secs(20)),
             pong_timeout: Some(Duration::from_secs(20)),
@@ -97,6 +99,16 @@ impl Config {
     #[must_use]
     pub const fn max_empty_fragments(mut self, fragments: u32) -> Self {
         self.max_empty_fragments = fragments;
+        self
+    }
+
+    /// How many encoded bytes an adapter queues before it takes no further message. Default 1 MiB (1,048,576).
+    ///
+    /// A message that is taken is taken whole, so that the queue exceeds this by one message at the most. The core
+    /// itself queues nothing.
+    #[must_use]
+    pub const fn max_queued_output(mut self, bytes: usize) -> Self {
+        self.max_queued_output = bytes;
         self
     }
 

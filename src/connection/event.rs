@@ -62,6 +62,12 @@ impl Found {
     }
 }
 
+impl From<Message<'static>> for Found {
+    fn from(message: Message<'static>) -> Self {
+        Self(Place::Gathered(message))
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Place {
     /// A whole message in the input; text is validated when it is lent.

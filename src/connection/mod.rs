@@ -142,6 +142,12 @@ impl Connection {
         }
     }
 
+    /// The configuration it was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Which end this is.
     #[must_use]
     pub const fn role(&self) -> Role {

@@ -1,0 +1,113 @@
+//! Read buffers, lent by the thread to whichever connection reads.
+
+use alloc::boxed::Box;
+use alloc::{vec, vec::Vec};
+use core::cell::RefCell;
+use core::mem;
+use core::ops::Range;
+use std::thread_local;
+
+/// How much one read may bring.
+const SIZE: usize = 64 << 10;
+/// How many idle buffers a thread keeps.
+const SPARES: usize = 4;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
+#[derive(Debug, Default)]
+pub(super) struct ReadBuffer {
+    /// Empty, or [`SIZE`] bytes.
+    bytes: Box<[u8]>,
+    unread: Range<usize>,
+    lent: Range<usize>,
+}
+
+impl ReadBuffer {
+    pub(super) fn is_empty(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    pub(super) fn unread(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.unread.clone()]
+    }
+
+    /// Takes `len` bytes off the front; they can be lent until the next read.
+    pub(super) fn take(&mut self, len: usize) {
+        let taken = len.min(self.unread.len());
+        self.lent = self.unread.start..self.unread.start + taken;
+        self.unread.start += taken;
+    }
+
+    /// The bytes that were taken last.
+    pub(super) fn lent(&self) -> &[u8] {
+        &self.bytes[self.lent.clone()]
+    }
+
+    /// Where to read to; all unread bytes are kept.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = SPARE
+                .try_with(|spare| spare.borrow_mut().pop())
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| vec![0; SIZE].into_boxed_slice());
+        }
+        self.lent = 0..0;
+        let start = mem::take(&mut self.unread.start);
+        self.bytes.copy_within(start..self.unread.end, 0);
+        self.unread.end -= start;
+        &mut self.bytes[self.unread.end..]
+    }
+
+    /// `len` bytes were read into [`room`](Self::room).
+    pub(super) fn filled(&mut self, len: usize) {
+        self.unread.end = (self.unread.end + len).min(self.bytes.len());
+    }
+
+    /// Starts with bytes that someone else has read.
+    pub(super) fn preload(&mut self, bytes: &[u8]) {
+        if bytes.len() <= SIZE {
+            let room = self.room();
+            room[..bytes.len()].copy_from_slice(bytes);
+        } else {
+            self.bytes = bytes.into();
+        }
+        self.filled(bytes.len());
+    }
+
+    /// Gives the memory back to the thread unless something unread is left in it.
+    pub(super) fn release(&mut self) {
+        if !self.unread.is_empty() || self.bytes.is_empty() {
+            return;
+        }
+        let bytes = mem::take(&mut self.bytes);
+        (self.unread, self.lent) = (0..0, 0..0);
+        if bytes.len() == SIZE {
+            // At the end of a thread there is nobody left to keep it for.
+            let _ = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
+                if spare.len() < SPARES {
+                    spare.push(bytes);
+                }
+            });
+        }
+    }
+
+    /// What was read and not taken, for whoever takes the stream over.
+    pub(super) fn into_unread(mut self) -> Vec<u8> {
+        let unread = self.unread().to_vec();
+        self.unread = 0..0;
+        self.release();
+        unread
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.unread = 0..0;
+        self.release();
+    }
+}

@@ -1,0 +1,433 @@
+//! A connection over a stream.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::buffer::ReadBuffer;
+use super::link::{Link, Read, Target};
+use super::{Error, Transport};
+use crate::{CloseCode, Connection, Delivery, Event, Fin, Found, Message, Prepared, State, Summary, Unread};
+
+/// From this size on the rest of a payload is read straight to its place in the message.
+const DIRECT_READ: usize = 16 << 10;
+
+/// An open WebSocket connection over a [`Transport`].
+///
+/// Over a blocking stream every call waits as long as it must, within the deadlines of the
+/// [`Config`](crate::Config). Over a non-blocking one a call that cannot go on returns [`Error::WouldBlock`] and
+/// loses nothing.
+///
+/// Pings are answered and deadlines watched inside the receiving calls: a thread that never receives drives
+/// neither. When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    link: Link<S>,
+    input: ReadBuffer,
+}
+
+/// The pieces of a [`WebSocket`] that was taken apart.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parts<S> {
+    /// The stream.
+    pub transport: S,
+    /// The state of the protocol, with the parts of a message that is not complete yet.
+    pub connection: Connection,
+    /// What was read from the stream and not taken by the connection, in order.
+    pub unread: Vec<u8>,
+    /// What the stream has not taken yet, in order.
+    pub unsent: Vec<u8>,
+}
+
+impl<S: Transport> WebSocket<S> {
+    /// Runs an open connection over `transport`, after an opening handshake that was done elsewhere.
+    ///
+    /// `connection` must have been made with the time zero: its clock starts now.
+    #[must_use]
+    pub fn over(transport: S, connection: Connection) -> Self {
+        Self::with_unread(transport, connection, &[])
+    }
+
+    /// Like [`over`](Self::over), with bytes that were read together with the handshake.
+    #[must_use]
+    pub fn with_unread(transport: S, connection: Connection, unread: &[u8]) -> Self {
+        let mut input = ReadBuffer::default();
+        if !unread.is_empty() {
+            input.preload(unread);
+        }
+        Self { link: Link::new(transport, connection), input }
+    }
+
+    /// Waits for the next message and returns it owned: it can be kept, sent to another thread, sent back.
+    ///
+    /// What was queued with [`feed`](Self::feed) is written before this waits. `None` is the clean end.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended, in every case that is not a clean close; the same again on later calls. The Close
+    /// frame that fits the error has been sent, and the peer was given time to read it.
+    pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
+        self.recv_until(None)
+    }
+
+    /// Waits for the next message, but at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when the time is over; nothing is lost and the next call goes on. Otherwise as
+    /// [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'static>>, Error> {
+        let until = self.link.look_at_the_clock().checked_add(timeout);
+        self.recv_until(until)
+    }
+
+    /// Waits for the next message and lends it together with a sender, so that it can be answered without a copy.
+    ///
+    /// ```no_run
+    /// # fn echo(mut ws: sansocket::blocking::WebSocket<std::net::TcpStream>) -> Result<(), sansocket::blocking::Error> {
+    /// while let Some((message, mut tx)) = ws.recv_ref()? {
+    ///     tx.feed(&message)?; // leaves before the next wait, together with the answers to all that one read brought
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
+        let Some(found) = self.find_message(None)? else { return Ok(None) };
+        let Self { link, input } = self;
+        match lend(link, found, input.lent())? {
+            Some(Event::Message(message)) => Ok(Some((message, Sender { link }))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for whatever comes next: messages or chunks, pings and pongs, the peer's Close frame.
+    ///
+    /// Pings and Close frames have been answered when they are seen. Use it where the configuration asks for
+    /// [chunks](crate::Delivery::Chunks). `None` is the clean end.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        let Some(found) = self.find(None, |_| true)? else { return Ok(None) };
+        lend(&mut self.link, found, self.input.lent())
+    }
+
+    /// Sends a message; it has left when this returns (over a non-blocking stream: it is queued at least).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] if the message cannot be sent; [`Error::WouldBlock`] if the queue is full, with nothing
+    /// taken; otherwise the end of the connection.
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.link.send(message.into())
+    }
+
+    /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 64 KiB wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.link.feed(message.into())
+    }
+
+    /// Queues a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.link.feed_prepared(prepared)
+    }
+
+    /// Writes everything that is queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`] if the stream does not take all of it now; otherwise the end of the connection.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.link.flush()
+    }
+
+    /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
+        self.link.send_fragment(fragment.into(), fin)
+    }
+
+    /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.link.ping(payload)
+    }
+
+    /// Sends a pong that nobody asked for; pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.link.pong(payload)
+    }
+
+    /// Closes the connection: sends the Close frame and waits for the peer's and for the end of the stream.
+    ///
+    /// Messages that still come are thrown away; who wants them calls [`start_close`](Self::start_close) and goes
+    /// on receiving. It waits for the close timeout (default 10 s) at most. On a connection that is closing
+    /// already it only waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        if self.link.connection.state() == State::Open {
+            self.start_close(code, reason)?;
+        }
+        while self.find(None, |_| false)?.is_some() {}
+        Ok(())
+    }
+
+    /// Sends the Close frame and returns; go on receiving until the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.link.start_close(code, reason)
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary<'_>> {
+        self.link.connection.summary()
+    }
+
+    /// The state of the protocol, for its questions: state, round-trip time and so on.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.link.connection
+    }
+
+    /// How many encoded bytes wait for the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.link.out.waiting().len()
+    }
+
+    /// When a call is due for a deadline's sake, as a span from now; `None` if no deadline runs.
+    ///
+    /// Event loops over non-blocking streams call a receiving method then, even if nothing came.
+    #[must_use]
+    pub fn next_deadline(&mut self) -> Option<Duration> {
+        let now = self.link.look_at_the_clock();
+        Some(self.link.connection.poll_timeout()?.saturating_sub(now))
+    }
+
+    /// The stream, to ask for its address or its readiness.
+    #[must_use]
+    pub const fn transport(&self) -> &S {
+        &self.link.transport
+    }
+
+    /// The stream, to set its options. Bytes read or written here are missing there.
+    #[must_use]
+    pub const fn transport_mut(&mut self) -> &mut S {
+        &mut self.link.transport
+    }
+
+    /// Takes the connection apart without losing a byte.
+    #[must_use]
+    pub fn into_parts(self) -> Parts<S> {
+        Parts {
+            unread: self.input.into_unread(),
+            unsent: self.link.out.waiting().to_vec(),
+            transport: self.link.transport,
+            connection: self.link.connection,
+        }
+    }
+
+    fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
+        let Some(found) = self.find_message(until)? else { return Ok(None) };
+        let Some(Event::Message(message)) = lend(&mut self.link, found, self.input.lent())? else {
+            return Ok(None);
+        };
+        let message = message.into_owned();
+        self.input.release();
+        Ok(Some(message))
+    }
+
+    fn find_message(&mut self, until: Option<Duration>) -> Result<Option<Found>, Error> {
+        if self.link.connection.config().delivery == Delivery::Chunks {
+            return Err(Error::ChunkDelivery);
+        }
+        self.find(until, Found::is_data)
+    }
+
+    /// Goes on until something of interest was found, or to the end of the connection (`None`).
+    fn find(
+        &mut self,
+        until: Option<Duration>,
+        interest: impl Fn(&Found) -> bool,
+    ) -> Result<Option<Found>, Error> {
+        let Self { link, input } = self;
+        loop {
+            if !input.is_empty() || link.connection.wants_write() {
+                match link.connection.locate(link.now, input.unread(), link.out.sink()) {
+                    Ok(located) => {
+                        input.take(located.consumed);
+                        match located.found {
+                            Some(found) if interest(&found) => return Ok(Some(found)),
+                            Some(_) => continue,
+                            None => {}
+                        }
+                    }
+                    // The connection keeps the error; it takes nothing more.
+                    Err(_) => input.take(usize::MAX),
+                }
+            }
+            if link.connection.summary().is_some() {
+                input.release();
+                return link.finish(until).map(|()| None);
+            }
+            if link.is_due() {
+                let _ = link.connection.handle_timeout(link.now, Unread::Possible, link.out.sink());
+            }
+            match link.flush() {
+                Err(Error::WouldBlock)
+                    if link.out.waiting().len() < link.connection.config().max_queued_output => {}
+                Err(error @ Error::WouldBlock) => return Err(error),
+                // Its cause is the verdict below.
+                Err(_) if link.connection.summary().is_some() => continue,
+                flushed => flushed?,
+            }
+            if !input.is_empty() {
+                continue;
+            }
+            if let Some(found) = read_more(link, input, until)? {
+                if interest(&found) {
+                    return Ok(Some(found));
+                }
+            }
+        }
+    }
+}
+
+/// Reads into the buffer, or straight into a large message, which may be complete then.
+fn read_more<S: Transport>(
+    link: &mut Link<S>,
+    input: &mut ReadBuffer,
+    until: Option<Duration>,
+) -> Result<Option<Found>, Error> {
+    let direct = link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
+    let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
+    match link.read(target, until) {
+        Ok(Read::Bytes(len)) if direct => {
+            Ok(link.connection.payload_read(link.now, len, link.out.sink()).ok().flatten().map(Found::from))
+        }
+        Ok(Read::Bytes(len)) => {
+            input.filled(len);
+            Ok(None)
+        }
+        Ok(Read::Again) => Ok(None),
+        Err(error) => {
+            input.release();
+            Err(error)
+        }
+    }
+}
+
+/// Makes the event of what was found; if its text turns out to be none, brings the connection to its end.
+fn lend<'a, S: Transport>(
+    link: &mut Link<S>,
+    found: Found,
+    bytes: &'a [u8],
+) -> Result<Option<Event<'a>>, Error> {
+    match link.connection.lend(link.now, found, bytes, link.out.sink()) {
+        Ok(event) => Ok(Some(event)),
+        Err(_) => link.finish(None).map(|()| None),
+    }
+}
+
+/// The sending side of a [`WebSocket`] whose receiving side lends a message; see [`WebSocket::recv_ref`].
+///
+/// Its methods are those of the connection.
+#[derive(Debug)]
+pub struct Sender<'a, S> {
+    link: &'a mut Link<S>,
+}
+
+impl<S: Transport> Sender<'_, S> {
+    /// Sends a message; see [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.link.send(message.into())
+    }
+
+    /// Queues a message; see [`WebSocket::feed`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.link.feed(message.into())
+    }
+
+    /// Queues a prepared message; see [`WebSocket::feed_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.link.feed_prepared(prepared)
+    }
+
+    /// Sends a fragment; see [`WebSocket::send_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
+        self.link.send_fragment(fragment.into(), fin)
+    }
+
+    /// Writes everything that is queued; see [`WebSocket::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.link.flush()
+    }
+
+    /// Sends a ping; see [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.link.ping(payload)
+    }
+
+    /// Sends the Close frame; see [`WebSocket::start_close`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.link.start_close(code, reason)
+    }
+}
