@@ -13,9 +13,11 @@ mod config;
 mod connection;
 mod error;
 pub mod frame;
+pub mod handshake;
 mod message;
 mod role;
 mod sink;
+mod uri;
 pub mod utf8;
 
 pub use close_code::{CloseCode, CloseFrame};
@@ -28,3 +30,4 @@ pub use error::{Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError
 pub use message::{Binary, Kind, Message, Text};
 pub use role::Role;
 pub use sink::{Full, Sink, SliceSink};
+pub use uri::{UriError, WebSocketUri};
