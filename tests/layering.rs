@@ -288,17 +288,21 @@ fn use_tree(code: &[Token], at: &mut usize) -> Vec<Vec<String>> {
     if prefix.is_empty() { Vec::new() } else { vec![prefix] }
 }
 
-/// Drops items under `#[cfg(test)]`; where such an item is a module of its own file, notes the module.
+/// Drops items under `#[cfg(test)]` or `#[cfg(all(test, …))]`; where such an item is a module of its own file, notes the module.
 fn without_tests(code: &[Token], module: &[String], test_files: &mut Vec<Vec<String>>) -> Vec<Token> {
     let mut kept = Vec::new();
     let mut at = 0;
     while at < code.len() {
-        if !is_sequence(&code[at..], &["#", "[", "cfg", "(", "test", ")", "]"]) {
+        let is_test = [&["test", ")"][..], &["all", "(", "test", ","]].into_iter().any(|condition| {
+            is_sequence(&code[at..], &["#", "[", "cfg", "("])
+                && is_sequence(code.get(at + 4..).unwrap_or_default(), condition)
+        });
+        if !is_test {
             kept.push(code[at].clone());
             at += 1;
             continue;
         }
-        let start = at + 7;
+        let start = at + code[at..].iter().take_while(|token| token.text != "]").count() + 1;
         let mut depth = 0;
         at = start;
         while at < code.len() {
@@ -525,6 +529,11 @@ mod the_check_itself {
             "src/uri.rs",
             "#[cfg(test)] mod tests { use std::vec; #[test] fn f() { g().unwrap() } }",
         );
+        assert_passes(
+            "src/uri.rs",
+            "#[cfg(all(test, feature = \"std\"))] mod tests { fn f() { g().unwrap() } }",
+        );
+        assert_fails("src/uri.rs", "#[cfg(not(test))] fn f() { g().unwrap() }", "`.unwrap()`");
         // What follows a test block, or a character that looks like the start of a string, is read again.
         assert_fails("src/uri.rs", "#[cfg(test)] mod tests { fn f() {} } fn f() { todo!() }", "`todo!`");
         assert_fails("src/uri.rs", "#[cfg(test)] use core::fmt; fn f() { todo!() }", "`todo!`");
