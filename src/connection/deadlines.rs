@@ -77,12 +77,16 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is next to be called; `None` if no deadline runs.
     ///
     /// Ask again after every other call; the answer may move in both directions. It is a deadline only: whether
-    /// bytes wait is told by [`wants_write`](Self::wants_write).
+    /// bytes wait is told by [`wants_write`](Self::wants_write). At the end of the stream only the deadline for output
+    /// that waits is left.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let (config, deadlines) = (&*self.config, &self.deadlines);
-        if self.closing.over || self.closing.eof {
+        if self.closing.over {
             return None;
+        }
+        if self.closing.eof {
+            return deadlines.write_stalled(config);
         }
         let ends = [deadlines.write_stalled(config), deadlines.close_overdue(config)];
         let alive = if self.closing.is_open() {
@@ -114,6 +118,7 @@ impl Connection {
     ) -> Result<(), Error> {
         let reached = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
         if self.closing.over || self.closing.eof {
+            self.closing.over |= reached(self.deadlines.write_stalled(&self.config));
             return self.failure.map_or(Ok(()), Err);
         }
         if reached(self.deadlines.write_stalled(&self.config)) {
