@@ -38,12 +38,11 @@ impl Connection {
         input: &mut Input<'a>,
         out: &mut impl Sink,
     ) -> Result<Option<Event<'a>>, Error> {
-        let located = self.locate(now, input.rest_mut(), out)?;
-        let bytes = input.take(located.consumed);
-        match located.found {
-            Some(found) => self.lend(now, found, bytes, out).map(Some),
-            None => Ok(None),
+        if let Some((kind, payload)) = self.whole_message(now, input.rest_mut()) {
+            let bytes = input.take(payload.end);
+            return self.lend_message(now, kind, bytes.get(payload).unwrap_or_default(), out).map(Some);
         }
+        self.receive_any(now, input, out)
     }
 
     /// [`receive`](Self::receive) in a form that borrows nothing, for adapters whose loops must read more between
@@ -58,7 +57,19 @@ impl Connection {
     /// As `receive`.
     #[inline]
     pub fn locate(&mut self, now: Duration, bytes: &mut [u8], out: &mut impl Sink) -> Result<Located, Error> {
-        if self.failure.is_some() || self.replies.is_some() || !self.closing.takes_input() {
+        if let Some((kind, payload)) = self.whole_message(now, bytes) {
+            return Ok(Located {
+                consumed: payload.end,
+                found: Some(Found(Place::Message { kind, payload })),
+            });
+        }
+        self.locate_any(now, bytes, out)
+    }
+
+    /// [`locate`](Self::locate) for what is not a whole message in one small frame.
+    #[inline(never)]
+    fn locate_any(&mut self, now: Duration, bytes: &mut [u8], out: &mut impl Sink) -> Result<Located, Error> {
+        if !self.is_usual() {
             if let Some(located) = self.locate_unusual(bytes.len(), out)? {
                 return Ok(located);
             }
@@ -103,11 +114,7 @@ impl Connection {
     ) -> Result<Event<'a>, Error> {
         let at = |range: Range<usize>| bytes.get(range).unwrap_or_default();
         Ok(match found.0 {
-            Place::Message { kind: Kind::Binary, payload } => Event::Message(Message::from(at(payload))),
-            Place::Message { kind: Kind::Text, payload } => match utf8::validate(at(payload)) {
-                Ok(text) => Event::Message(Message::from(text)),
-                Err(error) => return Err(self.fail(error.into(), now, out)),
-            },
+            Place::Message { kind, payload } => return self.lend_message(now, kind, at(payload), out),
             Place::Gathered(message) => Event::Message(message),
             Place::Chunk { kind, payload, first, last } => {
                 Event::Chunk(Chunk { kind, payload: at(payload).into(), first, last })
@@ -126,7 +133,7 @@ impl Connection {
     /// Read into it, then say with [`payload_read`](Self::payload_read) how much that was. The place is as large
     /// as what has arrived of the message so far, 64 KiB at the least, and never reaches behind the frame.
     pub fn payload_target(&mut self) -> Option<&mut [u8]> {
-        if self.failure.is_some() || self.replies.is_some() || !self.closing.takes_input() {
+        if !self.is_usual() {
             return None;
         }
         let remaining = self.decoder.remaining();
@@ -186,6 +193,57 @@ impl Connection {
         }
         self.closing.eof = true;
         self.failure.map_or(Ok(()), Err)
+    }
+
+    /// [`receive`](Self::receive) for what is not a whole message in one small frame.
+    #[inline(never)]
+    fn receive_any<'a>(
+        &mut self,
+        now: Duration,
+        input: &mut Input<'a>,
+        out: &mut impl Sink,
+    ) -> Result<Option<Event<'a>>, Error> {
+        let located = self.locate_any(now, input.rest_mut(), out)?;
+        let bytes = input.take(located.consumed);
+        match located.found {
+            Some(found) => self.lend(now, found, bytes, out).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The message at the start of `bytes`, unmasked, if it is there whole in one small frame and nothing is unusual.
+    #[inline]
+    fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
+        if !self.is_usual() || self.config.delivery != Delivery::Messages {
+            return None;
+        }
+        let limit = self.config.max_frame_size.min(self.config.max_message_size);
+        let whole = self.decoder.decode_whole(bytes, limit)?;
+        self.deadlines.last_received = now;
+        Some(whole)
+    }
+
+    #[inline]
+    fn lend_message<'a>(
+        &mut self,
+        now: Duration,
+        kind: Kind,
+        payload: &'a [u8],
+        out: &mut impl Sink,
+    ) -> Result<Event<'a>, Error> {
+        match kind {
+            Kind::Binary => Ok(Event::Message(Message::from(payload))),
+            Kind::Text => match utf8::validate(payload) {
+                Ok(text) => Ok(Event::Message(Message::from(text))),
+                Err(error) => Err(self.fail(error.into(), now, out)),
+            },
+        }
+    }
+
+    /// Whether input is taken and nothing is due before it.
+    #[inline]
+    const fn is_usual(&self) -> bool {
+        self.failure.is_none() && self.replies.is_none() && self.closing.takes_input()
     }
 
     /// What a connection does with input when something is due first or it takes no more.
