@@ -38,11 +38,11 @@ impl Connection {
         input: &mut Input<'a>,
         out: &mut impl Sink,
     ) -> Result<Option<Event<'a>>, Error> {
-        if let Some((kind, payload)) = self.whole_message(now, input.rest_mut()) {
-            let bytes = input.take(payload.end);
-            return self.lend_message(now, kind, bytes.get(payload).unwrap_or_default(), out).map(Some);
-        }
-        self.receive_any(now, input, out)
+        let Some((kind, payload)) = self.whole_message(now, input.rest_mut()) else {
+            return self.receive_any(now, input, out);
+        };
+        let payload = input.take(payload.end).get(payload).unwrap_or_default();
+        Ok(Some(Event::Message(self.lend_message(now, kind, payload, out)?)))
     }
 
     /// [`receive`](Self::receive) in a form that borrows nothing, for adapters whose loops must read more between
@@ -114,7 +114,9 @@ impl Connection {
     ) -> Result<Event<'a>, Error> {
         let at = |range: Range<usize>| bytes.get(range).unwrap_or_default();
         Ok(match found.0 {
-            Place::Message { kind, payload } => return self.lend_message(now, kind, at(payload), out),
+            Place::Message { kind, payload } => {
+                Event::Message(self.lend_message(now, kind, at(payload), out)?)
+            }
             Place::Gathered(message) => Event::Message(message),
             Place::Chunk { kind, payload, first, last } => {
                 Event::Chunk(Chunk { kind, payload: at(payload).into(), first, last })
@@ -230,11 +232,11 @@ impl Connection {
         kind: Kind,
         payload: &'a [u8],
         out: &mut impl Sink,
-    ) -> Result<Event<'a>, Error> {
+    ) -> Result<Message<'a>, Error> {
         match kind {
-            Kind::Binary => Ok(Event::Message(Message::from(payload))),
+            Kind::Binary => Ok(Message::from(payload)),
             Kind::Text => match utf8::validate(payload) {
-                Ok(text) => Ok(Event::Message(Message::from(text))),
+                Ok(text) => Ok(Message::from(text)),
                 Err(error) => Err(self.fail(error.into(), now, out)),
             },
         }
