@@ -64,9 +64,7 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         let message = message.into();
-        self.check_message()?;
-        self.make_way(out)?;
-        self.write_frame(Opcode::from(message.kind()), message.as_bytes(), out)
+        self.send_payload(message.kind(), message.as_bytes(), out)
     }
 
     /// Sends the next fragment of a message that is streamed out, each in a frame of its own (RFC 6455 §5.4).
@@ -229,6 +227,14 @@ impl Connection {
         true
     }
 
+    /// Apart from [`send`](Self::send), so that what a message is made of stays in registers.
+    #[inline(never)]
+    fn send_payload(&mut self, kind: Kind, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        self.check_message()?;
+        self.make_way(out)?;
+        self.write_frame(Opcode::from(kind), payload, out)
+    }
+
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
         if payload.len() > ControlPayload::MAX {
             return Err(SendError::ControlTooLong { len: payload.len() });
@@ -266,9 +272,11 @@ impl Connection {
     /// Replies that wait go first (RFC 6455 §5.5.2: "as soon as is practical").
     #[inline]
     fn make_way(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
-        if self.replies.is_none() {
-            return Ok(());
-        }
+        if self.replies.is_none() { Ok(()) } else { self.make_way_for_replies(out) }
+    }
+
+    #[cold]
+    fn make_way_for_replies(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
         if !self.transmit(out) {
             return Err(SendError::Full { needed: out.room().saturating_add(1) });
         }
@@ -288,7 +296,7 @@ impl Connection {
     #[inline]
     fn write(&mut self, header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
         match self.role {
-            Role::Server => write_plain(&header, payload, out),
+            Role::Server => write_plain(header, payload, out),
             Role::Client => self.write_masked(header, payload, out),
         }
     }
@@ -333,20 +341,26 @@ fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
     if out.room() < needed { Err(SendError::Full { needed }) } else { Ok(()) }
 }
 
+/// Short frames are the many: their header has a size that is known when this is compiled.
 #[inline]
-fn write_plain(header: &FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    // Short frames are the many: their header has a size that is known when this is compiled.
-    if payload.len() <= 125 {
-        check_room(out, 2 + payload.len())?;
-        out.reserve(2 + payload.len());
-        let first = u8::from(header.fin) << 7 | header.opcode.bits();
-        out.push(&[first, payload.len() as u8]);
-    } else {
-        let header = header.encode();
-        check_room(out, header.len().saturating_add(payload.len()))?;
-        out.reserve(header.len() + payload.len());
-        out.push(&header);
+fn write_plain(header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    if payload.len() > 125 {
+        return write_plain_long(header, payload, out);
     }
+    check_room(out, 2 + payload.len())?;
+    let first = u8::from(header.fin) << 7 | header.opcode.bits();
+    out.push(&[first, payload.len() as u8]);
+    out.push(payload);
+    Ok(())
+}
+
+#[inline(never)]
+fn write_plain_long(header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let header = header.encode();
+    let needed = header.len().saturating_add(payload.len());
+    check_room(out, needed)?;
+    out.reserve(needed);
+    out.push(&header);
     out.push(payload);
     Ok(())
 }
