@@ -42,7 +42,12 @@ impl Connection {
             return self.receive_any(now, input, out);
         };
         let payload = input.take(payload.end).get(payload).unwrap_or_default();
-        Ok(Some(Event::Message(self.lend_message(now, kind, payload, out)?)))
+        // Each arm builds all of its value at once: a message that is moved from one enum into the next costs a store
+        // that stalls the loads after it, twice the time of everything else here.
+        match kind {
+            Kind::Binary => Ok(Some(Event::Message(Message::Binary(payload.into())))),
+            Kind::Text => Ok(Some(Event::Message(Message::Text(self.valid(now, payload, out)?.into())))),
+        }
     }
 
     /// [`receive`](Self::receive) in a form that borrows nothing, for adapters whose loops must read more between
@@ -114,8 +119,9 @@ impl Connection {
     ) -> Result<Event<'a>, Error> {
         let at = |range: Range<usize>| bytes.get(range).unwrap_or_default();
         Ok(match found.0 {
-            Place::Message { kind, payload } => {
-                Event::Message(self.lend_message(now, kind, at(payload), out)?)
+            Place::Message { kind: Kind::Binary, payload } => Event::Message(Message::from(at(payload))),
+            Place::Message { kind: Kind::Text, payload } => {
+                Event::Message(Message::from(self.valid(now, at(payload), out)?))
             }
             Place::Gathered(message) => Event::Message(message),
             Place::Chunk { kind, payload, first, last } => {
@@ -225,20 +231,12 @@ impl Connection {
         Some(whole)
     }
 
+    /// The text that `payload` is, or the end of the connection.
     #[inline]
-    fn lend_message<'a>(
-        &mut self,
-        now: Duration,
-        kind: Kind,
-        payload: &'a [u8],
-        out: &mut impl Sink,
-    ) -> Result<Message<'a>, Error> {
-        match kind {
-            Kind::Binary => Ok(Message::from(payload)),
-            Kind::Text => match utf8::validate(payload) {
-                Ok(text) => Ok(Message::from(text)),
-                Err(error) => Err(self.fail(error.into(), now, out)),
-            },
+    fn valid<'a>(&mut self, now: Duration, payload: &'a [u8], out: &mut impl Sink) -> Result<&'a str, Error> {
+        match utf8::validate(payload) {
+            Ok(text) => Ok(text),
+            Err(error) => Err(self.fail(error.into(), now, out)),
         }
     }
 
