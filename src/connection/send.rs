@@ -93,8 +93,7 @@ impl Connection {
         };
         self.make_way(out)?;
         let payload = fragment.as_bytes();
-        let header = FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) };
-        self.write(header, payload, out)?;
+        self.write(opcode, fin, payload, out)?;
         self.outgoing = match fin {
             Fin::More => Some(fragment.kind()),
             Fin::Final => None,
@@ -290,14 +289,20 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)
+        self.write(opcode, Fin::Final, payload, out)
     }
 
     #[inline]
-    fn write(&mut self, header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    fn write(
+        &mut self,
+        opcode: Opcode,
+        fin: Fin,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
         match self.role {
-            Role::Server => write_plain(header, payload, out),
-            Role::Client => self.write_masked(header, payload, out),
+            Role::Server => write_plain(opcode, fin, payload, out),
+            Role::Client => self.write_masked(opcode, fin, payload, out),
         }
     }
 
@@ -305,14 +310,20 @@ impl Connection {
     #[inline(never)]
     fn write_masked(
         &mut self,
-        header: FrameHeader,
+        opcode: Opcode,
+        fin: Fin,
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         check_room(out, FrameHeader::MAX_LEN.saturating_add(payload.len()))?;
         let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
-        out.reserve(FrameHeader::MAX_LEN + payload.len());
-        out.push(&FrameHeader { mask: Some(key), ..header }.encode());
+        if let Some([first, len]) = short_header(opcode, fin, payload) {
+            let [a, b, c, d] = key;
+            out.push(&[first, 0x80 | len, a, b, c, d]);
+        } else {
+            out.reserve(FrameHeader::MAX_LEN + payload.len());
+            out.push(&FrameHeader { mask: Some(key), ..header(opcode, fin, payload) }.encode());
+        }
         out.push(payload);
         apply_mask(key, 0, out.last_mut(payload.len()));
         Ok(())
@@ -341,26 +352,36 @@ fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
     if out.room() < needed { Err(SendError::Full { needed }) } else { Ok(()) }
 }
 
-/// Short frames are the many: their header has a size that is known when this is compiled.
 #[inline]
-fn write_plain(header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    if payload.len() > 125 {
-        return write_plain_long(header, payload, out);
-    }
-    check_room(out, 2 + payload.len())?;
-    let first = u8::from(header.fin) << 7 | header.opcode.bits();
-    out.push(&[first, payload.len() as u8]);
+fn write_plain(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let Some(header) = short_header(opcode, fin, payload) else {
+        return write_plain_long(opcode, fin, payload, out);
+    };
+    check_room(out, header.len() + payload.len())?;
+    out.push(&header);
     out.push(payload);
     Ok(())
 }
 
 #[inline(never)]
-fn write_plain_long(header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    let header = header.encode();
+fn write_plain_long(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let header = header(opcode, fin, payload).encode();
     let needed = header.len().saturating_add(payload.len());
     check_room(out, needed)?;
     out.reserve(needed);
     out.push(&header);
     out.push(payload);
     Ok(())
+}
+
+/// The header of a short frame without a mask. Short frames are the many, and theirs has a size that is known when this
+/// is compiled.
+#[inline]
+fn short_header(opcode: Opcode, fin: Fin, payload: &[u8]) -> Option<[u8; 2]> {
+    let first = u8::from(fin == Fin::Final) << 7 | opcode.bits();
+    (payload.len() <= 125).then_some([first, payload.len() as u8])
+}
+
+fn header(opcode: Opcode, fin: Fin, payload: &[u8]) -> FrameHeader {
+    FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) }
 }
