@@ -20,7 +20,7 @@ use wire::{NOW, Payload};
 
 const READ: usize = 64 << 10;
 const SEGMENT: usize = 1460;
-const SAMPLES: usize = 30;
+const SAMPLES: usize = 100;
 const PAYLOADS: [Payload; 3] = [Payload::Binary, Payload::Ascii, Payload::MultiByte];
 const SIZES: [usize; 6] = [20, 125, 1 << 10, 16 << 10, 64 << 10, 1 << 20];
 
@@ -120,7 +120,7 @@ struct Row {
 fn main() {
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1200))
+        .measurement_time(Duration::from_millis(1000))
         .sample_size(SAMPLES)
         .without_plots()
         .configure_from_args();
