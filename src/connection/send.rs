@@ -64,9 +64,7 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         let message = message.into();
-        self.check_message()?;
-        self.make_way(out)?;
-        self.write_frame(Opcode::from(message.kind()), message.as_bytes(), out)
+        self.send_payload(message.kind(), message.as_bytes(), out)
     }
 
     /// Sends the next fragment of a message that is streamed out, each in a frame of its own (RFC 6455 §5.4).
@@ -95,8 +93,7 @@ impl Connection {
         };
         self.make_way(out)?;
         let payload = fragment.as_bytes();
-        let header = FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) };
-        self.write(header, payload, out)?;
+        self.write(opcode, fin, payload, out)?;
         self.outgoing = match fin {
             Fin::More => Some(fragment.kind()),
             Fin::Final => None,
@@ -229,6 +226,14 @@ impl Connection {
         true
     }
 
+    /// Apart from [`send`](Self::send), so that what a message is made of stays in registers.
+    #[inline(never)]
+    fn send_payload(&mut self, kind: Kind, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        self.check_message()?;
+        self.make_way(out)?;
+        self.write_frame(Opcode::from(kind), payload, out)
+    }
+
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
         if payload.len() > ControlPayload::MAX {
             return Err(SendError::ControlTooLong { len: payload.len() });
@@ -266,9 +271,11 @@ impl Connection {
     /// Replies that wait go first (RFC 6455 §5.5.2: "as soon as is practical").
     #[inline]
     fn make_way(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
-        if self.replies.is_none() {
-            return Ok(());
-        }
+        if self.replies.is_none() { Ok(()) } else { self.make_way_for_replies(out) }
+    }
+
+    #[cold]
+    fn make_way_for_replies(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
         if !self.transmit(out) {
             return Err(SendError::Full { needed: out.room().saturating_add(1) });
         }
@@ -282,14 +289,20 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)
+        self.write(opcode, Fin::Final, payload, out)
     }
 
     #[inline]
-    fn write(&mut self, header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    fn write(
+        &mut self,
+        opcode: Opcode,
+        fin: Fin,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
         match self.role {
-            Role::Server => write_plain(&header, payload, out),
-            Role::Client => self.write_masked(header, payload, out),
+            Role::Server => write_plain(opcode, fin, payload, out),
+            Role::Client => self.write_masked(opcode, fin, payload, out),
         }
     }
 
@@ -297,14 +310,20 @@ impl Connection {
     #[inline(never)]
     fn write_masked(
         &mut self,
-        header: FrameHeader,
+        opcode: Opcode,
+        fin: Fin,
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         check_room(out, FrameHeader::MAX_LEN.saturating_add(payload.len()))?;
         let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
-        out.reserve(FrameHeader::MAX_LEN + payload.len());
-        out.push(&FrameHeader { mask: Some(key), ..header }.encode());
+        if let Some([first, len]) = short_header(opcode, fin, payload) {
+            let [a, b, c, d] = key;
+            out.push(&[first, 0x80 | len, a, b, c, d]);
+        } else {
+            out.reserve(FrameHeader::MAX_LEN + payload.len());
+            out.push(&FrameHeader { mask: Some(key), ..header(opcode, fin, payload) }.encode());
+        }
         out.push(payload);
         apply_mask(key, 0, out.last_mut(payload.len()));
         Ok(())
@@ -334,19 +353,35 @@ fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
 }
 
 #[inline]
-fn write_plain(header: &FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    // Short frames are the many: their header has a size that is known when this is compiled.
-    if payload.len() <= 125 {
-        check_room(out, 2 + payload.len())?;
-        out.reserve(2 + payload.len());
-        let first = u8::from(header.fin) << 7 | header.opcode.bits();
-        out.push(&[first, payload.len() as u8]);
-    } else {
-        let header = header.encode();
-        check_room(out, header.len().saturating_add(payload.len()))?;
-        out.reserve(header.len() + payload.len());
-        out.push(&header);
-    }
+fn write_plain(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let Some(header) = short_header(opcode, fin, payload) else {
+        return write_plain_long(opcode, fin, payload, out);
+    };
+    check_room(out, header.len() + payload.len())?;
+    out.push(&header);
     out.push(payload);
     Ok(())
+}
+
+#[inline(never)]
+fn write_plain_long(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let header = header(opcode, fin, payload).encode();
+    let needed = header.len().saturating_add(payload.len());
+    check_room(out, needed)?;
+    out.reserve(needed);
+    out.push(&header);
+    out.push(payload);
+    Ok(())
+}
+
+/// The header of a short frame without a mask. Short frames are the many, and theirs has a size that is known when this
+/// is compiled.
+#[inline]
+fn short_header(opcode: Opcode, fin: Fin, payload: &[u8]) -> Option<[u8; 2]> {
+    let first = u8::from(fin == Fin::Final) << 7 | opcode.bits();
+    (payload.len() <= 125).then_some([first, payload.len() as u8])
+}
+
+fn header(opcode: Opcode, fin: Fin, payload: &[u8]) -> FrameHeader {
+    FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) }
 }
