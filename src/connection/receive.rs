@@ -358,7 +358,6 @@ impl Connection {
         self.remote_close = Some(Box::new(RemoteClose { code, reason: reason.clone() }));
         self.release();
         if !self.closing.sent {
-            self.closing.sent = true;
             // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the
             // endpoint MUST send a Close frame in response."
             self.reply(Opcode::Close, body.get(..2).unwrap_or_default(), out)?;
@@ -394,7 +393,6 @@ impl Connection {
         self.release();
         match error.close_code() {
             Some(code) if !self.closing.sent => {
-                self.closing.sent = true;
                 let mut body = ControlPayload::from(&code.get().to_be_bytes()[..]);
                 body.push(format!("{error}").as_bytes());
                 self.replies_mut().close = Some(body);
@@ -407,7 +405,7 @@ impl Connection {
     }
 
     /// Frees what a connection that takes no more messages has no use for.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.incoming = None;
         self.control = None;
         self.outgoing = None;

@@ -242,7 +242,6 @@ impl Connection {
         self.check_open()?;
         self.make_way(out)?;
         self.write_frame(Opcode::Close, body, out)?;
-        self.closing.sent = true;
         self.outgoing = None;
         self.initiator.get_or_insert(Initiator::Local);
         self.deadlines.closing_since.get_or_insert(now);
@@ -282,7 +281,9 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)
+        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)?;
+        self.closing.sent |= opcode == Opcode::Close;
+        Ok(())
     }
 
     #[inline]
@@ -325,6 +326,7 @@ impl Connection {
         self.initiator.get_or_insert(Initiator::Library);
         self.closing.failed = true;
         self.closing.over = true;
+        self.release();
     }
 }
 
