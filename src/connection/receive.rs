@@ -134,12 +134,7 @@ impl Connection {
         if self.failure.is_some() || self.replies.is_some() || !self.closing.takes_input() {
             return None;
         }
-        let remaining = self.decoder.remaining();
-        let incoming = self.incoming.as_mut()?;
-        if remaining == 0 || self.control.is_some() {
-            return None;
-        }
-        incoming.read_target(remaining)
+        self.rest_of_payload()
     }
 
     /// Takes the first `len` bytes of what [`payload_target`](Self::payload_target) gave, which were just read.
@@ -158,7 +153,8 @@ impl Connection {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        if self.payload_target().is_none() || len == 0 {
+        // A reply that began to wait since the place was given is no reason to lose what was read into it.
+        if len == 0 || !self.closing.takes_input() || self.rest_of_payload().is_none() {
             return Ok(None);
         }
         self.deadlines.last_received = now;
@@ -174,6 +170,16 @@ impl Connection {
             Ok(_) => Ok(None),
             Err(error) => Err(self.fail(error, now, out)),
         }
+    }
+
+    /// The place of the next bytes, if they belong to a binary message that is being gathered.
+    fn rest_of_payload(&mut self) -> Option<&mut [u8]> {
+        let remaining = self.decoder.remaining();
+        let incoming = self.incoming.as_mut()?;
+        if remaining == 0 || self.control.is_some() {
+            return None;
+        }
+        incoming.read_target(remaining)
     }
 
     /// Takes the end of the stream.
