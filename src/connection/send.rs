@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::replies::ControlPayload;
+use super::replies::{ControlPayload, Replies};
 use super::{Connection, Initiator, Prepared};
 use crate::close_code::CloseCode;
 use crate::error::{Error, SendError};
@@ -140,7 +140,7 @@ impl Connection {
     pub fn envelope(&mut self, message: &Message<'_>) -> Result<Envelope, SendError> {
         self.check_message()?;
         if self.wants_write() {
-            return Err(SendError::Full { needed: 0 });
+            return Err(SendError::Full { needed: self.waiting() });
         }
         let key = self.next_key()?;
         let len = message.len() as u64;
@@ -269,9 +269,19 @@ impl Connection {
             return Ok(());
         }
         if !self.transmit(out) {
-            return Err(SendError::Full { needed: out.room().saturating_add(1) });
+            return Err(SendError::Full { needed: self.waiting() });
         }
         self.check_open()
+    }
+
+    /// The bytes that the reply takes which is next to leave.
+    fn waiting(&self) -> usize {
+        let next = self.replies.as_deref().and_then(Replies::next);
+        let mask = if self.role == Role::Client { MASK_LEN } else { 0 };
+        next.map_or(0, |(opcode, payload)| {
+            let len = payload.as_slice().len();
+            FrameHeader::new(opcode, len as u64).encoded_len() + mask + len
+        })
     }
 
     #[inline]
@@ -302,9 +312,11 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        check_room(out, FrameHeader::MAX_LEN.saturating_add(payload.len()))?;
+        // The room is checked before a key is asked for: the source may be slow, or count.
+        let needed = (header.encoded_len() + MASK_LEN).saturating_add(payload.len());
+        check_room(out, needed)?;
         let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
-        out.reserve(FrameHeader::MAX_LEN + payload.len());
+        out.reserve(needed);
         out.push(&FrameHeader { mask: Some(key), ..header }.encode());
         out.push(payload);
         apply_mask(key, 0, out.last_mut(payload.len()));
@@ -329,6 +341,9 @@ impl Connection {
         self.release();
     }
 }
+
+/// A client's masking key in front of its payload, in bytes (RFC 6455 §5.3).
+const MASK_LEN: usize = 4;
 
 #[inline]
 fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
