@@ -64,7 +64,7 @@ pub struct Summary<'a> {
     pub code: CloseCode,
     /// The reason in the peer's Close frame, or empty (RFC 6455 §7.1.6).
     pub reason: &'a str,
-    /// Whether Close frames went both ways before the stream ended (RFC 6455 §7.1.4).
+    /// Whether Close frames went both ways before the stream ended, and no error came between (RFC 6455 §7.1.4).
     pub clean: bool,
     /// Who began.
     pub initiator: Initiator,
@@ -88,7 +88,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// The columns of the table above.
+/// The columns of the table above. A Close frame that waits for room in the output is not sent yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Closing {
     pub(super) sent: bool,
@@ -121,7 +121,7 @@ impl Closing {
     }
 
     pub(super) const fn is_clean(self) -> bool {
-        self.sent && self.received
+        self.sent && self.received && !self.failed
     }
 
     pub(super) const fn action(self, role: Role) -> TransportAction {

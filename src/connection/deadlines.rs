@@ -85,10 +85,11 @@ impl Connection {
         if self.closing.over {
             return None;
         }
+        let stalled = deadlines.write_stalled(config);
         if self.closing.eof {
-            return deadlines.write_stalled(config);
+            return stalled;
         }
-        let ends = [deadlines.write_stalled(config), deadlines.close_overdue(config)];
+        let ends = [stalled, deadlines.close_overdue(config)];
         let alive = if self.closing.is_open() {
             [
                 deadlines.ping_due(config),
@@ -117,14 +118,13 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), Error> {
         let reached = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        if self.closing.over || self.closing.eof {
-            self.closing.over |= reached(self.deadlines.write_stalled(&self.config));
+        if self.closing.over {
             return self.failure.map_or(Ok(()), Err);
         }
         if reached(self.deadlines.write_stalled(&self.config)) {
             return Err(self.end_overdue(Deadline::Write, now, out));
         }
-        if reached(self.deadlines.close_overdue(&self.config)) {
+        if !self.closing.eof && reached(self.deadlines.close_overdue(&self.config)) {
             // A handshake that is complete stays clean when only the end of the stream is missing.
             if self.closing.is_clean() {
                 self.closing.over = true;

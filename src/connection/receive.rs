@@ -149,12 +149,7 @@ impl Connection {
         if !self.is_usual() {
             return None;
         }
-        let remaining = self.decoder.remaining();
-        let incoming = self.incoming.as_mut()?;
-        if remaining == 0 || self.control.is_some() {
-            return None;
-        }
-        incoming.read_target(remaining)
+        self.rest_of_payload()
     }
 
     /// Takes the first `len` bytes of what [`payload_target`](Self::payload_target) gave, which were just read.
@@ -173,7 +168,8 @@ impl Connection {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        if self.payload_target().is_none() || len == 0 {
+        // A reply that began to wait since the place was given is no reason to lose what was read into it.
+        if len == 0 || !self.closing.takes_input() || self.rest_of_payload().is_none() {
             return Ok(None);
         }
         self.deadlines.last_received = now;
@@ -189,6 +185,16 @@ impl Connection {
             Ok(_) => Ok(None),
             Err(error) => Err(self.fail(error, now, out)),
         }
+    }
+
+    /// The place of the next bytes, if they belong to a binary message that is being gathered.
+    fn rest_of_payload(&mut self) -> Option<&mut [u8]> {
+        let remaining = self.decoder.remaining();
+        let incoming = self.incoming.as_mut()?;
+        if remaining == 0 || self.control.is_some() {
+            return None;
+        }
+        incoming.read_target(remaining)
     }
 
     /// Takes the end of the stream.
@@ -416,7 +422,6 @@ impl Connection {
         self.remote_close = Some(Box::new(RemoteClose { code, reason: reason.clone() }));
         self.release();
         if !self.closing.sent {
-            self.closing.sent = true;
             // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the
             // endpoint MUST send a Close frame in response."
             self.reply(Opcode::Close, body.get(..2).unwrap_or_default(), out)?;
@@ -452,7 +457,6 @@ impl Connection {
         self.release();
         match error.close_code() {
             Some(code) if !self.closing.sent => {
-                self.closing.sent = true;
                 let mut body = ControlPayload::from(&code.get().to_be_bytes()[..]);
                 body.push(format!("{error}").as_bytes());
                 self.replies_mut().close = Some(body);
@@ -465,7 +469,7 @@ impl Connection {
     }
 
     /// Frees what a connection that takes no more messages has no use for.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.incoming = None;
         self.control = None;
         self.outgoing = None;

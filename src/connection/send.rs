@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::replies::ControlPayload;
+use super::replies::{ControlPayload, Replies};
 use super::{Connection, Initiator, Prepared};
 use crate::close_code::CloseCode;
 use crate::error::{Error, SendError};
@@ -137,7 +137,7 @@ impl Connection {
     pub fn envelope(&mut self, message: &Message<'_>) -> Result<Envelope, SendError> {
         self.check_message()?;
         if self.wants_write() {
-            return Err(SendError::Full { needed: 0 });
+            return Err(SendError::Full { needed: self.waiting() });
         }
         let key = self.next_key()?;
         let len = message.len() as u64;
@@ -247,7 +247,6 @@ impl Connection {
         self.check_open()?;
         self.make_way(out)?;
         self.write_frame(Opcode::Close, body, out)?;
-        self.closing.sent = true;
         self.outgoing = None;
         self.initiator.get_or_insert(Initiator::Local);
         self.deadlines.closing_since.get_or_insert(now);
@@ -277,9 +276,19 @@ impl Connection {
     #[cold]
     fn make_way_for_replies(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
         if !self.transmit(out) {
-            return Err(SendError::Full { needed: out.room().saturating_add(1) });
+            return Err(SendError::Full { needed: self.waiting() });
         }
         self.check_open()
+    }
+
+    /// The bytes that the reply takes which is next to leave.
+    fn waiting(&self) -> usize {
+        let next = self.replies.as_deref().and_then(Replies::next);
+        let mask = if self.role == Role::Client { MASK_LEN } else { 0 };
+        next.map_or(0, |(opcode, payload)| {
+            let len = payload.as_slice().len();
+            FrameHeader::new(opcode, len as u64).encoded_len() + mask + len
+        })
     }
 
     #[inline]
@@ -289,7 +298,9 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        self.write(opcode, Fin::Final, payload, out)
+        self.write(opcode, Fin::Final, payload, out)?;
+        self.closing.sent |= opcode == Opcode::Close;
+        Ok(())
     }
 
     #[inline]
@@ -315,14 +326,17 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        check_room(out, FrameHeader::MAX_LEN.saturating_add(payload.len()))?;
+        let long = header(opcode, fin, payload);
+        // The room is checked before a key is asked for: the source may be slow, or count.
+        let needed = (long.encoded_len() + MASK_LEN).saturating_add(payload.len());
+        check_room(out, needed)?;
         let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
         if let Some([first, len]) = short_header(opcode, fin, payload) {
             let [a, b, c, d] = key;
             out.push(&[first, 0x80 | len, a, b, c, d]);
         } else {
-            out.reserve(FrameHeader::MAX_LEN + payload.len());
-            out.push(&FrameHeader { mask: Some(key), ..header(opcode, fin, payload) }.encode());
+            out.reserve(needed);
+            out.push(&FrameHeader { mask: Some(key), ..long }.encode());
         }
         out.push(payload);
         apply_mask(key, 0, out.last_mut(payload.len()));
@@ -344,8 +358,12 @@ impl Connection {
         self.initiator.get_or_insert(Initiator::Library);
         self.closing.failed = true;
         self.closing.over = true;
+        self.release();
     }
 }
+
+/// A client's masking key in front of its payload, in bytes (RFC 6455 §5.3).
+const MASK_LEN: usize = 4;
 
 #[inline]
 fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {

@@ -78,6 +78,18 @@ impl FrameHeader {
         }
     }
 
+    /// How many bytes [`encode`](Self::encode) makes, 2 to 14.
+    #[inline]
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        let length = match self.len {
+            0..=125 => 2,
+            126..=0xFFFF => 4,
+            _ => 10,
+        };
+        if self.mask.is_some() { length + 4 } else { length }
+    }
+
     /// The header as it stands on the wire, its length in the shortest form.
     #[inline]
     #[must_use]
