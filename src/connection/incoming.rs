@@ -64,6 +64,10 @@ impl Incoming {
             Delivery::Chunks => usize::MAX,
         };
         check_size(header.len, self.announced, config.max_frame_size, limit)?;
+        // RFC 6455 §5.4: an unfragmented message is a single frame. How its bytes are cut must not matter.
+        if self.fragments == 0 && header.fin {
+            return Ok(());
+        }
         self.fragments = self.fragments.saturating_add(1);
         if self.fragments > config.max_fragments {
             return Err(Error::Policy(Limit::Fragments));

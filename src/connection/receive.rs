@@ -110,7 +110,12 @@ impl Connection {
             },
             Place::Gathered(message) => Event::Message(message),
             Place::Chunk { kind, payload, first, last } => {
-                Event::Chunk(Chunk { kind, payload: at(payload).into(), first, last })
+                let payload = at(payload);
+                // A text in one piece has not been through the validator of a message in progress.
+                if kind == Kind::Text && first && last {
+                    utf8::validate(payload).map_err(|error| self.fail(error.into(), now, out))?;
+                }
+                Event::Chunk(Chunk { kind, payload: payload.into(), first, last })
             }
             Place::Ping(ControlPlace::Input(payload)) => Event::Ping(at(payload).into()),
             Place::Ping(ControlPlace::Gathered(payload)) => Event::Ping(payload.into()),
