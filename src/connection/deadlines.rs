@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use super::Connection;
-use super::replies::ControlPayload;
 use crate::config::Config;
 use crate::error::{Deadline, Error};
+use crate::frame::Opcode;
 use crate::sink::Sink;
 
 /// Whether bytes of the peer may wait unread when a deadline is judged.
@@ -179,8 +179,8 @@ impl Connection {
         self.deadlines.ping_number = self.deadlines.ping_number.wrapping_add(1);
         self.deadlines.ping_sent = Some(now);
         let payload = self.deadlines.ping_number.to_be_bytes();
-        self.replies_mut().ping = Some(ControlPayload::from(&payload[..]));
-        self.transmit(out);
+        // Where the source of keys fails, so does the connection, and the caller tells.
+        _ = self.reply(Opcode::Ping, &payload, out);
     }
 
     fn presume_alive(&mut self, now: Duration) {
