@@ -2,8 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each user needs its own part")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 
 use sansocket::{
     Config, Connection, Error, Event, Input, Kind, MaskKeys, Message, Role, Sink, State, Summary,
@@ -207,7 +207,7 @@ impl Feeder {
         told.action = Some(connection.transport_action());
         told.summary = connection.summary().map(|summary: Summary<'_>| format!("{summary:?}"));
         out.drain();
-        told.sent = std::mem::take(&mut out.sent);
+        told.sent = core::mem::take(&mut out.sent);
         self.told
     }
 }

@@ -185,7 +185,7 @@ fn step(
         }
         10 => verdict.seen.push(Seen::Pong(payload.clone())),
         _ if header.fin => {
-            let whole = std::mem::take(message);
+            let whole = core::mem::take(message);
             verdict.seen.push(match whole.opcode {
                 Some(1) => Seen::Text(whole.payload),
                 _ => Seen::Binary(whole.payload),

@@ -13,8 +13,8 @@ use super::oracle::{Rules, frame};
 #[derive(Clone)]
 pub struct Stream(pub Vec<u8>);
 
-impl std::fmt::Debug for Stream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} bytes ", self.0.len())?;
         self.0.iter().take(300).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
