@@ -131,15 +131,7 @@ impl Connection {
     /// Read into it, then say with [`payload_read`](Self::payload_read) how much that was. The place is as large
     /// as what has arrived of the message so far, 64 KiB at the least, and never reaches behind the frame.
     pub fn payload_target(&mut self) -> Option<&mut [u8]> {
-        if self.failure.is_some() || self.replies.is_some() || !self.closing.takes_input() {
-            return None;
-        }
-        let remaining = self.decoder.remaining();
-        let incoming = self.incoming.as_mut()?;
-        if remaining == 0 || self.control.is_some() {
-            return None;
-        }
-        incoming.read_target(remaining)
+        if self.replies.is_some() { None } else { self.read_target() }
     }
 
     /// Takes the first `len` bytes of what [`payload_target`](Self::payload_target) gave, which were just read.
@@ -158,7 +150,8 @@ impl Connection {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        if self.payload_target().is_none() || len == 0 {
+        // What was read is taken also if a reply has begun to wait for room meanwhile.
+        if self.read_target().is_none() || len == 0 {
             return Ok(None);
         }
         self.deadlines.last_received = now;
@@ -405,6 +398,18 @@ impl Connection {
             None => self.closing.over = true,
         }
         error
+    }
+
+    fn read_target(&mut self) -> Option<&mut [u8]> {
+        if self.failure.is_some() || !self.closing.takes_input() {
+            return None;
+        }
+        let remaining = self.decoder.remaining();
+        let incoming = self.incoming.as_mut()?;
+        if remaining == 0 || self.control.is_some() {
+            return None;
+        }
+        incoming.read_target(remaining)
     }
 
     /// Frees what a connection that takes no more messages has no use for.
