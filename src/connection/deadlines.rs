@@ -51,6 +51,11 @@ impl Deadlines {
         self.ping_sent.filter(|&sent| self.last_received <= sent)
     }
 
+    /// Whether output waits for the transport.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
     fn ping_due(&self, config: &Config) -> Option<Duration> {
         let interval = config.ping_interval?;
         if self.awaiting_since().is_some() { None } else { self.last_received.checked_add(interval) }
@@ -81,8 +86,11 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let (config, deadlines) = (&*self.config, &self.deadlines);
-        if self.closing.over || self.closing.eof {
+        if self.closing.over {
             return None;
+        }
+        if self.closing.eof {
+            return deadlines.write_stalled(config);
         }
         let ends = [deadlines.write_stalled(config), deadlines.close_overdue(config)];
         let alive = if self.closing.is_open() {
@@ -113,11 +121,14 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), Error> {
         let reached = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        if self.closing.over || self.closing.eof {
+        if self.closing.over {
             return self.failure.map_or(Ok(()), Err);
         }
         if reached(self.deadlines.write_stalled(&self.config)) {
             return Err(self.end_overdue(Deadline::Write, now, out));
+        }
+        if self.closing.eof {
+            return self.failure.map_or(Ok(()), Err);
         }
         if reached(self.deadlines.close_overdue(&self.config)) {
             // A handshake that is complete stays clean when only the end of the stream is missing.
@@ -136,7 +147,7 @@ impl Connection {
             if let Some((deadline, _)) = silent.into_iter().find(|(_, at)| reached(*at)) {
                 match unread {
                     Unread::Nothing => return Err(self.fail(Error::Timeout(deadline), now, out)),
-                    Unread::Possible => self.presume_alive(now),
+                    Unread::Possible => self.presume_alive(now, deadline, out),
                 }
             }
             if reached(self.deadlines.ping_due(&self.config)) {
@@ -183,11 +194,15 @@ impl Connection {
         _ = self.reply(Opcode::Ping, &payload, out);
     }
 
-    fn presume_alive(&mut self, now: Duration) {
+    fn presume_alive(&mut self, now: Duration, deadline: Deadline, out: &mut impl Sink) {
         self.deadlines.last_received = now;
         self.deadlines.ping_sent = None;
         if let Some(incoming) = &mut self.incoming {
             incoming.progress = now;
+        }
+        if deadline == Deadline::Pong {
+            // Its pings lie unread too: ours are the only sign of life that it gets.
+            self.send_keepalive(now, out);
         }
     }
 
