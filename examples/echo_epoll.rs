@@ -296,8 +296,7 @@ impl Peer {
             self.write_shut = true;
             let _ = self.stream.shutdown(Shutdown::Write);
         }
-        // What the peer may still want to read leaves first, within the deadline for writes.
-        action == TransportAction::Drop && (self.unsent.is_empty() || self.poll_timeout().is_none())
+        action == TransportAction::Drop
     }
 }
 

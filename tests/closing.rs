@@ -63,7 +63,9 @@ fn the_table_of_the_closing_handshake() {
         let mut session = Session::new(role);
         receive_close_without_room(&mut session);
         session.connection.handle_eof().unwrap();
-        assert_eq!(what(&session), (Closed, Drop, Some(false)));
+        assert_eq!(what(&session), (Closed, Keep, Some(false)), "the peer may still read");
+        assert!(session.connection.transmit(&mut session.out));
+        assert_eq!(what(&session), (Closed, Drop, Some(true)));
 
         // sent yes, received no
         let mut session = Session::new(role);
@@ -271,7 +273,7 @@ fn a_stalled_transport_is_given_up_also_after_the_end_of_the_stream() {
         session.feed(&wire::close(role, 1000, "")).unwrap();
         session.connection.handle_written(NOW, 0, session.out.len());
         session.connection.handle_eof().unwrap();
-        assert_eq!(session.connection.transport_action(), TransportAction::Drop);
+        assert_eq!(session.connection.transport_action(), TransportAction::Keep, "the peer may still read");
         assert_eq!(
             session.connection.poll_timeout(),
             Some(2 * SECOND),
@@ -279,6 +281,7 @@ fn a_stalled_transport_is_given_up_also_after_the_end_of_the_stream() {
         );
         let result = session.connection.handle_timeout(2 * SECOND, Unread::Nothing, &mut session.out);
         assert_eq!(result, Err(Error::Timeout(Deadline::Write)));
+        assert_eq!(session.connection.transport_action(), TransportAction::Drop);
         assert_eq!(session.connection.poll_timeout(), None);
         assert!(!session.connection.summary().unwrap().clean);
 

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use super::Connection;
-use super::replies::ControlPayload;
 use crate::config::Config;
 use crate::error::{Deadline, Error};
+use crate::frame::Opcode;
 use crate::sink::Sink;
 
 /// Whether bytes of the peer may wait unread when a deadline is judged.
@@ -49,6 +49,11 @@ impl Deadlines {
     /// Since when the peer owes a sign of life.
     fn awaiting_since(&self) -> Option<Duration> {
         self.ping_sent.filter(|&sent| self.last_received <= sent)
+    }
+
+    /// Whether output waits for the transport.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
     }
 
     fn ping_due(&self, config: &Config) -> Option<Duration> {
@@ -141,7 +146,7 @@ impl Connection {
             if let Some((deadline, _)) = silent.into_iter().find(|(_, at)| reached(*at)) {
                 match unread {
                     Unread::Nothing => return Err(self.fail(Error::Timeout(deadline), now, out)),
-                    Unread::Possible => self.presume_alive(now),
+                    Unread::Possible => self.presume_alive(now, deadline, out),
                 }
             }
             if reached(self.deadlines.ping_due(&self.config)) {
@@ -184,15 +189,19 @@ impl Connection {
         self.deadlines.ping_number = self.deadlines.ping_number.wrapping_add(1);
         self.deadlines.ping_sent = Some(now);
         let payload = self.deadlines.ping_number.to_be_bytes();
-        self.replies_mut().ping = Some(ControlPayload::from(&payload[..]));
-        self.transmit(out);
+        // Where the source of keys fails, so does the connection, and the caller tells.
+        _ = self.reply(Opcode::Ping, &payload, out);
     }
 
-    fn presume_alive(&mut self, now: Duration) {
+    fn presume_alive(&mut self, now: Duration, deadline: Deadline, out: &mut impl Sink) {
         self.deadlines.last_received = now;
         self.deadlines.ping_sent = None;
         if let Some(incoming) = &mut self.incoming {
             incoming.progress = now;
+        }
+        if deadline == Deadline::Pong {
+            // Its pings lie unread too: ours are the only sign of life that it gets.
+            self.send_keepalive(now, out);
         }
     }
 

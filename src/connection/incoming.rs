@@ -94,10 +94,16 @@ impl Incoming {
                 text.push_str(piece.text);
             }
             (Storage::Binary { bytes, filled }, _) => {
-                bytes.truncate(*filled);
-                bytes.reserve(room_for(*filled, payload.len(), following));
-                bytes.extend_from_slice(payload);
-                *filled = bytes.len();
+                // A place for a direct read that was not used, or not wholly, is filled first.
+                let place = bytes.get_mut(*filled..).unwrap_or_default();
+                let (fits, rest) = payload.split_at(payload.len().min(place.len()));
+                place[..fits.len()].copy_from_slice(fits);
+                *filled += fits.len();
+                if !rest.is_empty() {
+                    bytes.reserve(room_for(*filled, rest.len(), following));
+                    bytes.extend_from_slice(rest);
+                    *filled = bytes.len();
+                }
             }
             _ => {}
         }

@@ -429,8 +429,8 @@ impl Connection {
         Ok(CloseFrame::new(code, reason))
     }
 
-    /// Answers into the output, or into the slot if there is no room.
-    fn reply(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
+    /// Sends a control frame of the connection's own into the output, or into its slot if there is no room.
+    pub(super) fn reply(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), Error> {
         if self.replies.is_none() && self.write_frame(opcode, payload, out).is_ok() {
             return Ok(());
         }
@@ -438,6 +438,7 @@ impl Connection {
         let replies = self.replies_mut();
         match opcode {
             Opcode::Pong => replies.pong = Some(payload),
+            Opcode::Ping => replies.ping = Some(payload),
             _ => replies.close = Some(payload),
         }
         self.transmit(out);
