@@ -180,7 +180,7 @@ impl Connection {
         Some(Summary {
             code,
             reason,
-            clean: closing.is_clean(),
+            clean: closing.is_clean() && self.failure.is_none(),
             initiator: self.initiator.unwrap_or(Initiator::Remote),
             error: self.failure,
         })
