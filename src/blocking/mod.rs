@@ -3,6 +3,7 @@
 mod buffer;
 mod error;
 mod link;
+mod output;
 mod pipe;
 mod transport;
 mod websocket;
