@@ -158,7 +158,8 @@ impl Config {
         self
     }
 
-    /// How long the peer may take to complete the closing handshake. Default 10 s; `None` waits for ever.
+    /// How long the peer may take to complete the closing handshake once the last byte to it has left, the Close
+    /// frame included. Default 10 s; `None` waits for ever.
     #[must_use]
     pub fn close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.close_timeout = timeout.into();

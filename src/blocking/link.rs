@@ -1,13 +1,15 @@
 //! The stream, the connection, and the output between them.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
+use super::output::Output;
 use super::{Error, Transport};
-use crate::{CloseCode, Connection, Fin, Message, Prepared, Role, SendError, TransportAction, Unread};
+use crate::{CloseCode, Connection, Fin, Message, Prepared, Role, SendError, State, TransportAction, Unread};
 
 /// Queued output leaves when there is this much of it, about what one read brings.
 const WRITE_AT: usize = 64 << 10;
@@ -17,6 +19,8 @@ const DIRECT_WRITE: usize = 16 << 10;
 const WRITE_SLICE: Duration = Duration::from_millis(500);
 /// The shortest bound that streams can set.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// Waits over this are split rather than bounded to the point.
+const LONG: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Link<S> {
@@ -26,37 +30,15 @@ pub(super) struct Link<S> {
     /// The time of the latest look at the clock.
     pub(super) now: Duration,
     epoch: Instant,
-    /// The bounds that the stream has; `None` before the first was set.
-    read_bound: Option<Option<Duration>>,
-    write_bound: bool,
+    /// When the latest read brought bytes, and whether more may lie behind them.
+    read_at: Option<(Duration, Unread)>,
+    read_bound: Bound,
+    write_bound: Bound,
     write_shut: bool,
-    /// Why the stream can no longer be used.
-    lost: Option<io::ErrorKind>,
-}
-
-/// Encoded bytes that have not been written yet.
-#[derive(Debug, Default)]
-pub(super) struct Output {
-    bytes: Vec<u8>,
-    written: usize,
-}
-
-impl Output {
-    pub(super) fn waiting(&self) -> &[u8] {
-        &self.bytes[self.written..]
-    }
-
-    pub(super) fn sink(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
-    }
-
-    fn wrote(&mut self, len: usize) {
-        self.written += len;
-        if self.written >= self.bytes.len() {
-            // An idle connection holds no buffer, and what grew for a large message is given back.
-            *self = Self::default();
-        }
-    }
+    /// The stream takes no more output. What the peer said before can still be read.
+    mute: bool,
+    /// What ended the stream, if it was an error.
+    lost: Option<io::Error>,
 }
 
 /// How a read went.
@@ -64,6 +46,13 @@ pub(super) enum Read {
     Bytes(usize),
     /// Nothing came, or the end of the stream did: look at the connection again.
     Again,
+}
+
+/// Where a read goes.
+pub(super) enum Target<'a> {
+    Buffer(&'a mut [u8]),
+    /// Straight to the place of the payload in the message.
+    Message,
 }
 
 impl<S: Transport> Link<S> {
@@ -74,9 +63,11 @@ impl<S: Transport> Link<S> {
             out: Output::default(),
             now: Duration::ZERO,
             epoch: Instant::now(),
-            read_bound: None,
-            write_bound: false,
+            read_at: None,
+            read_bound: Bound::default(),
+            write_bound: Bound::default(),
             write_shut: false,
+            mute: false,
             lost: None,
         }
     }
@@ -131,14 +122,14 @@ impl<S: Transport> Link<S> {
         encode: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
         if self.out.waiting().len() >= self.connection.config().max_queued_output {
-            self.flush()?;
+            self.flush(None)?;
         }
         Ok(encode(&mut self.connection, self.out.sink())?)
     }
 
     /// Sends a large payload without copying it; the rest is queued if the stream takes no more.
     fn send_direct(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        match self.flush() {
+        match self.flush(None) {
             Ok(()) => {}
             Err(Error::WouldBlock) => return self.queue(|connection, out| connection.send(message, out)),
             Err(error) => return Err(error),
@@ -149,13 +140,18 @@ impl<S: Transport> Link<S> {
         while written < header.len() + payload.len() {
             let header = header.get(written..).unwrap_or_default();
             let payload = &payload[written.saturating_sub(envelope.header().len())..];
-            match self.write(&[IoSlice::new(header), IoSlice::new(payload)]) {
+            match self.write(&[IoSlice::new(header), IoSlice::new(payload)], None) {
                 Ok(len) => written += len,
-                Err(error) => {
-                    self.out.sink().extend_from_slice(header);
-                    self.out.sink().extend_from_slice(payload);
-                    return if matches!(error, Error::WouldBlock) { Ok(()) } else { Err(error) };
+                Err(Error::WouldBlock) => {
+                    // A ping may have been queued while the stream was waited for: the rest of the frame goes first.
+                    let added = mem::take(&mut self.out);
+                    let out = self.out.sink();
+                    for part in [header, payload, added.waiting()] {
+                        out.extend_from_slice(part);
+                    }
+                    return Ok(());
                 }
+                Err(error) => return Err(error),
             }
         }
         self.flush_unless_blocked()
@@ -163,79 +159,111 @@ impl<S: Transport> Link<S> {
 
     /// What was taken is queued and leaves later where the stream cannot take it now.
     fn flush_unless_blocked(&mut self) -> Result<(), Error> {
-        match self.flush() {
+        match self.flush(None) {
             Err(Error::WouldBlock) => Ok(()),
             flushed => flushed,
         }
     }
 
-    /// Writes all that waits.
-    pub(super) fn flush(&mut self) -> Result<(), Error> {
+    /// Writes all that waits; over a blocking stream it waits for that, until `until` at most.
+    pub(super) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
         loop {
             self.connection.transmit(self.out.sink());
+            if self.mute {
+                self.out.clear();
+                // Nothing waits any more.
+                self.connection.handle_written(self.now, 0, 0);
+                return Err(self.cause());
+            }
             if self.out.waiting().is_empty() {
-                break;
+                return self.flush_transport(until);
             }
             let out = mem::take(&mut self.out);
-            let wrote = self.write(&[IoSlice::new(out.waiting())]);
+            let wrote = self.write(&[IoSlice::new(out.waiting())], until);
             let added = mem::replace(&mut self.out, out);
             self.out.sink().extend_from_slice(added.waiting());
             self.out.wrote(wrote?);
         }
-        match self.transport.flush() {
-            Ok(()) => Ok(()),
-            Err(error) if is_not_now(&error) => Err(Error::WouldBlock),
-            Err(error) => Err(self.lose(&error)),
+    }
+
+    fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        loop {
+            let began = self.look_at_the_clock();
+            match self.transport.flush() {
+                Ok(()) => {
+                    self.connection.handle_written(began, 0, 0);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_not_now(&error) => self.write_blocked(1, began, until)?,
+                Err(error) => return Err(self.fall_silent(error)),
+            }
         }
     }
 
     /// One write of a part of `parts`, which are not empty.
-    fn write(&mut self, parts: &[IoSlice<'_>]) -> Result<usize, Error> {
-        if let Some(lost) = self.lost {
-            return Err(Error::Io(lost.into()));
-        }
-        self.bound_writes()?;
-        self.look_at_the_clock();
+    fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> Result<usize, Error> {
         let waiting: usize = parts.iter().map(|part| part.len()).sum();
         loop {
+            if self.mute {
+                return Err(self.cause());
+            }
+            let began = self.look_at_the_clock();
+            self.bound_writes(until)?;
             let wrote = match parts {
                 [only] => self.transport.write(only),
                 _ => self.transport.write_vectored(parts),
             };
             match wrote {
-                Ok(0) => return Err(self.lose(&io::ErrorKind::WriteZero.into())),
+                Ok(0) => return Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
                 Ok(len) => {
-                    self.connection.handle_written(self.now, len, waiting - len);
-                    return Ok(len);
+                    let now = if len < waiting { self.look_at_the_clock() } else { self.now };
+                    self.connection.handle_written(now, len, waiting.saturating_sub(len));
+                    return Ok(len.min(waiting));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_not_now(&error) => self.write_blocked(waiting)?,
-                Err(error) => return Err(self.lose(&error)),
+                Err(error) if is_not_now(&error) => self.write_blocked(waiting, began, until)?,
+                Err(error) => return Err(self.fall_silent(error)),
             }
         }
     }
 
-    /// The stream took nothing: goes on if its time was up, or gives up for now or for good.
-    fn write_blocked(&mut self, waiting: usize) -> Result<(), Error> {
-        let began = self.now;
+    /// The stream took nothing since `began`: goes on if it waited for that, or gives up for now or for good.
+    fn write_blocked(
+        &mut self,
+        waiting: usize,
+        began: Duration,
+        until: Option<Duration>,
+    ) -> Result<(), Error> {
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
         if self.is_due() {
-            self.connection.handle_timeout(now, Unread::Possible, self.out.sink())?;
+            // The verdict is kept by the connection.
+            let _ = self.connection.handle_timeout(now, Unread::Possible, self.out.sink());
         }
-        let waited = now.saturating_sub(began) >= WRITE_SLICE / 2;
-        if waited { Ok(()) } else { Err(Error::WouldBlock) }
+        if self.connection.transport_action() == TransportAction::Drop {
+            return Err(self.fall_silent(io::ErrorKind::TimedOut.into()));
+        }
+        if until.is_some_and(|until| until <= now) {
+            return Err(Error::TimedOut);
+        }
+        if self.write_bound.was_waited_for(now.saturating_sub(began)) {
+            Ok(())
+        } else {
+            Err(Error::WouldBlock)
+        }
     }
 
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
     pub(super) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
         let began = self.look_at_the_clock();
-        let until_due = [until, self.connection.poll_timeout()].into_iter().flatten().min();
-        let bound = self.bound_read(until_due.map(|due| due.saturating_sub(began).max(SHORTEST)))?;
-        let read = match target {
-            Target::Buffer(room) => self.transport.read(room),
+        if let Err(error) = self.bound_reads(until) {
+            return Ok(self.end_reading(error));
+        }
+        let (read, room) = match target {
+            Target::Buffer(room) => (self.transport.read(room), room.len()),
             Target::Message => match self.connection.payload_target() {
-                Some(place) => self.transport.read(place),
+                Some(place) => (self.transport.read(place), place.len()),
                 None => return Ok(Read::Again),
             },
         };
@@ -245,26 +273,55 @@ impl<S: Transport> Link<S> {
                 let _ = self.connection.handle_eof();
                 Ok(Read::Again)
             }
-            Ok(len) => Ok(Read::Bytes(len)),
+            Ok(len) => {
+                self.read_at = Some((now, if len < room { Unread::Nothing } else { Unread::Possible }));
+                Ok(Read::Bytes(len))
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
-            Err(error) if is_not_now(&error) => {
-                if self.is_due() {
-                    // The verdict is kept by the connection.
-                    let _ = self.connection.handle_timeout(now, Unread::Nothing, self.out.sink());
-                    return Ok(Read::Again);
-                }
-                if until.is_some_and(|until| until <= now) {
-                    return Err(Error::TimedOut);
-                }
-                // A stream that came back long before its bound does not block at all.
-                let waited = bound.is_some_and(|bound| now.saturating_sub(began) >= bound / 2);
-                if waited { Ok(Read::Again) } else { Err(Error::WouldBlock) }
-            }
-            Err(error) => {
-                self.lose(&error);
-                Ok(Read::Again)
-            }
+            Err(error) if is_not_now(&error) => self.read_nothing(now.saturating_sub(began), until),
+            Err(error) => Ok(self.end_reading(error)),
         }
+    }
+
+    fn end_reading(&mut self, error: io::Error) -> Read {
+        if self.connection.summary().is_none() {
+            self.lost.get_or_insert(error);
+        }
+        let _ = self.connection.handle_eof();
+        Read::Again
+    }
+
+    /// The stream brought nothing and took so long for it.
+    fn read_nothing(&mut self, took: Duration, until: Option<Duration>) -> Result<Read, Error> {
+        if self.mute {
+            // All that had come before the stream failed was heard.
+            let _ = self.connection.handle_eof();
+            return Ok(Read::Again);
+        }
+        if self.is_due() {
+            let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
+            return Ok(Read::Again);
+        }
+        if until.is_some_and(|until| until <= self.now) {
+            return Err(Error::TimedOut);
+        }
+        if self.read_bound.was_waited_for(took) { Ok(Read::Again) } else { Err(Error::WouldBlock) }
+    }
+
+    /// Judges the deadlines after everything that was read has been taken.
+    ///
+    /// A peer is called silent only for what a read has just shown: while the application was busy the clock went
+    /// on and bytes may have come, so that the next read goes first. What ends a closing connection needs none.
+    pub(super) fn judge(&mut self) {
+        if !self.is_due() {
+            return;
+        }
+        let unread = match self.read_at {
+            Some((at, unread)) if at == self.now => unread,
+            _ if self.connection.state() == State::Open => return,
+            _ => Unread::Possible,
+        };
+        let _ = self.connection.handle_timeout(self.now, unread, self.out.sink());
     }
 
     /// Brings a connection that is closing or has failed to its end: flushes, shuts down the write side, reads the
@@ -272,36 +329,56 @@ impl<S: Transport> Link<S> {
     pub(super) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
         let mut scratch = [0; 4096];
         loop {
-            match self.flush() {
-                Err(Error::WouldBlock) => return Err(Error::WouldBlock),
-                Err(_) if self.connection.transport_action() != TransportAction::Drop => {
-                    self.lost.get_or_insert(io::ErrorKind::TimedOut);
+            match self.flush(until) {
+                Err(error) if error.is_temporary() => return Err(error),
+                Err(_) => {
                     let _ = self.connection.handle_eof();
                 }
-                _ => {}
+                Ok(()) => {}
             }
-            let action = self.connection.transport_action();
-            // The stream lives as long as its owner wants, but the peer need not wait for that.
-            if action != TransportAction::Keep && !mem::replace(&mut self.write_shut, true) {
-                let _ = self.transport.shutdown_write();
-            }
-            if action == TransportAction::Drop {
+            self.shut_down_writes();
+            if self.connection.transport_action() == TransportAction::Drop {
                 return self.verdict();
             }
-            self.read(Target::Buffer(&mut scratch), until)?;
-            if self.is_due() {
-                let _ = self.connection.handle_timeout(self.now, Unread::Possible, self.out.sink());
+            let read = self.read(Target::Buffer(&mut scratch), until)?;
+            self.judge();
+            if matches!(read, Read::Bytes(_)) && until.is_some_and(|until| until <= self.now) {
+                return Err(Error::TimedOut);
             }
+        }
+    }
+
+    /// Ends our direction if it is time. The stream lives as long as its owner wants, the peer need not wait for that.
+    fn shut_down_writes(&mut self) {
+        if self.connection.transport_action() == TransportAction::Keep
+            || mem::replace(&mut self.write_shut, true)
+        {
+            return;
+        }
+        match self.transport.shutdown_write() {
+            Err(error) if !is_not_now(&error) => {
+                // The peer cannot be told and may wait for our end as we would for its.
+                let _ = self.connection.handle_eof();
+            }
+            _ => {}
         }
     }
 
     /// A clean end is none; everything else is told by its cause, the same each time.
     fn verdict(&self) -> Result<(), Error> {
+        match self.connection.summary().and_then(|summary| summary.error) {
+            Some(_) => Err(self.cause()),
+            None => Ok(()),
+        }
+    }
+
+    /// Why nothing can be sent or received any more.
+    fn cause(&self) -> Error {
         let error = self.connection.summary().and_then(|summary| summary.error);
-        match (error, self.lost) {
-            (Some(crate::Error::UnexpectedEof), Some(lost)) => Err(Error::Io(lost.into())),
-            (Some(error), _) => Err(Error::Connection(error)),
-            (None, _) => Ok(()),
+        match (error, &self.lost) {
+            (None | Some(crate::Error::UnexpectedEof), Some(lost)) => Error::Io(copy_of(lost)),
+            (Some(error), _) => Error::Connection(error),
+            (None, None) => Error::Io(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
@@ -309,41 +386,78 @@ impl<S: Transport> Link<S> {
         self.connection.poll_timeout().is_some_and(|due| due <= self.now)
     }
 
-    /// The stream failed: for the connection that is its end.
-    fn lose(&mut self, error: &io::Error) -> Error {
-        self.lost.get_or_insert_with(|| error.kind());
-        let _ = self.connection.handle_eof();
-        Error::Io(error.kind().into())
+    /// Whether the stream has failed as far as output goes; then reading goes on only with what is there.
+    pub(super) const fn is_mute(&self) -> bool {
+        self.mute
     }
 
-    fn bound_writes(&mut self) -> Result<(), Error> {
-        if !self.write_bound {
-            self.transport.set_write_timeout(Some(WRITE_SLICE))?;
-            self.write_bound = true;
+    /// The stream takes no more output. If the connection has not ended by itself, this is why it does.
+    fn fall_silent(&mut self, error: io::Error) -> Error {
+        self.mute = true;
+        if self.connection.summary().is_none() {
+            self.lost.get_or_insert(error);
+        }
+        self.cause()
+    }
+
+    /// Makes writes look at the deadlines in time.
+    fn bound_writes(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        let due = [until, self.connection.poll_timeout()].into_iter().flatten().min();
+        let due = due.map_or(WRITE_SLICE, |due| due.saturating_sub(self.now));
+        let stall = self.connection.config().write_timeout.unwrap_or(WRITE_SLICE);
+        let needed = Some(due.min(stall).min(WRITE_SLICE).max(SHORTEST));
+        if !self.write_bound.serves(needed, 64) {
+            if let Err(error) = self.transport.set_write_timeout(needed) {
+                return Err(self.fall_silent(error));
+            }
+            self.write_bound = Bound(Some(needed));
         }
         Ok(())
     }
 
-    /// Makes reads end in time. A bound that is a little short is kept: it costs a look at the clock, not a call.
-    fn bound_read(&mut self, needed: Option<Duration>) -> Result<Option<Duration>, Error> {
-        let good = match (self.read_bound, needed) {
-            (Some(Some(bound)), Some(needed)) => bound <= needed && needed / 2 <= bound,
-            (Some(None), None) => true,
-            _ => false,
-        };
-        if !good {
-            self.transport.set_read_timeout(needed)?;
-            self.read_bound = Some(needed);
+    /// Makes reads end in time.
+    fn bound_reads(&mut self, until: Option<Duration>) -> io::Result<()> {
+        let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
+        let due = [until, due].into_iter().flatten().min();
+        let needed = due.map(|due| due.saturating_sub(self.now).max(SHORTEST));
+        if !self.read_bound.serves(needed, 2) {
+            // Deadlines come nearer between two reads: a bound that leaves some room serves for many of them.
+            let bound = needed.map(|needed| if needed > LONG { needed - needed / 8 } else { needed });
+            self.transport.set_read_timeout(bound)?;
+            self.read_bound = Bound(Some(bound));
         }
-        Ok(self.read_bound.flatten())
+        Ok(())
     }
 }
 
-/// Where a read goes.
-pub(super) enum Target<'a> {
-    Buffer(&'a mut [u8]),
-    /// Straight to the place of the payload in the message.
-    Message,
+/// The bound that a stream has on its waits; nothing is known before the first was set.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bound(Option<Option<Duration>>);
+
+impl Bound {
+    /// Whether it can stay when `needed` is asked for: one that is shorter, down to one `part`th, costs looks at the
+    /// clock where a new one costs a call.
+    fn serves(self, needed: Option<Duration>, part: u32) -> bool {
+        match (self.0, needed) {
+            (Some(Some(bound)), Some(needed)) => bound <= needed && needed / part <= bound,
+            (Some(None), None) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a stream that took so long had waited. One that came back long before its bound does not block.
+    fn was_waited_for(self, took: Duration) -> bool {
+        self.0.flatten().is_some_and(|bound| took >= bound / 2)
+    }
+}
+
+/// The same error again, as far as that is possible.
+fn copy_of(error: &io::Error) -> io::Error {
+    match (error.raw_os_error(), error.get_ref()) {
+        (Some(code), _) => io::Error::from_raw_os_error(code),
+        (None, Some(inner)) => io::Error::new(error.kind(), inner.to_string()),
+        (None, None) => error.kind().into(),
+    }
 }
 
 fn is_not_now(error: &io::Error) -> bool {

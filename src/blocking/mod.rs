@@ -7,6 +7,7 @@ mod connect;
 mod error;
 mod exchange;
 mod link;
+mod output;
 mod pipe;
 mod transport;
 mod websocket;

@@ -122,6 +122,9 @@ impl Lane {
 
 impl Read for Pipe {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         let mut state = self.incoming.wait(self.read_timeout, |lane| !lane.bytes.is_empty() || lane.ended)?;
         let read = state.bytes.read(buf)?;
         drop(state);
@@ -132,6 +135,9 @@ impl Read for Pipe {
 
 impl Write for Pipe {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         let free = |lane: &LaneState| lane.bytes.len() < CAPACITY || lane.abandoned || lane.ended;
         let mut state = self.outgoing.wait(self.write_timeout, free)?;
         if state.abandoned || state.ended {

@@ -31,7 +31,8 @@ pub trait Transport: Read + Write {
     ///
     /// # Errors
     ///
-    /// Those of the stream; they are ignored, because the connection ends anyway.
+    /// Those of the stream. The connection then ends without waiting for the peer's end of the stream, because the
+    /// peer may be waiting for this one.
     fn shutdown_write(&mut self) -> io::Result<()>;
 }
 
@@ -97,8 +98,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 /// What is lost: a read that waits is not interrupted by a deadline, so that keepalive pings are sent and silent
 /// peers found only when bytes arrive or the stream's own timeout ends the read (`WouldBlock` or `TimedOut`);
 /// `recv_timeout` waits as long as the stream does; a write that is stuck is not given up; and closing cannot
-/// shut down the write side, so that the peer sees the end of the stream only when this value is dropped.
-/// Everything else holds: the Close frame goes out, limits and rules apply.
+/// shut down the write side, so that a server or a connection that failed ends right after its Close frame, and the
+/// peer sees the end of the stream only when this value is dropped. Everything else holds: the Close frame goes
+/// out, limits and rules apply.
 #[derive(Debug)]
 pub struct Untimed<T>(pub T);
 
@@ -132,6 +134,6 @@ impl<T: Read + Write> Transport for Untimed<T> {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

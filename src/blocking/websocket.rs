@@ -9,7 +9,7 @@ use super::buffer::ReadBuffer;
 use super::link::{Link, Read, Target};
 use super::{Error, Transport};
 use crate::handshake::ResponseHead;
-use crate::{CloseCode, Connection, Delivery, Event, Fin, Found, Message, Prepared, State, Summary, Unread};
+use crate::{CloseCode, Connection, Delivery, Event, Fin, Found, Message, Prepared, State, Summary};
 
 /// From this size on the rest of a payload is read straight to its place in the message.
 const DIRECT_READ: usize = 16 << 10;
@@ -21,7 +21,9 @@ const DIRECT_READ: usize = 16 << 10;
 /// loses nothing.
 ///
 /// Pings are answered and deadlines watched inside the receiving calls: a thread that never receives drives
-/// neither. When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
+/// neither. A call that sends over a blocking stream waits until the peer takes the bytes and does not receive
+/// meanwhile, so that two ends which both send more than the stream holds before either receives end with
+/// [`Deadline::Write`](crate::Deadline::Write), by default after 30 s. When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
     link: Link<S>,
@@ -82,7 +84,7 @@ impl<S: Transport> WebSocket<S> {
         let mut ws = Self::with_unread(transport, connection, unread);
         *ws.link.out.sink() = response;
         // A stream that fails now fails the first call too.
-        let _ = ws.link.flush();
+        let _ = ws.link.flush(None);
         ws.opened = (opened.subprotocol.is_some() || opened.response.is_some()).then(|| Box::new(opened));
         ws
     }
@@ -94,7 +96,8 @@ impl<S: Transport> WebSocket<S> {
     /// # Errors
     ///
     /// Why the connection ended, in every case that is not a clean close; the same again on later calls. The Close
-    /// frame that fits the error has been sent, and the peer was given time to read it.
+    /// frame that fits the error has been sent, and the peer was given time to read it. When the stream fails, what
+    /// had come before is returned first, and if there is a Close frame among it the end is a clean one.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         self.recv_until(None)
     }
@@ -127,7 +130,7 @@ impl<S: Transport> WebSocket<S> {
     pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
         let Some(found) = self.find_message(None)? else { return Ok(None) };
         let Self { link, input, .. } = self;
-        match lend(link, found, input.lent())? {
+        match lend(link, found, input.lent(), None)? {
             Some(Event::Message(message)) => Ok(Some((message, Sender { link }))),
             _ => Ok(None),
         }
@@ -143,7 +146,7 @@ impl<S: Transport> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         let Some(found) = self.find(None, |_| true)? else { return Ok(None) };
-        lend(&mut self.link, found, self.input.lent())
+        lend(&mut self.link, found, self.input.lent(), None)
     }
 
     /// Sends a message; it has left when this returns (over a non-blocking stream: it is queued at least).
@@ -180,7 +183,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::WouldBlock`] if the stream does not take all of it now; otherwise the end of the connection.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.link.flush()
+        self.link.flush(None)
     }
 
     /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`].
@@ -221,7 +224,10 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         if self.link.connection.state() == State::Open {
-            self.start_close(code, reason)?;
+            // Any other error is told by the verdict below, unless the peer closed before.
+            if let Err(error @ Error::Send(_)) = self.start_close(code, reason) {
+                return Err(error);
+            }
         }
         while self.find(None, |_| false)?.is_some() {}
         Ok(())
@@ -287,9 +293,12 @@ impl<S: Transport> WebSocket<S> {
         &mut self.link.transport
     }
 
-    /// Takes the connection apart without losing a byte.
+    /// Takes the connection apart without losing a byte; the stream's waits are unbounded again.
     #[must_use]
-    pub fn into_parts(self) -> Parts<S> {
+    pub fn into_parts(mut self) -> Parts<S> {
+        // The next owner waits as long as it likes; a stream that has failed tells it so by itself.
+        let _ = self.link.transport.set_read_timeout(None);
+        let _ = self.link.transport.set_write_timeout(None);
         Parts {
             unread: self.input.into_unread(),
             unsent: self.link.out.waiting().to_vec(),
@@ -300,7 +309,7 @@ impl<S: Transport> WebSocket<S> {
 
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         let Some(found) = self.find_message(until)? else { return Ok(None) };
-        let Some(Event::Message(message)) = lend(&mut self.link, found, self.input.lent())? else {
+        let Some(Event::Message(message)) = lend(&mut self.link, found, self.input.lent(), until)? else {
             return Ok(None);
         };
         let message = message.into_owned();
@@ -322,6 +331,7 @@ impl<S: Transport> WebSocket<S> {
         interest: impl Fn(&Found) -> bool,
     ) -> Result<Option<Found>, Error> {
         let Self { link, input, .. } = self;
+        let mut has_read = false;
         loop {
             if !input.is_empty() || link.connection.wants_write() {
                 match link.connection.locate(link.now, input.unread(), link.out.sink()) {
@@ -341,20 +351,27 @@ impl<S: Transport> WebSocket<S> {
                 input.release();
                 return link.finish(until).map(|()| None);
             }
-            if link.is_due() {
-                let _ = link.connection.handle_timeout(link.now, Unread::Possible, link.out.sink());
+            link.judge();
+            if let Err(error) = link.flush(until) {
+                let goes_on = if error.is_temporary() {
+                    link.out.waiting().len() < link.connection.config().max_queued_output
+                } else {
+                    // What the peer said before is still heard.
+                    link.is_mute()
+                };
+                if !goes_on {
+                    input.release();
+                    return Err(error);
+                }
             }
-            match link.flush() {
-                Err(Error::WouldBlock)
-                    if link.out.waiting().len() < link.connection.config().max_queued_output => {}
-                Err(error @ Error::WouldBlock) => return Err(error),
-                // Its cause is the verdict below.
-                Err(_) if link.connection.summary().is_some() => continue,
-                flushed => flushed?,
-            }
-            if !input.is_empty() {
+            if !input.is_empty() || link.connection.summary().is_some() {
                 continue;
             }
+            if has_read && until.is_some_and(|until| until <= link.now) {
+                input.release();
+                return Err(Error::TimedOut);
+            }
+            has_read = true;
             if let Some(found) = read_more(link, input, until)? {
                 if interest(&found) {
                     return Ok(Some(found));
@@ -393,10 +410,11 @@ fn lend<'a, S: Transport>(
     link: &mut Link<S>,
     found: Found,
     bytes: &'a [u8],
+    until: Option<Duration>,
 ) -> Result<Option<Event<'a>>, Error> {
     match link.connection.lend(link.now, found, bytes, link.out.sink()) {
         Ok(event) => Ok(Some(event)),
-        Err(_) => link.finish(None).map(|()| None),
+        Err(_) => link.finish(until).map(|()| None),
     }
 }
 
@@ -451,7 +469,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// As there.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.link.flush()
+        self.link.flush(None)
     }
 
     /// Sends a ping; see [`WebSocket::ping`].

@@ -130,8 +130,9 @@ impl Connection {
             return Err(self.end_overdue(Deadline::Write, now, out));
         }
         if !self.closing.eof && reached(self.deadlines.close_overdue(&self.config)) {
-            // A handshake that is complete stays clean when only the end of the stream is missing.
-            if self.closing.is_clean() {
+            // A handshake that is complete stays clean when only the end of the stream is missing, not when the answer
+            // never left.
+            if self.closing.is_clean() && self.deadlines.blocked_since.is_none() {
                 self.closing.over = true;
                 return Ok(());
             }
@@ -161,6 +162,10 @@ impl Connection {
     /// Call it after each attempt to write, also one that left nothing; it starts and stops the deadline for a
     /// transport that takes no data.
     pub fn handle_written(&mut self, now: Duration, written: usize, left: usize) {
+        if let (Some(since), 1..) = (&mut self.deadlines.closing_since, written) {
+            // The peer can answer only what has reached it.
+            *since = now;
+        }
         if left == 0 {
             if self.deadlines.blocked_since.take().is_some() && self.deadlines.awaiting_since().is_some() {
                 // The ping may have left only now.
