@@ -233,7 +233,13 @@ impl fmt::Display for ClientRequestError {
 
 impl core::error::Error for ClientRequestError {}
 
-/// Waits for the server's response. Nothing can be sent before it was checked.
+/// Waits for the server's response. Nothing can be sent before it was checked:
+///
+/// ```compile_fail,E0599
+/// fn too_early(mut handshake: sansocket::handshake::ClientHandshake, out: &mut Vec<u8>) {
+///     handshake.send("hello", out);
+/// }
+/// ```
 ///
 /// ```
 /// use core::time::Duration;

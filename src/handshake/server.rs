@@ -134,7 +134,14 @@ impl ServerHandshake {
 
 /// A valid request for a WebSocket: read it, then [`accept`](Self::accept) or [`reject`](Self::reject) it.
 ///
-/// It borrows nothing and can wait for a decision in another task. It dereferences to the [`Offer`].
+/// It borrows nothing and can wait for a decision in another task. It dereferences to the [`Offer`]. Nothing can be
+/// sent before it was accepted:
+///
+/// ```compile_fail,E0599
+/// fn too_early(mut request: sansocket::handshake::Request, out: &mut Vec<u8>) {
+///     request.send("hello", out);
+/// }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request(Box<RequestParts>);
 
