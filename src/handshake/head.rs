@@ -19,7 +19,7 @@ use super::fields::{is_token_byte, trim_blanks};
 use super::limits::HandshakeLimits;
 
 /// A head that arrives.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct HeadReader {
     bytes: Vec<u8>,
     /// Where the three parts of the first line begin and end: the ends of the second and third exclude the CR.
@@ -207,6 +207,13 @@ impl HeadReader {
     fn is_target_byte(&self, byte: u8, at: usize) -> bool {
         let first = at == self.marks[0] + 1;
         byte.is_ascii_graphic() && byte != b'#' && (!first || byte == b'/' || byte.is_ascii_alphabetic())
+    }
+}
+
+/// Without the bytes, which hold credentials.
+impl fmt::Debug for HeadReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadReader").field("state", &self.state).field("bytes", &self.bytes.len()).finish()
     }
 }
 

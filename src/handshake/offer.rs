@@ -8,7 +8,7 @@ use core::str;
 
 use super::error::RequestError;
 use super::extensions::{Extensions, Mismatch};
-use super::fields::{Excerpt, Single, is_token, list_elements, single};
+use super::fields::{Excerpt, is_token, list_elements};
 use super::key::is_valid_key;
 
 /// The WebSocket part of a client's request: version, key, origin, subprotocols and extensions, all checked.
@@ -50,22 +50,29 @@ impl Offer {
     ///
     /// The version is not 13; the key, if there is one, the origin, the subprotocols or the extensions are malformed.
     /// [`RequestError::status`] says what to answer.
-    pub fn from_headers<'a, H>(headers: H) -> Result<Self, RequestError>
-    where
-        H: IntoIterator<Item = (&'a str, &'a [u8])>,
-        H::IntoIter: Clone,
-    {
-        let headers = headers.into_iter();
-        let values = |name: &'static str| {
-            headers.clone().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-        };
-        check_version(values("sec-websocket-version"))?;
+    pub fn from_headers<'a>(
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, RequestError> {
+        const NAMES: [&str; 5] = [
+            "sec-websocket-version",
+            "sec-websocket-key",
+            "origin",
+            "sec-websocket-protocol",
+            "sec-websocket-extensions",
+        ];
+        let mut lines = NAMES.map(|_| Vec::new());
+        for (name, value) in headers {
+            if let Some(index) = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+                lines[index].push(value);
+            }
+        }
+        let [versions, keys, origins, subprotocols, extensions] = lines;
+        check_version(&versions)?;
         Ok(Self {
-            key: read_key(values("sec-websocket-key"))?,
-            origin: read_origin(values("origin"))?,
-            subprotocols: read_subprotocols(values("sec-websocket-protocol"))?,
-            extensions: Extensions::parse(values("sec-websocket-extensions"))
-                .map_err(RequestError::Extensions)?,
+            key: read_key(&keys)?,
+            origin: read_origin(&origins)?,
+            subprotocols: read_subprotocols(&subprotocols)?,
+            extensions: Extensions::parse(extensions).map_err(RequestError::Extensions)?,
         })
     }
 
@@ -174,13 +181,13 @@ impl fmt::Display for NegotiationError {
 
 impl core::error::Error for NegotiationError {}
 
-fn check_version<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<(), RequestError> {
-    match single(values) {
-        Single::One(b"13") => Ok(()),
+fn check_version(lines: &[&[u8]]) -> Result<(), RequestError> {
+    match lines {
+        [b"13"] => Ok(()),
         // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server MUST abort
         // the WebSocket handshake described in this section and instead send an appropriate HTTP error code (such as
         // 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
-        Single::One(value) if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
+        [value] if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
         _ => Err(RequestError::Version),
     }
 }
@@ -191,35 +198,33 @@ pub(crate) fn is_version(value: &[u8]) -> bool {
     canonical && str::from_utf8(value).is_ok_and(|digits| digits.parse::<u8>().is_ok())
 }
 
-fn read_key<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, RequestError> {
-    match single(values) {
-        Single::Absent => Ok(None),
-        Single::One(value) => match str::from_utf8(value) {
+fn read_key(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
+    match lines {
+        [] => Ok(None),
+        [value] => match str::from_utf8(value) {
             Ok(key) if is_valid_key(key) => Ok(Some(key.into())),
             _ => Err(RequestError::Key),
         },
         // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
-        Single::Several => Err(RequestError::Key),
+        _ => Err(RequestError::Key),
     }
 }
 
-fn read_origin<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, RequestError> {
-    match single(values) {
-        Single::Absent => Ok(None),
-        Single::One(value) => match str::from_utf8(value) {
+fn read_origin(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
+    match lines {
+        [] => Ok(None),
+        [value] => match str::from_utf8(value) {
             Ok(origin) if origin.is_ascii() => Ok(Some(origin.to_ascii_lowercase())),
             _ => Err(RequestError::Origin),
         },
-        Single::Several => Err(RequestError::Origin),
+        _ => Err(RequestError::Origin),
     }
 }
 
 /// `1#token` over all lines, each once.
-fn read_subprotocols<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Result<String, RequestError> {
+fn read_subprotocols(lines: &[&[u8]]) -> Result<String, RequestError> {
     let mut names = Vec::new();
-    let mut any_line = false;
     for line in lines {
-        any_line = true;
         for element in list_elements(line) {
             match str::from_utf8(element) {
                 Ok(name) if is_token(name) => names.push(name),
@@ -227,7 +232,7 @@ fn read_subprotocols<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Result<String
             }
         }
     }
-    if any_line && names.is_empty() {
+    if names.is_empty() && !lines.is_empty() {
         return Err(RequestError::Subprotocols);
     }
     let joined = names.join(",");

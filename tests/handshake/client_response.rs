@@ -462,7 +462,7 @@ fn the_head_is_limited_in_bytes_and_lines() {
 
 #[test]
 fn the_end_of_the_stream_fails_the_handshake() {
-    // conf: CR-19 CQ-17
+    // conf: CR-19
     let bytes = answer().bytes();
     for cut in 0..bytes.len() {
         let Ok(ClientStep::NeedMore(handshake)) = start(&client()).receive(NOW, &bytes[..cut]) else {
