@@ -269,7 +269,8 @@ impl<'a> Parser<'a> {
 
     /// A quoted string whose content is a token.
     fn quoted(&mut self, out: &mut String) -> Result<(), ExtensionError> {
-        // RFC 6455 §9.1: "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
+        // RFC 6455 §9.1: "When using the quoted-string syntax variant, the value ... after quoted-string unescaping
+        // MUST conform to the ... 'token' ABNF."
         let start = out.len();
         let mut bytes = self.rest.iter();
         bytes.next();

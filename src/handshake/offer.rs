@@ -128,7 +128,7 @@ impl Offer {
         extensions: Extensions,
     ) -> Result<Negotiated, NegotiationError> {
         if let Some(name) = subprotocol {
-            // RFC 6455 §4.2.2: "the value chosen MUST be derived from the client's handshake, specifically by
+            // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
             // selecting one of the values from the |Sec-WebSocket-Protocol| field".
             if !self.subprotocols().any(|offered| offered == name) {
                 return Err(NegotiationError::SubprotocolNotOffered(Excerpt::new(name.as_bytes())));

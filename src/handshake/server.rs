@@ -247,8 +247,9 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     {
         return Err(RequestError::Body);
     }
-    // RFC 9110 §7.8: "A server that receives both an Upgrade and an Expect header field containing the
-    // "100-continue" expectation MUST send a 100 (Continue) response before sending a 101". It is refused instead.
+    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
+    // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101 (Switching
+    // Protocols) response." There is no 101: the request is refused.
     if head.values("expect").next().is_some() {
         return Err(RequestError::Expectation);
     }
