@@ -48,8 +48,8 @@ impl Offer {
     ///
     /// # Errors
     ///
-    /// The version is not 13; the key, if there is one, the origin, the subprotocols or the extensions are malformed.
-    /// [`RequestError::status`] says what to answer.
+    /// The version is not 13; the key, if there is one, the origin, the subprotocols or the extensions are
+    /// malformed. [`RequestError::status`] says what to answer.
     pub fn from_headers<'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, RequestError> {
@@ -84,8 +84,8 @@ impl Offer {
 
     /// The origin of the web page that opens the connection, in lower case for comparison (RFC 6455 §10.2).
     ///
-    /// `None` if the header is absent: not a browser, or nobody knows. It may also be empty, and `null` for pages
-    /// that hide their origin; neither is the same as absent.
+    /// `None` if the header is absent: not a browser, or nobody knows. It may also be empty, and `null` for
+    /// pages that hide their origin; neither is the same as absent.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
@@ -93,7 +93,8 @@ impl Offer {
 
     /// Whether the origin is one of these, in any case; `false` if the header is absent.
     ///
-    /// A server that lets browsers in and relies on cookies needs this check, else any web page can use the cookies of its visitors.
+    /// A server that lets browsers in and relies on cookies needs this check, else any web page can use the
+    /// cookies of its visitors.
     pub fn origin_is_one_of<O: AsRef<str>>(&self, allowed: impl IntoIterator<Item = O>) -> bool {
         self.origin().is_some_and(|origin| {
             allowed.into_iter().any(|other| other.as_ref().eq_ignore_ascii_case(origin))
@@ -105,13 +106,14 @@ impl Offer {
         self.subprotocols.split(',').filter(|name| !name.is_empty())
     }
 
-    /// The first of `supported` that the client speaks too: the server's order decides. Names are compared exactly.
+    /// The first of `supported` that the client speaks too: the server's order decides. Names are compared
+    /// exactly.
     pub fn choose_subprotocol<'s>(&self, supported: impl IntoIterator<Item = &'s str>) -> Option<&'s str> {
         supported.into_iter().find(|name| self.subprotocols().any(|offered| offered == *name))
     }
 
-    /// The extensions that the client offers, in the order of its preference. A name may be there several times,
-    /// with other parameters. Those that are unknown or unsuitable are passed over.
+    /// The extensions that the client offers, in the order of its preference. A name may be there several
+    /// times, with other parameters. Those that are unknown or unsuitable are passed over.
     #[must_use]
     pub const fn extensions(&self) -> &Extensions {
         &self.extensions
@@ -152,8 +154,8 @@ impl Offer {
 pub struct Negotiated {
     /// The value of `Sec-WebSocket-Protocol` in the answer; without one there is no such header.
     pub subprotocol: Option<String>,
-    /// The value of `Sec-WebSocket-Extensions` in the answer, in the order in which they apply to what is sent;
-    /// without any there is no such header.
+    /// The value of `Sec-WebSocket-Extensions` in the answer, in the order in which they apply to what is
+    /// sent; without any there is no such header.
     pub extensions: Extensions,
 }
 
@@ -184,9 +186,9 @@ impl core::error::Error for NegotiationError {}
 fn check_version(lines: &[&[u8]]) -> Result<(), RequestError> {
     match lines {
         [b"13"] => Ok(()),
-        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server MUST abort
-        // the WebSocket handshake described in this section and instead send an appropriate HTTP error code (such as
-        // 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
+        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
+        // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
+        // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
         [value] if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
         _ => Err(RequestError::Version),
     }
@@ -205,7 +207,8 @@ fn read_key(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
             Ok(key) if is_valid_key(key) => Ok(Some(key.into())),
             _ => Err(RequestError::Key),
         },
-        // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
+        // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP
+        // request."
         _ => Err(RequestError::Key),
     }
 }
@@ -238,7 +241,8 @@ fn read_subprotocols(lines: &[&[u8]]) -> Result<String, RequestError> {
     let joined = names.join(",");
     // Sorted, so that many names cost no quadratic time.
     names.sort_unstable();
-    // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings ... and MUST all be unique".
+    // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings ... and MUST all be
+    // unique".
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(RequestError::Subprotocols);
     }

@@ -36,7 +36,8 @@ impl Refusal {
         &self.body
     }
 
-    /// Whether the whole body was received, rather than cut by the limit, the deadline or the end of the stream.
+    /// Whether the whole body was received, rather than cut by the limit, the deadline or the end of the
+    /// stream.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.complete

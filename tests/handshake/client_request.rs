@@ -235,7 +235,7 @@ fn nothing_is_written_but_the_request() {
         assert!(matches!(error, ClientRequestError::Full(full) if full.needed == whole.len()));
         assert!(sink.filled().is_empty());
     }
-    // A handshake has no way to write; that there is no connection before the response is proved by the doctest of
-    // `ClientHandshake`.
+    // A handshake has no way to write; that there is no connection before the response is proved by the
+    // doctest of `ClientHandshake`.
     assert!(whole.ends_with(b"\r\n\r\n"));
 }

@@ -1,4 +1,5 @@
-//! The opening handshake of both roles (RFC 6455 §4), its extension lists (§9.1), and what a hostile peer may try.
+//! The opening handshake of both roles (RFC 6455 §4), its extension lists (§9.1), and what a hostile peer may
+//! try.
 
 mod client_request;
 mod client_response;

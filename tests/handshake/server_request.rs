@@ -174,11 +174,24 @@ fn an_ordinary_request_can_be_answered_as_one() {
         assert_eq!(response.all("content-length"), ["3"]);
         assert_eq!(response.body, body.as_bytes());
     }
+    // Health checks of load balancers speak HTTP/1.0, in which an Upgrade is ignored.
+    for bytes in [
+        &b"OPTIONS / HTTP/1.0\r\n\r\n"[..],
+        b"GET / HTTP/1.0\r\nUpgrade: websocket\r\nHost:\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: h:1\r\n\r\n",
+    ] {
+        let Served::Refused(refused) = serve(bytes) else { panic!("{}", bytes.escape_ascii()) };
+        assert_eq!(written(&refused).status, 400);
+        assert_eq!(refused.plain_request().map(|head| head.path()), Some("/"));
+    }
     // A WebSocket request that is refused for another reason is none, and neither is anything unreadable.
     for bytes in [
         Lines::request().without("Connection").bytes(),
         Lines::request().first("POST / HTTP/1.1").bytes(),
         Lines::of(&["GET / HTTP/1.1", "Host: a b"]).bytes(),
+        Lines::of(&["GET / HTTP/1.0", "Host: a b"]).bytes(),
+        Lines::of(&["GET / HTTP/1.0", "Host: a", "Host: a"]).bytes(),
+        Lines::of(&["GET / HTTP/2.0", "Host: a"]).bytes(),
         b"\x16\x03".to_vec(),
     ] {
         let Served::Refused(refused) = serve(&bytes) else { panic!("{}", bytes.escape_ascii()) };
@@ -306,6 +319,7 @@ fn the_origin_is_there_for_the_decision() {
     assert!(!mixed.origin_is_one_of::<&str>([]));
     refused(&Lines::request().add("Origin: a").add("Origin: a").bytes(), 400);
     refused(&Lines::request().add(b"Origin: https://\xe9").bytes(), 400);
+    refused(&Lines::request().add("Origin: https://\u{e9}").bytes(), 400);
 }
 
 #[test]
