@@ -35,8 +35,9 @@ impl WebSocketUri {
     ///
     /// # Errors
     ///
-    /// Other schemes than `ws` and `wss`, a fragment, user information, a host that is empty, beyond ASCII (write
-    /// it in its `xn--` form) or malformed, a port over 65535, and any character that RFC 3986 does not allow.
+    /// Other schemes than `ws` and `wss`, a fragment, user information, a host that is empty, beyond ASCII
+    /// (write it in its `xn--` form) or malformed, a port over 65535, and any character that RFC 3986 does
+    /// not allow.
     pub fn parse(text: &str) -> Result<Self, UriError> {
         let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
         let secure = match scheme {
@@ -45,8 +46,8 @@ impl WebSocketUri {
             _ => return Err(UriError::Scheme),
         };
         let rest = rest.strip_prefix("//").ok_or(UriError::Scheme)?;
-        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used
-        // on these URIs".
+        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
+        // used on these URIs".
         if rest.contains('#') {
             return Err(UriError::Fragment);
         }
@@ -147,8 +148,8 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// A registered name without percent-encoding (which stands for characters beyond ASCII only, RFC 3986 §3.2.2),
-/// an IPv4 address, or an IPv6 address in brackets.
+/// A registered name without percent-encoding (which stands for characters beyond ASCII only, RFC 3986
+/// §3.2.2), an IPv4 address, or an IPv6 address in brackets.
 fn check_host(host: &str) -> Result<(), UriError> {
     if !host.is_ascii() {
         return Err(UriError::HostNotAscii);

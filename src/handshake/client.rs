@@ -101,14 +101,16 @@ impl ClientRequest {
         self
     }
 
-    /// Fails the handshake if the server chooses none of the subprotocols. Default: the connection opens without one.
+    /// Fails the handshake if the server chooses none of the subprotocols. Default: the connection opens
+    /// without one.
     #[must_use]
     pub const fn require_subprotocol(mut self) -> Self {
         self.subprotocol_required = true;
         self
     }
 
-    /// Offers an extension, after those offered before; the same one may be offered again with other parameters.
+    /// Offers an extension, after those offered before; the same one may be offered again with other
+    /// parameters.
     ///
     /// A [`Connection`](crate::Connection) applies no extension by itself: only offer what the code around it
     /// carries out.
@@ -134,12 +136,14 @@ impl ClientRequest {
 
     /// Writes the request, whole or not at all; the deadline of the limits runs from `now`.
     ///
-    /// Each attempt needs a new nonce from a cryptographically strong random source, such as `random_nonce` of this
-    /// module. There should be at most one attempt at a time to the same address and port (RFC 6455 §4.1).
+    /// Each attempt needs a new nonce from a cryptographically strong random source, such as `random_nonce`
+    /// of this module. There should be at most one attempt at a time to the same address and port (RFC 6455
+    /// §4.1).
     ///
     /// # Errors
     ///
-    /// Something that was added to the request cannot be sent, or `out` has too little room. Nothing was written.
+    /// Something that was added to the request cannot be sent, or `out` has too little room. Nothing was
+    /// written.
     pub fn start(
         &self,
         nonce: [u8; 16],
@@ -190,8 +194,9 @@ impl ClientRequest {
 
     fn subprotocol_list(&self) -> Result<String, ClientRequestError> {
         for (index, name) in self.subprotocols.iter().enumerate() {
-            // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters in the
-            // range U+0021 to U+007E not including separator characters ... and MUST all be unique strings."
+            // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters
+            // in the range U+0021 to U+007E not including separator characters ... and MUST all be unique
+            // strings."
             if !is_token(name) {
                 return Err(ClientRequestError::Subprotocol(Excerpt::new(name.as_bytes())));
             }
@@ -233,7 +238,13 @@ impl fmt::Display for ClientRequestError {
 
 impl core::error::Error for ClientRequestError {}
 
-/// Waits for the server's response. Nothing can be sent before it was checked.
+/// Waits for the server's response. Nothing can be sent before it was checked:
+///
+/// ```compile_fail,E0599
+/// fn too_early(mut handshake: sansocket::handshake::ClientHandshake, out: &mut Vec<u8>) {
+///     handshake.send("hello", out);
+/// }
+/// ```
 ///
 /// ```
 /// use core::time::Duration;
@@ -247,7 +258,7 @@ impl core::error::Error for ClientRequestError {}
 ///             // `opened.into_connection(config, keys, now)`; `input[consumed..]` is its first input.
 /// #           let _ = (chosen, consumed);
 ///         }
-///         ClientStep::Refused(refusal) => println!("{}: {}", refusal.head().status(), refusal.body().escape_ascii()),
+///         ClientStep::Refused(refusal) => println!("refused: {refusal:?}"),
 ///     }
 ///     Ok(())
 /// }

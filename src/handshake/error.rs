@@ -127,8 +127,8 @@ impl core::error::Error for RequestError {}
 /// Why a client does not accept a response (RFC 6455 §4.1).
 ///
 /// The stream is closed without another byte, and the attempt counts as a connection that ended with
-/// [`ABNORMAL`](crate::CloseCode::ABNORMAL). A well-formed answer with another status than 101 is no error but a
-/// [`Refusal`](super::Refusal).
+/// [`ABNORMAL`](crate::CloseCode::ABNORMAL). A well-formed answer with another status than 101 is no error
+/// but a [`Refusal`](super::Refusal).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ResponseError {
@@ -142,8 +142,8 @@ pub enum ResponseError {
     Upgrade,
     /// `Connection` does not list `upgrade`.
     Connection,
-    /// `Sec-WebSocket-Accept` is absent, repeated or not the answer to the key: the other end may be no WebSocket
-    /// server, or a cache.
+    /// `Sec-WebSocket-Accept` is absent, repeated or not the answer to the key: the other end may be no
+    /// WebSocket server, or a cache.
     Accept,
     /// `Sec-WebSocket-Extensions` does not obey its grammar.
     Extensions(ExtensionError),

@@ -114,8 +114,8 @@ impl FromStr for Extension<'static> {
     }
 }
 
-/// Extensions in the order in which they were listed: a client's offers by preference, or a server's answer in the
-/// order in which they apply to what is sent (RFC 6455 §9.1).
+/// Extensions in the order in which they were listed: a client's offers by preference, or a server's answer
+/// in the order in which they apply to what is sent (RFC 6455 §9.1).
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Extensions {
     /// The header value, each extension in its shortest form, `, ` between them.
@@ -269,7 +269,8 @@ impl<'a> Parser<'a> {
 
     /// A quoted string whose content is a token.
     fn quoted(&mut self, out: &mut String) -> Result<(), ExtensionError> {
-        // RFC 6455 §9.1: "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
+        // RFC 6455 §9.1: "When using the quoted-string syntax variant, the value ... after quoted-string
+        // unescaping MUST conform to the ... 'token' ABNF."
         let start = out.len();
         let mut bytes = self.rest.iter();
         bytes.next();

@@ -42,7 +42,8 @@ pub(crate) fn trim_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// The elements of a comma-separated list (RFC 9110 §5.6.1), without the empty ones that a sender may leave in.
+/// The elements of a comma-separated list (RFC 9110 §5.6.1), without the empty ones that a sender may leave
+/// in.
 pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim_blanks).filter(|element| !element.is_empty())
 }
@@ -110,8 +111,8 @@ impl ExtraHeaders {
         self.0.push((name.into(), value.as_ref().to_vec()));
     }
 
-    /// Writes all lines after it has checked them: names are tokens and none of the handshake's own, values cannot
-    /// end their line.
+    /// Writes all lines after it has checked them: names are tokens and none of the handshake's own, values
+    /// cannot end their line.
     pub(crate) fn write(&self, reserved: &[&str], out: &mut Vec<u8>) -> Result<(), HeaderError> {
         for (name, value) in &self.0 {
             let excerpt = || Excerpt::new(name.as_bytes());

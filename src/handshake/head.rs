@@ -7,9 +7,10 @@
 //!  CR LF                         blank line     End
 //! ```
 //!
-//! Each byte is looked at once, whatever pieces it came in, and the first one that cannot belong to a head is the
-//! error: whole or in pieces, the same head gets the same verdict. What RFC 9112 lets a recipient tolerate (a bare LF
-//! as line end, folded lines) is refused, since that is what lets two readers see two different messages.
+//! Each byte is looked at once, whatever pieces it came in, and the first one that cannot belong to a head is
+//! the error: whole or in pieces, the same head gets the same verdict. What RFC 9112 lets a recipient
+//! tolerate (a bare LF as line end, folded lines) is refused, since that is what lets two readers see two
+//! different messages.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,11 +20,12 @@ use super::fields::{is_token_byte, trim_blanks};
 use super::limits::HandshakeLimits;
 
 /// A head that arrives.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct HeadReader {
     bytes: Vec<u8>,
-    /// Where the three parts of the first line begin and end: the ends of the second and third exclude the CR.
+    /// Where the first line begins: behind an empty line that was skipped.
     start: usize,
+    /// Where its first two parts end: method and target, or status and reason.
     marks: [usize; 2],
     lines: Vec<Line>,
     state: State,
@@ -167,7 +169,8 @@ impl HeadReader {
             (State::End, b'\n') => State::Complete,
             (State::End, _) => return invalid(HeadPart::BareCr),
             // RFC 9112 §5.2: "A server that receives an obs-fold in a request message that is not within a
-            // "message/http" container MUST either reject the message by sending a 400 (Bad Request) ..., or replace".
+            // "message/http" container MUST either reject the message by sending a 400 (Bad Request) ..., or
+            // replace".
             (State::LineStart, b' ' | b'\t') => return invalid(HeadPart::FoldedLine),
             (State::LineStart, _) if is_token_byte(byte) => {
                 if self.lines.len() >= limits.headers {
@@ -182,8 +185,8 @@ impl HeadReader {
             }
             (State::Name, _) if is_token_byte(byte) => State::Name,
             (_, b'\n') => return invalid(HeadPart::BareLf),
-            // RFC 9112 §5.1: "A server MUST reject, with a response status code of 400 (Bad Request), any received
-            // request message that contains whitespace between a header field name and colon."
+            // RFC 9112 §5.1: "A server MUST reject, with a response status code of 400 (Bad Request), any
+            // received request message that contains whitespace between a header field name and colon."
             (State::LineStart | State::Name, _) => return invalid(HeadPart::HeaderName),
             (_, b'\r') => {
                 self.line().end = at;
@@ -207,6 +210,13 @@ impl HeadReader {
     fn is_target_byte(&self, byte: u8, at: usize) -> bool {
         let first = at == self.marks[0] + 1;
         byte.is_ascii_graphic() && byte != b'#' && (!first || byte == b'/' || byte.is_ascii_alphabetic())
+    }
+}
+
+/// Without the bytes, which hold credentials.
+impl fmt::Debug for HeadReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadReader").field("state", &self.state).field("bytes", &self.bytes.len()).finish()
     }
 }
 

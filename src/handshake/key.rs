@@ -1,4 +1,4 @@
-//! `Sec-WebSocket-Key` and `Sec-WebSocket-Accept`: the proof that the server speaks WebSocket (RFC 6455 §1.3).
+//! `Sec-WebSocket-Key` and `-Accept`: the proof that the server speaks WebSocket (RFC 6455 §1.3).
 
 use alloc::string::String;
 
@@ -8,8 +8,8 @@ use sha1::{Digest, Sha1};
 
 /// What a server answers in `Sec-WebSocket-Accept` to the key of a client (RFC 6455 §4.2.2).
 ///
-/// For handshakes that another HTTP library does; [`ServerHandshake`](super::ServerHandshake) calls it by itself.
-/// The key is taken as it is, without the blanks around it; [`Offer`](super::Offer) checks it.
+/// For handshakes that another HTTP library does; [`ServerHandshake`](super::ServerHandshake) calls it by
+/// itself. The key is taken as it is, without the blanks around it; [`Offer`](super::Offer) checks it.
 ///
 /// ```
 /// use sansocket::handshake::accept_key;
@@ -24,7 +24,7 @@ pub fn accept_key(key: &str) -> String {
     STANDARD.encode(sha1.finalize())
 }
 
-/// A nonce for [`ClientRequest::start`](super::ClientRequest::start) from the random source of the operating system.
+/// A nonce for [`ClientRequest::start`](super::ClientRequest::start), from the operating system.
 ///
 /// # Errors
 ///

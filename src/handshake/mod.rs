@@ -1,13 +1,13 @@
-//! The opening handshake: an HTTP/1.1 request and its `101` response turn a stream into a WebSocket (RFC 6455 §4).
+//! The opening handshake: how an HTTP/1.1 request and its `101` response open a WebSocket (RFC 6455 §4).
 //!
 //! ```text
 //!   client                                                              server
 //!   ClientRequest ── start ──▶  GET /chat HTTP/1.1            ──▶  ServerHandshake
 //!        │                      Upgrade: websocket                      │ receive
-//!        ▼                      Sec-WebSocket-Key: …                    ├─▶ RefusedRequest ── write_response ─▶ 4xx
+//!        ▼                      Sec-WebSocket-Key: …                    ├─▶ RefusedRequest ─▶ 4xx
 //!   ClientHandshake             Sec-WebSocket-Protocol: a, b            ▼
 //!        │                                                           Request   (the application decides)
-//!        │ receive                                                      ├─ reject ─▶ any status, headers, body
+//!        │ receive                                                      ├─ reject ─▶ any status
 //!        │                 ◀──  HTTP/1.1 101 Switching Protocols  ◀──   │ accept
 //!        ├─▶ Refusal            Sec-WebSocket-Accept: …                 ▼
 //!        ▼                      Sec-WebSocket-Protocol: a            Accepted
@@ -15,8 +15,8 @@
 //!        └─ into_connection ─▶ Connection   ◀── frames ──▶  Connection ◀┘
 //! ```
 //!
-//! Each state consumes itself, so that no frame can be sent before the handshake is done. Bytes come in any pieces
-//! and cost time in proportion to their number; memory and time are bounded by [`HandshakeLimits`].
+//! Each state consumes itself, so that no frame can be sent before the handshake is done. Bytes come in any
+//! pieces and cost time in proportion to their number; memory and time are bounded by [`HandshakeLimits`].
 //!
 //! Handshakes that another library does (HTTP/2, web frameworks) need three pieces: [`Offer::from_headers`],
 //! [`accept_key`], and a `Connection`.

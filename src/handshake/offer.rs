@@ -8,7 +8,7 @@ use core::str;
 
 use super::error::RequestError;
 use super::extensions::{Extensions, Mismatch};
-use super::fields::{Excerpt, Single, is_token, list_elements, single};
+use super::fields::{Excerpt, is_token, list_elements};
 use super::key::is_valid_key;
 
 /// The WebSocket part of a client's request: version, key, origin, subprotocols and extensions, all checked.
@@ -48,24 +48,31 @@ impl Offer {
     ///
     /// # Errors
     ///
-    /// The version is not 13; the key, if there is one, the origin, the subprotocols or the extensions are malformed.
-    /// [`RequestError::status`] says what to answer.
-    pub fn from_headers<'a, H>(headers: H) -> Result<Self, RequestError>
-    where
-        H: IntoIterator<Item = (&'a str, &'a [u8])>,
-        H::IntoIter: Clone,
-    {
-        let headers = headers.into_iter();
-        let values = |name: &'static str| {
-            headers.clone().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-        };
-        check_version(values("sec-websocket-version"))?;
+    /// The version is not 13; the key, if there is one, the origin, the subprotocols or the extensions are
+    /// malformed. [`RequestError::status`] says what to answer.
+    pub fn from_headers<'a>(
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, RequestError> {
+        const NAMES: [&str; 5] = [
+            "sec-websocket-version",
+            "sec-websocket-key",
+            "origin",
+            "sec-websocket-protocol",
+            "sec-websocket-extensions",
+        ];
+        let mut lines = NAMES.map(|_| Vec::new());
+        for (name, value) in headers {
+            if let Some(index) = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)) {
+                lines[index].push(value);
+            }
+        }
+        let [versions, keys, origins, subprotocols, extensions] = lines;
+        check_version(&versions)?;
         Ok(Self {
-            key: read_key(values("sec-websocket-key"))?,
-            origin: read_origin(values("origin"))?,
-            subprotocols: read_subprotocols(values("sec-websocket-protocol"))?,
-            extensions: Extensions::parse(values("sec-websocket-extensions"))
-                .map_err(RequestError::Extensions)?,
+            key: read_key(&keys)?,
+            origin: read_origin(&origins)?,
+            subprotocols: read_subprotocols(&subprotocols)?,
+            extensions: Extensions::parse(extensions).map_err(RequestError::Extensions)?,
         })
     }
 
@@ -77,8 +84,8 @@ impl Offer {
 
     /// The origin of the web page that opens the connection, in lower case for comparison (RFC 6455 §10.2).
     ///
-    /// `None` if the header is absent: not a browser, or nobody knows. It may also be empty, and `null` for pages
-    /// that hide their origin; neither is the same as absent.
+    /// `None` if the header is absent: not a browser, or nobody knows. It may also be empty, and `null` for
+    /// pages that hide their origin; neither is the same as absent.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
@@ -86,7 +93,8 @@ impl Offer {
 
     /// Whether the origin is one of these, in any case; `false` if the header is absent.
     ///
-    /// A server that lets browsers in and relies on cookies needs this check, else any web page can use the cookies of its visitors.
+    /// A server that lets browsers in and relies on cookies needs this check, else any web page can use the
+    /// cookies of its visitors.
     pub fn origin_is_one_of<O: AsRef<str>>(&self, allowed: impl IntoIterator<Item = O>) -> bool {
         self.origin().is_some_and(|origin| {
             allowed.into_iter().any(|other| other.as_ref().eq_ignore_ascii_case(origin))
@@ -98,13 +106,14 @@ impl Offer {
         self.subprotocols.split(',').filter(|name| !name.is_empty())
     }
 
-    /// The first of `supported` that the client speaks too: the server's order decides. Names are compared exactly.
+    /// The first of `supported` that the client speaks too: the server's order decides. Names are compared
+    /// exactly.
     pub fn choose_subprotocol<'s>(&self, supported: impl IntoIterator<Item = &'s str>) -> Option<&'s str> {
         supported.into_iter().find(|name| self.subprotocols().any(|offered| offered == *name))
     }
 
-    /// The extensions that the client offers, in the order of its preference. A name may be there several times,
-    /// with other parameters. Those that are unknown or unsuitable are passed over.
+    /// The extensions that the client offers, in the order of its preference. A name may be there several
+    /// times, with other parameters. Those that are unknown or unsuitable are passed over.
     #[must_use]
     pub const fn extensions(&self) -> &Extensions {
         &self.extensions
@@ -121,7 +130,7 @@ impl Offer {
         extensions: Extensions,
     ) -> Result<Negotiated, NegotiationError> {
         if let Some(name) = subprotocol {
-            // RFC 6455 §4.2.2: "the value chosen MUST be derived from the client's handshake, specifically by
+            // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
             // selecting one of the values from the |Sec-WebSocket-Protocol| field".
             if !self.subprotocols().any(|offered| offered == name) {
                 return Err(NegotiationError::SubprotocolNotOffered(Excerpt::new(name.as_bytes())));
@@ -145,8 +154,8 @@ impl Offer {
 pub struct Negotiated {
     /// The value of `Sec-WebSocket-Protocol` in the answer; without one there is no such header.
     pub subprotocol: Option<String>,
-    /// The value of `Sec-WebSocket-Extensions` in the answer, in the order in which they apply to what is sent;
-    /// without any there is no such header.
+    /// The value of `Sec-WebSocket-Extensions` in the answer, in the order in which they apply to what is
+    /// sent; without any there is no such header.
     pub extensions: Extensions,
 }
 
@@ -174,13 +183,13 @@ impl fmt::Display for NegotiationError {
 
 impl core::error::Error for NegotiationError {}
 
-fn check_version<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<(), RequestError> {
-    match single(values) {
-        Single::One(b"13") => Ok(()),
-        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server MUST abort
-        // the WebSocket handshake described in this section and instead send an appropriate HTTP error code (such as
-        // 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
-        Single::One(value) if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
+fn check_version(lines: &[&[u8]]) -> Result<(), RequestError> {
+    match lines {
+        [b"13"] => Ok(()),
+        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
+        // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
+        // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
+        [value] if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
         _ => Err(RequestError::Version),
     }
 }
@@ -191,35 +200,34 @@ pub(crate) fn is_version(value: &[u8]) -> bool {
     canonical && str::from_utf8(value).is_ok_and(|digits| digits.parse::<u8>().is_ok())
 }
 
-fn read_key<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, RequestError> {
-    match single(values) {
-        Single::Absent => Ok(None),
-        Single::One(value) => match str::from_utf8(value) {
+fn read_key(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
+    match lines {
+        [] => Ok(None),
+        [value] => match str::from_utf8(value) {
             Ok(key) if is_valid_key(key) => Ok(Some(key.into())),
             _ => Err(RequestError::Key),
         },
-        // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
-        Single::Several => Err(RequestError::Key),
+        // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP
+        // request."
+        _ => Err(RequestError::Key),
     }
 }
 
-fn read_origin<'a>(values: impl Iterator<Item = &'a [u8]>) -> Result<Option<String>, RequestError> {
-    match single(values) {
-        Single::Absent => Ok(None),
-        Single::One(value) => match str::from_utf8(value) {
+fn read_origin(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
+    match lines {
+        [] => Ok(None),
+        [value] => match str::from_utf8(value) {
             Ok(origin) if origin.is_ascii() => Ok(Some(origin.to_ascii_lowercase())),
             _ => Err(RequestError::Origin),
         },
-        Single::Several => Err(RequestError::Origin),
+        _ => Err(RequestError::Origin),
     }
 }
 
 /// `1#token` over all lines, each once.
-fn read_subprotocols<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Result<String, RequestError> {
+fn read_subprotocols(lines: &[&[u8]]) -> Result<String, RequestError> {
     let mut names = Vec::new();
-    let mut any_line = false;
     for line in lines {
-        any_line = true;
         for element in list_elements(line) {
             match str::from_utf8(element) {
                 Ok(name) if is_token(name) => names.push(name),
@@ -227,13 +235,14 @@ fn read_subprotocols<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Result<String
             }
         }
     }
-    if any_line && names.is_empty() {
+    if names.is_empty() && !lines.is_empty() {
         return Err(RequestError::Subprotocols);
     }
     let joined = names.join(",");
     // Sorted, so that many names cost no quadratic time.
     names.sort_unstable();
-    // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings ... and MUST all be unique".
+    // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings ... and MUST all be
+    // unique".
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(RequestError::Subprotocols);
     }

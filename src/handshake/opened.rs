@@ -109,9 +109,9 @@ impl Expected {
         if head.response_minor_version() != 1 {
             return Err(ResponseError::HttpVersion);
         }
-        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a
-        // value that is not an ASCII case-insensitive match for the value "websocket", the client MUST _Fail the
-        // WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field
+        // contains a value that is not an ASCII case-insensitive match for the value "websocket", the client
+        // MUST _Fail the WebSocket Connection_."
         if !is_only(head.values("upgrade"), |value| value.eq_ignore_ascii_case(b"websocket")) {
             return Err(ResponseError::Upgrade);
         }
@@ -136,9 +136,9 @@ impl Expected {
         let chosen =
             Extensions::parse(head.values("sec-websocket-extensions")).map_err(ResponseError::Extensions)?;
         let excerpt = |name: &str| Excerpt::new(name.as_bytes());
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header field
-        // indicates the use of an extension that was not present in the client's handshake ..., the client MUST
-        // _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
+        // field indicates the use of an extension that was not present in the client's handshake ..., the
+        // client MUST _Fail the WebSocket Connection_."
         chosen.check_against(&self.extensions).map_err(|mismatch| match mismatch {
             Mismatch::NotOffered(name) => ResponseError::ExtensionNotOffered(excerpt(name)),
             Mismatch::Repeated(name) => ResponseError::ExtensionRepeated(excerpt(name)),
@@ -158,9 +158,9 @@ impl Expected {
         };
         let name =
             str::from_utf8(value).ok().filter(|name| is_token(name)).ok_or(ResponseError::Subprotocol)?;
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header field
-        // indicates the use of a subprotocol that was not present in the client's handshake ..., the client MUST
-        // _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
+        // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
+        // client MUST _Fail the WebSocket Connection_."
         match self.subprotocols.iter().find(|offered| *offered == name) {
             Some(offered) => Ok(Some(offered.clone())),
             None => Err(ResponseError::SubprotocolNotOffered(Excerpt::new(value))),

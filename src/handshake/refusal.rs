@@ -1,16 +1,17 @@
 //! A response other than `101`, with its body (RFC 9112 §6, §7).
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::str;
 
-use super::fields::{Single, list_elements, single};
+use super::fields::{Excerpt, Single, list_elements, single};
 use super::offer::is_version;
 use super::opened::ResponseHead;
 
 /// The server's answer when it did not open a connection: status, headers, and what came of the body.
 ///
 /// Redirects are not followed: see [`location`](Self::location).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Refusal {
     head: ResponseHead,
     body: Vec<u8>,
@@ -35,7 +36,8 @@ impl Refusal {
         &self.body
     }
 
-    /// Whether the whole body was received, rather than cut by the limit, the deadline or the end of the stream.
+    /// Whether the whole body was received, rather than cut by the limit, the deadline or the end of the
+    /// stream.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.complete
@@ -56,6 +58,16 @@ impl Refusal {
             .flat_map(list_elements)
             .filter(|version| is_version(version))
             .filter_map(|version| str::from_utf8(version).ok()?.parse().ok())
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("head", &self.head)
+            .field("body", &Excerpt::new(&self.body))
+            .field("complete", &self.complete)
+            .finish()
     }
 }
 

@@ -41,8 +41,8 @@ impl RefusedRequest {
         self.head().filter(|head| !head.asks_for_websocket())
     }
 
-    /// Writes the response that fits the error: a status from [`RequestError::status`], a line of text that says
-    /// what is wrong, and `Connection: close`. Close the stream when it is out.
+    /// Writes the response that fits the error: a status from [`RequestError::status`], a line of text that
+    /// says what is wrong, and `Connection: close`. Close the stream when it is out.
     ///
     /// # Errors
     ///
@@ -51,7 +51,8 @@ impl RefusedRequest {
         self.respond(&Response::from(&self.error), out)
     }
 
-    /// Writes another response instead, without its body if the method was HEAD. Close the stream when it is out.
+    /// Writes another response instead, without its body if the method was HEAD. Close the stream when it is
+    /// out.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::uri::Authority;
 
 /// The head of an HTTP request: method, target and headers.
 ///
-/// It borrows nothing, so that it can be given to another task for the decision. The debug form leaves the values of
-/// the headers out, since they hold credentials.
+/// It borrows nothing, so that it can be given to another task for the decision. The debug form leaves the
+/// values of the headers out, since they hold credentials.
 #[derive(Clone, Eq, PartialEq)]
 pub struct RequestHead {
     head: Head,
@@ -24,21 +24,24 @@ pub struct RequestHead {
 impl RequestHead {
     /// Checks what holds for any request: version, target and `Host`.
     pub(super) fn new(head: Head) -> Result<Self, RequestError> {
-        match head.request_version() {
-            (1, 1..) => {}
-            (major, minor) => return Err(RequestError::HttpVersion { major, minor }),
+        let (major, minor) = head.request_version();
+        if major != 1 {
+            return Err(RequestError::HttpVersion { major, minor });
         }
         let (authority, path_start) = split_target(head.target())?;
-        // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
-        // that lacks a Host header field and to any request message that contains more than one Host header field
-        // line or a Host header field with an invalid field value."
-        let Single::One(host) = single(head.values("host")) else {
-            return Err(RequestError::Host);
+        // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
+        // message that lacks a Host header field and to any request message that contains more than one Host
+        // header field line or a Host header field with an invalid field value."
+        let host = match single(head.values("host")) {
+            Single::One(host) => str::from_utf8(host).map_err(|_| RequestError::Host)?,
+            Single::Absent if minor == 0 => "",
+            _ => return Err(RequestError::Host),
         };
-        let host = str::from_utf8(host).map_err(|_| RequestError::Host)?;
-        Authority::parse(host).map_err(|_| RequestError::Host)?;
-        // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target, the
-        // origin server MUST ignore the received Host header field (if any)".
+        if minor > 0 || !host.is_empty() {
+            Authority::parse(host).map_err(|_| RequestError::Host)?;
+        }
+        // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target,
+        // the origin server MUST ignore the received Host header field (if any)".
         let host = authority.unwrap_or(host).into();
         Ok(Self { head, path_start, host })
     }
@@ -68,7 +71,7 @@ impl RequestHead {
         self.path_and_query().split_once('?').map(|(_, query)| query)
     }
 
-    /// The host, and the port if there was one, that the client wanted to reach.
+    /// The host, and the port if there was one, that the client wanted to reach; empty only in HTTP/1.0.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -85,8 +88,15 @@ impl RequestHead {
         self.head.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// The digit after `HTTP/1.`.
+    pub(super) fn minor_version(&self) -> u8 {
+        self.head.request_version().1
+    }
+
     pub(super) fn asks_for_websocket(&self) -> bool {
-        lists_contain(self.values("upgrade"), "websocket")
+        // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore
+        // that Upgrade field."
+        self.minor_version() > 0 && lists_contain(self.values("upgrade"), "websocket")
     }
 
     pub(super) fn field_lines(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {

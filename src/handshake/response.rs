@@ -10,8 +10,8 @@ use crate::sink::{Full, Sink};
 
 /// An HTTP response other than `101`: a refusal, or the answer to an ordinary request.
 ///
-/// It ends the HTTP connection: `Connection: close` and the right `Content-Length` are written by themselves, and
-/// with status 426 the WebSocket version that is spoken here. Close the stream when it is out.
+/// It ends the HTTP connection: `Connection: close` and the right `Content-Length` are written by themselves,
+/// and with status 426 the WebSocket version that is spoken here. Close the stream when it is out.
 ///
 /// ```
 /// use sansocket::handshake::Response;
@@ -52,13 +52,13 @@ impl Response {
 
     /// Writes the response, whole or not at all.
     ///
-    /// To answer a HEAD request use [`RefusedRequest::respond`](super::RefusedRequest::respond), which leaves the
-    /// body out.
+    /// To answer a HEAD request use [`RefusedRequest::respond`](super::RefusedRequest::respond), which leaves
+    /// the body out.
     ///
     /// # Errors
     ///
-    /// The status is out of range, a header cannot be sent, a body stands where none is allowed, or `out` has too
-    /// little room. Nothing was written then.
+    /// The status is out of range, a header cannot be sent, a body stands where none is allowed, or `out` has
+    /// too little room. Nothing was written then.
     pub fn write(&self, out: &mut impl Sink) -> Result<(), WriteResponseError> {
         self.write_body_or_not(false, out)
     }
@@ -77,8 +77,8 @@ impl Response {
         }
         let mut bytes = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status)).into_bytes();
         if self.tells_version {
-            // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection
-            // header field".
+            // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the
+            // Connection header field".
             write_header(&mut bytes, "Connection", b"close, Upgrade");
             write_header(&mut bytes, "Upgrade", b"websocket");
             write_header(&mut bytes, "Sec-WebSocket-Version", b"13");

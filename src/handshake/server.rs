@@ -71,13 +71,15 @@ pub enum ServerStep {
     Request {
         /// What the client asks for.
         request: Request,
-        /// How many bytes of the input belonged to the request. What follows are frames, to be given to the connection.
+        /// How many bytes of the input belonged to the request. What follows are frames, to be given to the
+        /// connection.
         consumed: usize,
     },
 }
 
 impl ServerHandshake {
-    /// Starts to wait. The deadline of the limits runs from `now`, a time since an epoch of the caller's choice.
+    /// Starts to wait. The deadline of the limits runs from `now`, a time since an epoch of the caller's
+    /// choice.
     #[must_use]
     pub fn new(limits: HandshakeLimits, now: Duration) -> Self {
         Self { reader: HeadReader::request(), limits, deadline: Deadline::new(now, limits.timeout) }
@@ -120,7 +122,8 @@ impl ServerHandshake {
         }
     }
 
-    /// Whether no byte has arrived yet: a client that connected in advance, or a port scan, rather than a slow one.
+    /// Whether no byte has arrived yet: a client that connected in advance, or a port scan, rather than a
+    /// slow one.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.reader.is_empty()
@@ -135,7 +138,14 @@ impl ServerHandshake {
 
 /// A valid request for a WebSocket: read it, then [`accept`](Self::accept) or [`reject`](Self::reject) it.
 ///
-/// It borrows nothing and can wait for a decision in another task. It dereferences to the [`Offer`].
+/// It borrows nothing and can wait for a decision in another task. It dereferences to the [`Offer`]. Nothing
+/// can be sent before it was accepted:
+///
+/// ```compile_fail,E0599
+/// fn too_early(mut request: sansocket::handshake::Request, out: &mut Vec<u8>) {
+///     request.send("hello", out);
+/// }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request(Box<RequestParts>);
 
@@ -166,8 +176,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The acceptance does not fit the request, has a header that cannot be sent, or `out` has too little room.
-    /// Nothing was written; the error holds the request for another try.
+    /// The acceptance does not fit the request, has a header that cannot be sent, or `out` has too little
+    /// room. Nothing was written; the error holds the request for another try.
     pub fn accept(self, acceptance: &Acceptance, out: &mut impl Sink) -> Result<Accepted, NotAccepted> {
         match self.write_acceptance(acceptance, out) {
             Ok(negotiated) => Ok(Accepted { request: self, negotiated }),
@@ -179,8 +189,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The response cannot be written, for example since its status is 101. Nothing was written; the error holds
-    /// the request for another try.
+    /// The response cannot be written, for example since its status is 101. Nothing was written; the error
+    /// holds the request for another try.
     pub fn reject(self, response: &Response, out: &mut impl Sink) -> Result<(), NotRejected> {
         response.write(out).map_err(|error| NotRejected { request: self, error })
     }
@@ -221,6 +231,9 @@ impl Deref for Request {
 
 /// RFC 6455 §4.2.1, in its order; but the version, which governs what the rest means, comes before the key.
 fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
+    if head.minor_version() == 0 {
+        return Err(RequestError::HttpVersion { major: 1, minor: 0 });
+    }
     if head.method() != "GET" {
         return Err(RequestError::Method(Excerpt::new(head.method().as_bytes())));
     }
@@ -241,8 +254,9 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     {
         return Err(RequestError::Body);
     }
-    // RFC 9110 §7.8: "A server that receives both an Upgrade and an Expect header field containing the
-    // "100-continue" expectation MUST send a 100 (Continue) response before sending a 101". It is refused instead.
+    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
+    // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
+    // (Switching Protocols) response." There is no 101: the request is refused.
     if head.values("expect").next().is_some() {
         return Err(RequestError::Expectation);
     }
@@ -271,10 +285,11 @@ impl Acceptance {
         self
     }
 
-    /// Adds an extension, one that the client offered, with the parameters that the extension defines for answers.
+    /// Adds an extension, one that the client offered, with the parameters that the extension defines for
+    /// answers.
     ///
-    /// Several apply in this order to what is sent, in reverse to what is received. A [`Connection`] applies none by itself: only
-    /// add what the code around it carries out.
+    /// Several apply in this order to what is sent, in reverse to what is received. A [`Connection`] applies
+    /// none by itself: only add what the code around it carries out.
     #[must_use]
     pub fn extension(mut self, extension: &Extension<'_>) -> Self {
         self.extensions.push(extension);
