@@ -29,6 +29,7 @@ fn main() {
         "frame" => frames(&message, times),
         "decode" => run(Role::Server, &message, false, times),
         "echo" => run(Role::Server, &message, true, times),
+        "locate-echo" => locate(&message, times),
         "client-echo" => run(Role::Client, &message, true, times),
         _ => panic!("nothing is called {what}"),
     }
@@ -76,6 +77,29 @@ fn run(role: Role, message: &Message<'_>, echo: bool, times: usize) {
                 connection.send(&message, &mut out).expect("an open connection");
             } else {
                 black_box(message.as_bytes());
+            }
+        }
+        black_box(&mut out).clear();
+    }
+}
+
+/// An echo by a server's connection through the pair of calls that adapters use.
+fn locate(message: &Message<'_>, times: usize) {
+    let mut connection = Connection::server(Config::default(), NOW);
+    let wire = wire::frames(message, BATCH, Role::Server);
+    let mut buffer = wire.clone();
+    let mut out = Vec::with_capacity(2 * wire.len());
+    for _ in 0..times / BATCH {
+        buffer.copy_from_slice(&wire);
+        let mut rest = &mut buffer[..];
+        while !rest.is_empty() {
+            let located = connection.locate(NOW, rest, &mut out).expect("valid frames");
+            let (taken, behind) = rest.split_at_mut(located.consumed);
+            rest = behind;
+            let Some(found) = located.found else { continue };
+            if let Event::Message(message) = connection.lend(NOW, found, taken, &mut out).expect("valid text")
+            {
+                connection.send(&message, &mut out).expect("an open connection");
             }
         }
         black_box(&mut out).clear();
