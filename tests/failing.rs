@@ -198,8 +198,8 @@ fn no_bytes_make_it_panic_or_hang() {
             random ^= random << 17;
             bytes.push(match random >> 60 {
                 0..4 => [0x81, 0x01, 0x82, 0x00, 0x80, 0x88, 0x89, 0x8A][random as usize % 8],
-                4..8 => (random >> 8) as u8 % 8 | (random >> 16) as u8 & 0x80,
-                8 => 126 | (random >> 8) as u8 & 0x81,
+                4..8 => ((random >> 8) as u8 % 8) | ((random >> 16) as u8 & 0x80),
+                8 => 126 | ((random >> 8) as u8 & 0x81),
                 _ => (random >> 24) as u8,
             });
         }

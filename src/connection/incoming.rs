@@ -89,7 +89,11 @@ impl Incoming {
         };
         match (&mut self.storage, valid) {
             (Storage::Text(text), Some(piece)) => {
-                text.reserve(room_for(text.len(), payload.len() + 4, following));
+                let carried_len = piece.carried.map_or(0, char::len_utf8);
+                let len = payload.len() + carried_len;
+                if text.capacity() - text.len() < len {
+                    text.reserve(room_for(text.len(), len, following));
+                }
                 text.extend(piece.carried);
                 text.push_str(piece.text);
             }
@@ -100,7 +104,9 @@ impl Incoming {
                 place[..fits.len()].copy_from_slice(fits);
                 *filled += fits.len();
                 if !rest.is_empty() {
-                    bytes.reserve(room_for(*filled, rest.len(), following));
+                    if bytes.capacity() - bytes.len() < rest.len() {
+                        bytes.reserve(room_for(*filled, rest.len(), following));
+                    }
                     bytes.extend_from_slice(rest);
                     *filled = bytes.len();
                 }
