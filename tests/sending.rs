@@ -156,6 +156,7 @@ fn what_one_side_sends_the_other_receives() {
 }
 
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "references are among what is tested")]
 fn every_type_that_can_be_sent_gives_the_same_frame() {
     // conf: FG-09 U8-07
     for role in ROLES {

@@ -289,16 +289,11 @@ impl Connection {
     fn take_message(&self, kind: Kind, piece: &Piece) -> Result<Place, Error> {
         let payload = piece.payload.clone();
         let len = piece.header.len;
-        match self.config.delivery {
-            Delivery::Messages => {
-                check_size(len, len, self.config.max_frame_size, self.config.max_message_size)?;
-                Ok(Place::Message { kind, payload })
-            }
-            Delivery::Chunks => {
-                check_size(len, len, self.config.max_frame_size, usize::MAX)?;
-                Ok(Place::Chunk { kind, payload, first: true, last: true })
-            }
-        }
+        check_size(len, len, &self.config)?;
+        Ok(match self.config.delivery {
+            Delivery::Messages => Place::Message { kind, payload },
+            Delivery::Chunks => Place::Chunk { kind, payload, first: true, last: true },
+        })
     }
 
     fn take_piece(

@@ -38,7 +38,7 @@ impl FrameHeader {
     /// # Errors
     ///
     /// A reserved opcode, a length that is not in its shortest form or has more than 63 bits, a control frame in
-    /// fragments or over 125 bytes; each as soon as the bytes that show it are there.
+    /// fragments or over 125 bytes; a length as soon as it is there as a whole, the others by the first two bytes.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
