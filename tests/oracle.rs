@@ -90,6 +90,12 @@ proptest! {
         check(&settings, &bytes, &cuts);
     }
 
+    // conf: FR-08 FR-11 FR-12 MK-05
+    #[test]
+    fn frames_alone((Settings { role, .. }, Stream(bytes), cuts) in with(streams::stream)) {
+        cuts::decode(role, &bytes, &cuts);
+    }
+
     // conf: U8-02 U8-03 U8-05
     #[test]
     fn text_is_validated_as_by_the_grammar(
