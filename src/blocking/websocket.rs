@@ -346,7 +346,9 @@ fn read_more<S: Transport>(
     input: &mut ReadBuffer,
     until: Option<Duration>,
 ) -> Result<Option<Found>, Error> {
-    let direct = link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
+    // Only for a peer that sends much: the place costs memory, and an announcement is no reason to spend it.
+    let direct = input.brings_much(DIRECT_READ)
+        && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
     let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
     match link.read(target, until) {
         Ok(Read::Bytes(len)) if direct => {
