@@ -89,6 +89,8 @@ impl Config {
     }
 
     /// The number of fragments that a message may come in. Default 131,072; more fail the connection with 1008.
+    ///
+    /// A message in a single frame is in no fragments: 0 refuses fragmented messages only.
     #[must_use]
     pub const fn max_fragments(mut self, fragments: u32) -> Self {
         self.max_fragments = fragments;

@@ -197,7 +197,7 @@ impl fmt::Display for Deadline {
 pub enum SendError {
     /// The output has no room for the whole frame; write out what it holds and try again.
     Full {
-        /// The bytes that the frame takes.
+        /// The bytes that must have room: the frame's, or those of a reply that has to leave before it.
         needed: usize,
     },
     /// A Close frame was sent or received, or the connection failed: nothing may follow (RFC 6455 §5.5.1, §6.1).

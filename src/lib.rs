@@ -1,6 +1,8 @@
-//! WebSocket as a sans-IO state machine.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -13,9 +15,11 @@ mod config;
 mod connection;
 mod error;
 pub mod frame;
+pub mod handshake;
 mod message;
 mod role;
 mod sink;
+mod uri;
 pub mod utf8;
 
 pub use close_code::{CloseCode, CloseFrame};
@@ -28,3 +32,4 @@ pub use error::{Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError
 pub use message::{Binary, Kind, Message, Text};
 pub use role::Role;
 pub use sink::{Full, Sink, SliceSink};
+pub use uri::{UriError, WebSocketUri};

@@ -97,6 +97,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
 /// A [`Sink`] over memory that does not grow, for targets without an allocator to spare.
 ///
+/// A connection needs 131 bytes of it at the least, which is the longest control frame that a client sends (127 for
+/// a server): a reply that never finds its room waits for ever.
+///
 /// ```
 /// use sansocket::{Sink, SliceSink};
 ///

@@ -1,9 +1,13 @@
 //! What can go wrong over a stream.
 
+use alloc::boxed::Box;
 use core::fmt;
 use std::io;
 
-use crate::SendError;
+use crate::handshake::{
+    AcceptError, ClientRequestError, Refusal, RefusedRequest, ResponseError, WriteResponseError,
+};
+use crate::{SendError, UriError};
 
 /// Why a call on a connection over a stream did not do what it was asked to.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub enum Error {
     TimedOut,
     /// The stream failed.
     Io(io::Error),
+    /// The opening handshake did not lead to a connection.
+    Handshake(Box<HandshakeError>),
     /// The connection failed: the peer broke a rule, or a deadline passed. Every later receive says the same.
     Connection(crate::Error),
     /// The configuration asks for chunks, which only [`recv_event`](super::WebSocket::recv_event) gives.
@@ -39,6 +45,7 @@ impl fmt::Display for Error {
             Self::TimedOut => f.write_str("nothing came within the time given"),
             Self::ChunkDelivery => f.write_str("connection delivers chunks: receive with recv_event"),
             Self::Io(error) => write!(f, "stream failed: {error}"),
+            Self::Handshake(error) => error.fmt(f),
             Self::Connection(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
         }
@@ -49,6 +56,7 @@ impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
+            Self::Handshake(error) => Some(error),
             Self::Connection(error) => Some(error),
             Self::Send(error) => Some(error),
             Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery => None,
@@ -80,9 +88,61 @@ impl From<Error> for io::Error {
             Error::WouldBlock => io::ErrorKind::WouldBlock.into(),
             Error::TimedOut => io::ErrorKind::TimedOut.into(),
             Error::Io(error) => error,
+            Error::Handshake(error) => Self::other(error),
             Error::Connection(error) => Self::other(error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),
             Error::Send(error) => Self::new(io::ErrorKind::InvalidInput, error),
         }
+    }
+}
+
+/// Why an opening handshake over a stream did not lead to a connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// Client: the URL is not one of a WebSocket.
+    Uri(UriError),
+    /// Client: a `wss:` URL needs a TLS stream; connect one and give it to
+    /// [`Connector::connect_over`](super::Connector::connect_over).
+    TlsNeeded,
+    /// Client: the operating system gave no randomness for the key.
+    #[cfg(feature = "rand")]
+    Randomness(crate::handshake::NoRandomness),
+    /// Client: a header, subprotocol or Origin cannot be sent.
+    Request(ClientRequestError),
+    /// Client: the response breaks a rule.
+    Response(ResponseError),
+    /// Client: the server refused; its status, headers and body are here.
+    Refusal(Refusal),
+    /// Server: the request was refused, and the client has got the response that says why.
+    Refused(RefusedRequest),
+    /// Server: the request cannot be accepted in this way.
+    Accept(AcceptError),
+    /// Server: the response to a rejected request cannot be sent.
+    Reject(WriteResponseError),
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uri(error) => error.fmt(f),
+            Self::TlsNeeded => f.write_str("wss needs a tls stream: connect one and use connect_over"),
+            #[cfg(feature = "rand")]
+            Self::Randomness(error) => error.fmt(f),
+            Self::Request(error) => error.fmt(f),
+            Self::Response(error) => error.fmt(f),
+            Self::Refusal(refusal) => write!(f, "server refused with status {}", refusal.head().status()),
+            Self::Refused(error) => error.fmt(f),
+            Self::Accept(error) => error.fmt(f),
+            Self::Reject(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for HandshakeError {}
+
+impl From<HandshakeError> for Error {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(Box::new(error))
     }
 }

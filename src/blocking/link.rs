@@ -181,6 +181,8 @@ impl<S: Transport> Link<S> {
             self.connection.transmit(&mut self.out.replies(self.connection.config().max_queued_output));
             if self.mute {
                 self.out.clear();
+                // Nothing waits any more.
+                self.connection.handle_written(self.now, 0, 0);
                 return Err(self.cause());
             }
             if self.out.waiting().is_empty() {

@@ -7,8 +7,7 @@ use std::io::{self, Read, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Transport, WebSocket};
-use crate::{Config, Connection};
+use super::Transport;
 
 /// How many bytes wait in one direction before a write blocks: 64 KiB.
 const CAPACITY: usize = 64 << 10;
@@ -43,10 +42,13 @@ pub fn pipe() -> (Pipe, Pipe) {
 /// ```
 #[cfg(feature = "rand")]
 #[must_use]
-pub fn pair(config: impl Into<Arc<Config>>) -> (WebSocket<Pipe>, WebSocket<Pipe>) {
+pub fn pair(config: impl Into<Arc<crate::Config>>) -> (super::WebSocket<Pipe>, super::WebSocket<Pipe>) {
+    use super::WebSocket;
+    use crate::{Connection, MaskKeys};
+
     let config = config.into();
     let (client, server) = pipe();
-    let keys = crate::MaskKeys::thread();
+    let keys = MaskKeys::thread();
     (
         WebSocket::over(client, Connection::client(config.clone(), keys, Duration::ZERO)),
         WebSocket::over(server, Connection::server(config, Duration::ZERO)),

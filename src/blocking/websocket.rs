@@ -1,11 +1,14 @@
 //! A connection over a stream.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::buffer::ReadBuffer;
 use super::link::{Link, Read, Target};
 use super::{Error, Transport};
+use crate::handshake::ResponseHead;
 use crate::{CloseCode, Connection, Delivery, Event, Fin, Found, Message, Prepared, State, Summary};
 
 /// From this size on the rest of a payload is read straight to its place in the message.
@@ -25,6 +28,16 @@ const DIRECT_READ: usize = 16 << 10;
 pub struct WebSocket<S> {
     link: Link<S>,
     input: ReadBuffer,
+    /// Boxed, as most connections negotiate nothing.
+    opened: Option<Box<Opened>>,
+}
+
+/// What the opening handshake brought.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) subprotocol: Option<String>,
+    /// A client's only.
+    pub(super) response: Option<ResponseHead>,
 }
 
 /// The pieces of a [`WebSocket`] that was taken apart.
@@ -57,7 +70,23 @@ impl<S: Transport> WebSocket<S> {
         if !unread.is_empty() {
             input.preload(unread);
         }
-        Self { link: Link::new(transport, connection), input }
+        Self { link: Link::new(transport, connection), input, opened: None }
+    }
+
+    /// Starts after an opening handshake of this module; `response` is still to be written.
+    pub(super) fn open(
+        transport: S,
+        connection: Connection,
+        unread: &[u8],
+        response: Vec<u8>,
+        opened: Opened,
+    ) -> Self {
+        let mut ws = Self::with_unread(transport, connection, unread);
+        *ws.link.out.sink() = response;
+        // A stream that fails now fails the first call too.
+        let _ = ws.link.flush(None);
+        ws.opened = (opened.subprotocol.is_some() || opened.response.is_some()).then(|| Box::new(opened));
+        ws
     }
 
     /// Waits for the next message and returns it owned: it can be kept, sent to another thread, sent back.
@@ -100,7 +129,7 @@ impl<S: Transport> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
         let Some(found) = self.find_message(None)? else { return Ok(None) };
-        let Self { link, input } = self;
+        let Self { link, input, .. } = self;
         match lend(link, found, input.lent(), None)? {
             Some(Event::Message(message)) => Ok(Some((message, Sender { link }))),
             _ => Ok(None),
@@ -213,6 +242,18 @@ impl<S: Transport> WebSocket<S> {
         self.link.start_close(code, reason)
     }
 
+    /// The subprotocol that both ends agreed on, if any.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.opened.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// The server's response, for its headers and cookies; `None` on a server.
+    #[must_use]
+    pub fn response(&self) -> Option<&ResponseHead> {
+        self.opened.as_ref()?.response.as_ref()
+    }
+
     /// How the connection ended, once it has.
     #[must_use]
     pub fn summary(&self) -> Option<Summary<'_>> {
@@ -289,7 +330,7 @@ impl<S: Transport> WebSocket<S> {
         until: Option<Duration>,
         interest: impl Fn(&Found) -> bool,
     ) -> Result<Option<Found>, Error> {
-        let Self { link, input } = self;
+        let Self { link, input, .. } = self;
         let mut has_read = false;
         loop {
             if !input.is_empty() || link.connection.wants_write() {

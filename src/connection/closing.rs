@@ -8,7 +8,7 @@
 //!  yes        | no             | no            | both   | keep: data may still come, until the deadline
 //!  yes        | yes            | no            | server | shut the write side: the server ends first
 //!  yes        | yes            | no            | client | keep: the server ends first, until the deadline
-//!  any        | any            | yes           | both   | drop
+//!  any        | any            | yes           | both   | keep while output waits, until the deadline; then drop
 //!  failed     |                | no            | both   | shut the write side, so that the Close arrives
 //!  over       |                |               | both   | drop: a deadline passed, nothing can be said
 //! ```
@@ -19,17 +19,17 @@ use crate::close_code::CloseCode;
 use crate::error::Error;
 use crate::role::Role;
 
-/// What to do with the transport, once all output has been written to it.
+/// What to do with the transport, after an attempt to write all output to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TransportAction {
     /// Nothing: go on reading and writing.
     Keep,
-    /// Shut down the write side, then read and throw away what comes until the end of the stream or until
-    /// [`poll_timeout`](super::Connection::poll_timeout) is due. Dropping the transport at once could make the
-    /// kernel send a reset, which destroys what was just sent (RFC 6455 §7.1.1).
+    /// Once no output is left, shut down the write side, then read and throw away what comes until the end of the
+    /// stream or until [`poll_timeout`](super::Connection::poll_timeout) is due. Dropping the transport at once
+    /// could make the kernel send a reset, which destroys what was just sent (RFC 6455 §7.1.1).
     ShutdownWrite,
-    /// Close it.
+    /// Close it now. Output that is still left could not leave in time.
     Drop,
 }
 
@@ -64,7 +64,7 @@ pub struct Summary<'a> {
     pub code: CloseCode,
     /// The reason in the peer's Close frame, or empty (RFC 6455 §7.1.6).
     pub reason: &'a str,
-    /// Whether Close frames went both ways before the stream ended (RFC 6455 §7.1.4).
+    /// Whether Close frames went both ways before the stream ended, and no error came between (RFC 6455 §7.1.4).
     pub clean: bool,
     /// Who began.
     pub initiator: Initiator,
@@ -88,7 +88,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// The columns of the table above.
+/// The columns of the table above. A Close frame that waits for room in the output is not sent yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Closing {
     pub(super) sent: bool,
@@ -121,12 +121,15 @@ impl Closing {
     }
 
     pub(super) const fn is_clean(self) -> bool {
-        self.sent && self.received
+        self.sent && self.received && !self.failed
     }
 
-    pub(super) const fn action(self, role: Role) -> TransportAction {
+    pub(super) const fn action(self, role: Role, output_waits: bool) -> TransportAction {
         match (self.sent, self.received, role) {
-            _ if self.eof || self.over => TransportAction::Drop,
+            _ if self.over => TransportAction::Drop,
+            // A peer that has only shut its write side still reads.
+            _ if self.eof && output_waits => TransportAction::Keep,
+            _ if self.eof => TransportAction::Drop,
             _ if self.failed => TransportAction::ShutdownWrite,
             // RFC 6455 §5.5.1: "The server MUST close the underlying TCP connection immediately; the client SHOULD
             // wait for the server to close the connection".

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use super::Connection;
-use super::replies::ControlPayload;
 use crate::config::Config;
 use crate::error::{Deadline, Error};
+use crate::frame::Opcode;
 use crate::sink::Sink;
 
 /// Whether bytes of the peer may wait unread when a deadline is judged.
@@ -51,6 +51,11 @@ impl Deadlines {
         self.ping_sent.filter(|&sent| self.last_received <= sent)
     }
 
+    /// Whether output waits for the transport.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
     fn ping_due(&self, config: &Config) -> Option<Duration> {
         let interval = config.ping_interval?;
         if self.awaiting_since().is_some() { None } else { self.last_received.checked_add(interval) }
@@ -77,14 +82,19 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is next to be called; `None` if no deadline runs.
     ///
     /// Ask again after every other call; the answer may move in both directions. It is a deadline only: whether
-    /// bytes wait is told by [`wants_write`](Self::wants_write).
+    /// bytes wait is told by [`wants_write`](Self::wants_write). At the end of the stream only the deadline for output
+    /// that waits is left.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let (config, deadlines) = (&*self.config, &self.deadlines);
-        if self.closing.over || self.closing.eof {
+        if self.closing.over {
             return None;
         }
-        let ends = [deadlines.write_stalled(config), deadlines.close_overdue(config)];
+        let stalled = deadlines.write_stalled(config);
+        if self.closing.eof {
+            return stalled;
+        }
+        let ends = [stalled, deadlines.close_overdue(config)];
         let alive = if self.closing.is_open() {
             [
                 deadlines.ping_due(config),
@@ -113,13 +123,13 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), Error> {
         let reached = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        if self.closing.over || self.closing.eof {
+        if self.closing.over {
             return self.failure.map_or(Ok(()), Err);
         }
         if reached(self.deadlines.write_stalled(&self.config)) {
             return Err(self.end_overdue(Deadline::Write, now, out));
         }
-        if reached(self.deadlines.close_overdue(&self.config)) {
+        if !self.closing.eof && reached(self.deadlines.close_overdue(&self.config)) {
             // A handshake that is complete stays clean when only the end of the stream is missing, not when the answer
             // never left.
             if self.closing.is_clean() && self.deadlines.blocked_since.is_none() {
@@ -137,7 +147,7 @@ impl Connection {
             if let Some((deadline, _)) = silent.into_iter().find(|(_, at)| reached(*at)) {
                 match unread {
                     Unread::Nothing => return Err(self.fail(Error::Timeout(deadline), now, out)),
-                    Unread::Possible => self.presume_alive(now),
+                    Unread::Possible => self.presume_alive(now, deadline, out),
                 }
             }
             if reached(self.deadlines.ping_due(&self.config)) {
@@ -184,15 +194,19 @@ impl Connection {
         self.deadlines.ping_number = self.deadlines.ping_number.wrapping_add(1);
         self.deadlines.ping_sent = Some(now);
         let payload = self.deadlines.ping_number.to_be_bytes();
-        self.replies_mut().ping = Some(ControlPayload::from(&payload[..]));
-        self.transmit(out);
+        // Where the source of keys fails, so does the connection, and the caller tells.
+        _ = self.reply(Opcode::Ping, &payload, out);
     }
 
-    fn presume_alive(&mut self, now: Duration) {
+    fn presume_alive(&mut self, now: Duration, deadline: Deadline, out: &mut impl Sink) {
         self.deadlines.last_received = now;
         self.deadlines.ping_sent = None;
         if let Some(incoming) = &mut self.incoming {
             incoming.progress = now;
+        }
+        if deadline == Deadline::Pong {
+            // Its pings lie unread too: ours are the only sign of life that it gets.
+            self.send_keepalive(now, out);
         }
     }
 

@@ -15,7 +15,8 @@ pub enum Event<'a> {
     Message(Message<'a>),
     /// The next part of a message ([`Delivery::Chunks`](crate::Delivery::Chunks)).
     Chunk(Chunk<'a>),
-    /// A ping; its pong is already in the output or waits for room there (RFC 6455 §5.5.2).
+    /// A ping; its pong is already in the output or waits for room there (RFC 6455 §5.5.2), unless a Close frame was
+    /// sent before.
     Ping(Binary<'a>),
     /// A pong, asked for or not (RFC 6455 §5.5.3).
     Pong(Binary<'a>),

@@ -59,11 +59,11 @@ impl Incoming {
     /// Judges a frame of this message by its header alone.
     pub(super) fn begin_frame(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Error> {
         self.announced = self.announced.saturating_add(header.len);
-        let limit = match config.delivery {
-            Delivery::Messages => config.max_message_size,
-            Delivery::Chunks => usize::MAX,
-        };
-        check_size(header.len, self.announced, config.max_frame_size, limit)?;
+        check_size(header.len, self.announced, config)?;
+        // RFC 6455 §5.4: an unfragmented message is a single frame. How its bytes are cut must not matter.
+        if self.fragments == 0 && header.fin {
+            return Ok(());
+        }
         self.fragments = self.fragments.saturating_add(1);
         if self.fragments > config.max_fragments {
             return Err(Error::Policy(Limit::Fragments));
@@ -85,15 +85,27 @@ impl Incoming {
         };
         match (&mut self.storage, valid) {
             (Storage::Text(text), Some(piece)) => {
-                text.reserve(room_for(text.len(), payload.len() + 4, following));
+                let carried_len = piece.carried.map_or(0, char::len_utf8);
+                let len = payload.len() + carried_len;
+                if text.capacity() - text.len() < len {
+                    text.reserve(room_for(text.len(), len, following));
+                }
                 text.extend(piece.carried);
                 text.push_str(piece.text);
             }
             (Storage::Binary { bytes, filled }, _) => {
-                bytes.truncate(*filled);
-                bytes.reserve(room_for(*filled, payload.len(), following));
-                bytes.extend_from_slice(payload);
-                *filled = bytes.len();
+                // A place for a direct read that was not used, or not wholly, is filled first.
+                let place = bytes.get_mut(*filled..).unwrap_or_default();
+                let (fits, rest) = payload.split_at(payload.len().min(place.len()));
+                place[..fits.len()].copy_from_slice(fits);
+                *filled += fits.len();
+                if !rest.is_empty() {
+                    if bytes.capacity() - bytes.len() < rest.len() {
+                        bytes.reserve(room_for(*filled, rest.len(), following));
+                    }
+                    bytes.extend_from_slice(rest);
+                    *filled = bytes.len();
+                }
             }
             _ => {}
         }
@@ -142,17 +154,17 @@ impl Incoming {
 const DIRECT_READ: usize = 64 << 10;
 
 /// RFC 6455 §10.4: limits on the size of frames and of reassembled messages, judged before the payload arrives.
-pub(super) fn check_size(
-    frame: u64,
-    message: u64,
-    frame_limit: usize,
-    message_limit: usize,
-) -> Result<(), Error> {
-    if frame > frame_limit as u64 {
-        return Err(Error::TooBig { limit: frame_limit });
+#[inline]
+pub(super) fn check_size(frame: u64, message: u64, config: &Config) -> Result<(), Error> {
+    let gathered = config.delivery == Delivery::Messages;
+    let limit = config.max_frame_size;
+    // What is passed on without a limit may be longer than memory.
+    if frame > limit as u64 && (gathered || limit != usize::MAX) {
+        return Err(Error::TooBig { limit });
     }
-    if message > message_limit as u64 {
-        return Err(Error::TooBig { limit: message_limit });
+    let limit = config.max_message_size;
+    if gathered && message > limit as u64 {
+        return Err(Error::TooBig { limit });
     }
     Ok(())
 }

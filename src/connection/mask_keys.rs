@@ -50,7 +50,8 @@ impl MaskKeys {
     pub(super) fn next(&mut self) -> Result<[u8; 4], MaskKeyError> {
         match &mut self.0 {
             #[cfg(feature = "rand")]
-            Source::Thread => Ok(rand::random()),
+            // One word of the generator; an array would take a word for each of its bytes.
+            Source::Thread => Ok(rand::random::<u32>().to_ne_bytes()),
             Source::Function(source) => source(),
         }
     }

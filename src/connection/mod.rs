@@ -78,7 +78,7 @@ pub use send::{Envelope, Fin};
 /// 2. When a read finds the end of the stream, call `handle_eof`.
 /// 3. When `poll_timeout` is due, read what is there, then call `handle_timeout`.
 /// 4. After each attempt to write call `handle_written`.
-/// 5. When all output is written do to the transport what `transport_action` says.
+/// 5. After that do to the transport what `transport_action` says.
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<Config>,
@@ -160,10 +160,10 @@ impl Connection {
         self.closing.state()
     }
 
-    /// What to do with the transport once all output has been written to it (RFC 6455 §7.1.1).
+    /// What to do with the transport; ask after an attempt to write all output to it (RFC 6455 §7.1.1).
     #[must_use]
     pub const fn transport_action(&self) -> TransportAction {
-        self.closing.action(self.role)
+        self.closing.action(self.role, self.wants_write() || self.deadlines.is_blocked())
     }
 
     /// How the connection ended: once Close frames went both ways, it failed, or its stream ended.

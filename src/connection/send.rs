@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::replies::ControlPayload;
+use super::replies::{ControlPayload, Replies};
 use super::{Connection, Initiator, Prepared};
 use crate::close_code::CloseCode;
 use crate::error::{Error, SendError};
@@ -64,9 +64,7 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         let message = message.into();
-        self.check_message()?;
-        self.make_way(out)?;
-        self.write_frame(Opcode::from(message.kind()), message.as_bytes(), out)
+        self.send_payload(message.kind(), message.as_bytes(), out)
     }
 
     /// Sends the next fragment of a message that is streamed out, each in a frame of its own (RFC 6455 §5.4).
@@ -95,8 +93,7 @@ impl Connection {
         };
         self.make_way(out)?;
         let payload = fragment.as_bytes();
-        let header = FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) };
-        self.write(header, payload, out)?;
+        self.write(opcode, fin, payload, out)?;
         self.outgoing = match fin {
             Fin::More => Some(fragment.kind()),
             Fin::Final => None,
@@ -140,7 +137,7 @@ impl Connection {
     pub fn envelope(&mut self, message: &Message<'_>) -> Result<Envelope, SendError> {
         self.check_message()?;
         if self.wants_write() {
-            return Err(SendError::Full { needed: 0 });
+            return Err(SendError::Full { needed: self.waiting() });
         }
         let key = self.next_key()?;
         let len = message.len() as u64;
@@ -229,6 +226,14 @@ impl Connection {
         true
     }
 
+    /// Apart from [`send`](Self::send), so that what a message is made of stays in registers.
+    #[inline(never)]
+    fn send_payload(&mut self, kind: Kind, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+        self.check_message()?;
+        self.make_way(out)?;
+        self.write_frame(Opcode::from(kind), payload, out)
+    }
+
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
         if payload.len() > ControlPayload::MAX {
             return Err(SendError::ControlTooLong { len: payload.len() });
@@ -242,7 +247,6 @@ impl Connection {
         self.check_open()?;
         self.make_way(out)?;
         self.write_frame(Opcode::Close, body, out)?;
-        self.closing.sent = true;
         self.outgoing = None;
         self.initiator.get_or_insert(Initiator::Local);
         self.deadlines.closing_since.get_or_insert(now);
@@ -266,13 +270,25 @@ impl Connection {
     /// Replies that wait go first (RFC 6455 §5.5.2: "as soon as is practical").
     #[inline]
     fn make_way(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
-        if self.replies.is_none() {
-            return Ok(());
-        }
+        if self.replies.is_none() { Ok(()) } else { self.make_way_for_replies(out) }
+    }
+
+    #[cold]
+    fn make_way_for_replies(&mut self, out: &mut impl Sink) -> Result<(), SendError> {
         if !self.transmit(out) {
-            return Err(SendError::Full { needed: out.room().saturating_add(1) });
+            return Err(SendError::Full { needed: self.waiting() });
         }
         self.check_open()
+    }
+
+    /// The bytes that the reply takes which is next to leave.
+    fn waiting(&self) -> usize {
+        let next = self.replies.as_deref().and_then(Replies::next);
+        let mask = if self.role == Role::Client { MASK_LEN } else { 0 };
+        next.map_or(0, |(opcode, payload)| {
+            let len = payload.as_slice().len();
+            FrameHeader::new(opcode, len as u64).encoded_len() + mask + len
+        })
     }
 
     #[inline]
@@ -282,14 +298,22 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)
+        self.write(opcode, Fin::Final, payload, out)?;
+        self.closing.sent |= opcode == Opcode::Close;
+        Ok(())
     }
 
     #[inline]
-    fn write(&mut self, header: FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    fn write(
+        &mut self,
+        opcode: Opcode,
+        fin: Fin,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
         match self.role {
-            Role::Server => write_plain(&header, payload, out),
-            Role::Client => self.write_masked(header, payload, out),
+            Role::Server => write_plain(opcode, fin, payload, out),
+            Role::Client => self.write_masked(opcode, fin, payload, out),
         }
     }
 
@@ -297,14 +321,23 @@ impl Connection {
     #[inline(never)]
     fn write_masked(
         &mut self,
-        header: FrameHeader,
+        opcode: Opcode,
+        fin: Fin,
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        check_room(out, FrameHeader::MAX_LEN.saturating_add(payload.len()))?;
+        let long = header(opcode, fin, payload);
+        // The room is checked before a key is asked for: the source may be slow, or count.
+        let needed = (long.encoded_len() + MASK_LEN).saturating_add(payload.len());
+        check_room(out, needed)?;
         let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
-        out.reserve(FrameHeader::MAX_LEN + payload.len());
-        out.push(&FrameHeader { mask: Some(key), ..header }.encode());
+        if let Some([first, len]) = short_header(opcode, fin, payload) {
+            let [a, b, c, d] = key;
+            out.push(&[first, 0x80 | len, a, b, c, d]);
+        } else {
+            out.reserve(needed);
+            out.push(&FrameHeader { mask: Some(key), ..long }.encode());
+        }
         out.push(payload);
         apply_mask(key, 0, out.last_mut(payload.len()));
         Ok(())
@@ -325,8 +358,12 @@ impl Connection {
         self.initiator.get_or_insert(Initiator::Library);
         self.closing.failed = true;
         self.closing.over = true;
+        self.release();
     }
 }
+
+/// A client's masking key in front of its payload, in bytes (RFC 6455 §5.3).
+const MASK_LEN: usize = 4;
 
 #[inline]
 fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
@@ -334,19 +371,35 @@ fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
 }
 
 #[inline]
-fn write_plain(header: &FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    // Short frames are the many: their header has a size that is known when this is compiled.
-    if payload.len() <= 125 {
-        check_room(out, 2 + payload.len())?;
-        out.reserve(2 + payload.len());
-        let first = u8::from(header.fin) << 7 | header.opcode.bits();
-        out.push(&[first, payload.len() as u8]);
-    } else {
-        let header = header.encode();
-        check_room(out, header.len().saturating_add(payload.len()))?;
-        out.reserve(header.len() + payload.len());
-        out.push(&header);
-    }
+fn write_plain(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let Some(header) = short_header(opcode, fin, payload) else {
+        return write_plain_long(opcode, fin, payload, out);
+    };
+    check_room(out, header.len() + payload.len())?;
+    out.push(&header);
     out.push(payload);
     Ok(())
+}
+
+#[inline(never)]
+fn write_plain_long(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    let header = header(opcode, fin, payload).encode();
+    let needed = header.len().saturating_add(payload.len());
+    check_room(out, needed)?;
+    out.reserve(needed);
+    out.push(&header);
+    out.push(payload);
+    Ok(())
+}
+
+/// The header of a short frame without a mask. Short frames are the many, and theirs has a size that is known when this
+/// is compiled.
+#[inline]
+fn short_header(opcode: Opcode, fin: Fin, payload: &[u8]) -> Option<[u8; 2]> {
+    let first = u8::from(fin == Fin::Final) << 7 | opcode.bits();
+    (payload.len() <= 125).then_some([first, payload.len() as u8])
+}
+
+fn header(opcode: Opcode, fin: Fin, payload: &[u8]) -> FrameHeader {
+    FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) }
 }

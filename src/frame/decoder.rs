@@ -6,6 +6,7 @@ use super::header::{FrameHeader, check_control, opcode_of};
 use super::mask::apply_mask;
 use super::opcode::Opcode;
 use crate::error::ProtocolError;
+use crate::message::Kind;
 use crate::role::Role;
 
 /// Finds frames in bytes that come in any cut, judges them and unmasks their payloads in place.
@@ -40,6 +41,10 @@ pub struct Decoder {
     /// Whether a message has begun and its final fragment has not.
     in_message: bool,
 }
+
+/// The first byte of a text message in one frame: FIN, no reserved bits.
+const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.bits();
+const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.bits();
 
 /// The part of one frame that lies in the input of one call.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -97,6 +102,47 @@ impl Decoder {
             }
         }
         self.decode_cut(input)
+    }
+
+    /// Finds a data message at the start of `input` that is there whole, in one frame of fewer than 64 KiB: what nearly
+    /// every frame of nearly every peer is. Its payload, of at most `limit` bytes, is unmasked.
+    ///
+    /// For everything else, right or wrong, it is `None` and nothing has happened: [`decode`](Self::decode) judges.
+    #[inline]
+    pub(crate) fn decode_whole(&self, input: &mut [u8], limit: usize) -> Option<(Kind, Range<usize>)> {
+        if !self.is_between_frames() || self.in_message {
+            return None;
+        }
+        let [first, second, ..] = *input else { return None };
+        let kind = match first {
+            WHOLE_TEXT => Kind::Text,
+            WHOLE_BINARY => Kind::Binary,
+            _ => return None,
+        };
+        let (masked, key_len) = match self.role {
+            Role::Server => (0x80, 4),
+            Role::Client => (0, 0),
+        };
+        // A mask bit that is wrong for the role leaves a number above 127.
+        let (len, at) = match second ^ masked {
+            126 => match *input {
+                [_, _, high, low, ..] if high != 0 || low > 125 => {
+                    (usize::from(high) << 8 | usize::from(low), 4)
+                }
+                _ => return None,
+            },
+            short @ 0..126 => (usize::from(short), 2),
+            _ => return None,
+        };
+        let start = at + key_len;
+        if len > limit || start + len > input.len() {
+            return None;
+        }
+        if key_len != 0 {
+            let (key, payload) = input.get_mut(at..start + len)?.split_first_chunk_mut()?;
+            apply_mask(*key, 0, payload);
+        }
+        Some((kind, start..start + len))
     }
 
     /// Payload bytes that are still to come of the frame in progress, 0 between frames.

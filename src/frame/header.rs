@@ -38,7 +38,7 @@ impl FrameHeader {
     /// # Errors
     ///
     /// A reserved opcode, a length that is not in its shortest form or has more than 63 bits, a control frame in
-    /// fragments or over 125 bytes; each as soon as the bytes that show it are there.
+    /// fragments or over 125 bytes; a length as soon as it is there as a whole, the others by the first two bytes.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
@@ -78,29 +78,38 @@ impl FrameHeader {
         }
     }
 
+    /// How many bytes [`encode`](Self::encode) makes, 2 to 14.
+    #[inline]
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        let length = match self.len {
+            0..=125 => 2,
+            126..=0xFFFF => 4,
+            _ => 10,
+        };
+        if self.mask.is_some() { length + 4 } else { length }
+    }
+
     /// The header as it stands on the wire, its length in the shortest form.
     #[inline]
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {
-        let mut header = EncodedHeader { bytes: [0; Self::MAX_LEN], len: 0 };
-        header.put(&[u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode.bits()]);
+        let first = u8::from(self.fin) << 7 | (self.rsv & 0x7) << 4 | self.opcode.bits();
         let masked = u8::from(self.mask.is_some()) << 7;
+        let start = |second| u128::from(u16::from_be_bytes([first, masked | second])) << 112;
+        // Gathered in one number, first byte on top, and stored at once: reading back together what was stored in
+        // parts would stall.
         // RFC 6455 §5.2: "the minimal number of bytes MUST be used to encode the length".
-        match self.len {
-            0..=125 => header.put(&[masked | self.len as u8]),
-            126..=0xFFFF => {
-                header.put(&[masked | 126]);
-                header.put(&(self.len as u16).to_be_bytes());
-            }
-            _ => {
-                header.put(&[masked | 127]);
-                header.put(&(self.len & (u64::MAX >> 1)).to_be_bytes());
-            }
-        }
+        let (mut number, mut len) = match self.len {
+            0..=125 => (start(self.len as u8), 2),
+            126..=0xFFFF => (start(126) | u128::from(self.len) << 96, 4),
+            _ => (start(127) | u128::from(self.len & (u64::MAX >> 1)) << 48, 10),
+        };
         if let Some(key) = self.mask {
-            header.put(&key);
+            number |= u128::from(u32::from_be_bytes(key)) << (96 - 8 * len);
+            len += 4;
         }
-        header
+        EncodedHeader { bytes: number.to_be_bytes(), len }
     }
 }
 
@@ -141,19 +150,9 @@ const fn check_length(len: u64, header: usize) -> Result<(), ProtocolError> {
 /// The bytes of a [`FrameHeader`], at most [`FrameHeader::MAX_LEN`]; it dereferences to them.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct EncodedHeader {
-    bytes: [u8; FrameHeader::MAX_LEN],
+    /// Zeros behind the header.
+    bytes: [u8; 16],
     len: u8,
-}
-
-impl EncodedHeader {
-    #[inline]
-    fn put(&mut self, part: &[u8]) {
-        let at = usize::from(self.len);
-        if let Some(place) = self.bytes.get_mut(at..at + part.len()) {
-            place.copy_from_slice(part);
-            self.len += part.len() as u8;
-        }
-    }
 }
 
 impl core::ops::Deref for EncodedHeader {

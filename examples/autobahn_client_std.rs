@@ -1,0 +1,35 @@
+//! The client side of the Autobahn test suite: runs every case of its fuzzing server as an echo client.
+
+use sansocket::blocking::{Connector, Error, WebSocket, connect};
+
+const HELP: &str = "\
+usage: autobahn_client_std URL AGENT
+
+URL is the suite's fuzzing server (ws://127.0.0.1:9001), AGENT the name under which it reports.";
+
+fn main() -> Result<(), Error> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [url, agent] = args.as_slice() else {
+        println!("{HELP}");
+        std::process::exit(if args == ["--help"] { 0 } else { 2 });
+    };
+    let count = connect(format!("{url}/getCaseCount"))?.recv()?;
+    let count: u32 = count.as_ref().and_then(|count| count.as_text()?.parse().ok()).unwrap_or(0);
+    for case in 1..=count {
+        println!("case {case} of {count}");
+        let ws = Connector::new(format!("{url}/runCase?case={case}&agent={agent}")).connect()?;
+        // Many cases make the connection fail on purpose; the suite judges how.
+        if let Err(error) = echo(ws) {
+            println!("  {error}");
+        }
+    }
+    while connect(format!("{url}/updateReports?agent={agent}"))?.recv()?.is_some() {}
+    Ok(())
+}
+
+fn echo<S: sansocket::blocking::Transport>(mut ws: WebSocket<S>) -> Result<(), Error> {
+    while let Some((message, mut tx)) = ws.recv_ref()? {
+        tx.feed(&message)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! An echo server on the bare core: one thread, a non-blocking event loop, one read buffer for all connections.
+//!
+//! What one read brought is answered in one write. An idle connection costs its state and no buffer.
+
+mod options;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use sansocket::handshake::{Acceptance, HandshakeLimits, RefusedRequest, ServerHandshake, ServerStep};
+use sansocket::{Config, Connection, Event, Input, TransportAction, Unread};
+
+const HELP: &str = "\
+usage: echo_epoll [ADDR] [--max-message BYTES]
+
+Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
+
+const LISTENER: Token = Token(usize::MAX);
+/// How long a peer that was refused may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much memory the output buffer keeps when it has grown, in bytes.
+const MOST_KEPT: usize = 1 << 20;
+
+fn main() -> io::Result<()> {
+    let (addr, config) = options::parse(HELP, Some("127.0.0.1:9001"));
+    let addr = addr.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let mut listener = TcpListener::bind(addr)?;
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    println!("listening on {}", listener.local_addr()?);
+
+    let mut server = Server::new(config);
+    let mut events = Events::with_capacity(1024);
+    loop {
+        match poll.poll(&mut events, server.next_timer()) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => server.now = server.epoch.elapsed(),
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => server.accept(&listener, &poll),
+                Token(place) => server.serve(place, event.is_read_closed()),
+            }
+        }
+        server.run_timers();
+    }
+}
+
+/// All connections, and what they share.
+struct Server {
+    config: Arc<Config>,
+    peers: Vec<Option<Peer>>,
+    free: Vec<usize>,
+    /// When to look at which connection; entries that were overtaken are passed over.
+    timers: BinaryHeap<Reverse<(Duration, usize)>>,
+    epoch: Instant,
+    now: Duration,
+    received: Vec<u8>,
+    out: Vec<u8>,
+}
+
+struct Peer {
+    stream: TcpStream,
+    stage: Stage,
+    /// What the socket has not taken yet; nothing is read while there is some.
+    unsent: Vec<u8>,
+    /// How much of it has left.
+    sent: usize,
+    timer: Option<Duration>,
+    /// The end of the stream is in sight, behind what can still be read.
+    read_closed: bool,
+    write_shut: bool,
+}
+
+enum Stage {
+    Opening(Option<ServerHandshake>),
+    Open(Connection),
+    /// The response of a refusal is on its way.
+    Refused(Duration),
+}
+
+impl Server {
+    fn new(config: Config) -> Self {
+        Self {
+            config: Arc::new(config),
+            peers: Vec::new(),
+            free: Vec::new(),
+            timers: BinaryHeap::new(),
+            epoch: Instant::now(),
+            now: Duration::ZERO,
+            received: vec![0; 256 << 10],
+            out: Vec::new(),
+        }
+    }
+
+    fn accept(&mut self, listener: &TcpListener, poll: &Poll) {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let place = self.free.pop().unwrap_or(self.peers.len());
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if poll.registry().register(&mut stream, Token(place), interest).is_err() {
+                self.free.push(place);
+                continue;
+            }
+            let _ = stream.set_nodelay(true);
+            let stage = Stage::Opening(Some(ServerHandshake::new(HandshakeLimits::default(), self.now)));
+            if place == self.peers.len() {
+                self.peers.push(None);
+            }
+            self.peers[place] = Some(Peer::new(stream, stage));
+            self.serve(place, false);
+        }
+    }
+
+    /// Writes and reads what is possible, and ends the connection if that is due.
+    fn serve(&mut self, place: usize, read_closed: bool) {
+        let Some(mut peer) = self.peers.get_mut(place).and_then(Option::take) else { return };
+        peer.read_closed |= read_closed;
+        let alive = peer.write(&mut self.out, self.now) && self.read(&mut peer);
+        if !alive || peer.is_over() {
+            self.free.push(place);
+            return;
+        }
+        if let Some(due) = peer.poll_timeout().filter(|due| peer.timer.is_none_or(|timer| *due < timer)) {
+            peer.timer = Some(due);
+            self.timers.push(Reverse((due, place)));
+        }
+        self.peers[place] = Some(peer);
+    }
+
+    /// `false` once the stream has failed.
+    fn read(&mut self, peer: &mut Peer) -> bool {
+        while peer.unsent.is_empty() {
+            let len = match peer.stream.read(&mut self.received) {
+                Ok(0) => {
+                    peer.handle_eof();
+                    return true;
+                }
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            };
+            peer.receive(&self.config, self.now, &mut self.received[..len], &mut self.out);
+            if !peer.write(&mut self.out, self.now) {
+                return false;
+            }
+            // A read that did not fill the buffer has emptied the socket.
+            if len < self.received.len() && !peer.read_closed {
+                return true;
+            }
+        }
+        true
+    }
+
+    fn next_timer(&self) -> Option<Duration> {
+        let Reverse((due, _)) = self.timers.peek()?;
+        Some(due.saturating_sub(self.epoch.elapsed()) + Duration::from_millis(1))
+    }
+
+    fn run_timers(&mut self) {
+        while let Some(&Reverse((due, place))) =
+            self.timers.peek().filter(|Reverse((due, _))| *due <= self.now)
+        {
+            self.timers.pop();
+            let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) else { continue };
+            if peer.timer == Some(due) {
+                peer.timer = None;
+                // What is there is read first, so that nobody is blamed for what lies unread.
+                self.serve(place, false);
+                if let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) {
+                    peer.handle_timeout(self.now, &mut self.out);
+                    self.serve(place, false);
+                }
+            }
+        }
+    }
+}
+
+impl Peer {
+    const fn new(stream: TcpStream, stage: Stage) -> Self {
+        Self {
+            stream,
+            stage,
+            unsent: Vec::new(),
+            sent: 0,
+            timer: None,
+            read_closed: false,
+            write_shut: false,
+        }
+    }
+
+    /// What one read brought.
+    fn receive(&mut self, config: &Arc<Config>, now: Duration, received: &mut [u8], out: &mut Vec<u8>) {
+        match &mut self.stage {
+            Stage::Open(connection) => echo(connection, now, received, out),
+            Stage::Refused(_) => {}
+            Stage::Opening(handshake) => {
+                match handshake.take().map(|handshake| handshake.receive(now, received)) {
+                    Some(Ok(ServerStep::NeedMore(again))) => *handshake = Some(again),
+                    Some(Ok(ServerStep::Request { request, consumed })) => {
+                        if let Ok(accepted) = request.accept(&Acceptance::new(), out) {
+                            let (mut connection, _) = accepted.into_connection(config.clone(), now);
+                            echo(&mut connection, now, &mut received[consumed..], out);
+                            self.stage = Stage::Open(connection);
+                        }
+                    }
+                    Some(Err(refused)) => self.refuse(&refused, now, out),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, refused: &RefusedRequest, now: Duration, out: &mut Vec<u8>) {
+        let _ = refused.write_response(out);
+        self.stage = Stage::Refused(now + LINGER);
+    }
+
+    /// Writes what waits and then what is new, at once; `false` once the stream has failed.
+    fn write(&mut self, out: &mut Vec<u8>, now: Duration) -> bool {
+        if !self.unsent.is_empty() {
+            self.unsent.append(out);
+            std::mem::swap(&mut self.unsent, out);
+        } else if out.is_empty() {
+            return true;
+        }
+        let (before, mut alive) = (self.sent, true);
+        while self.sent < out.len() {
+            match self.stream.write(&out[self.sent..]) {
+                Ok(len) => self.sent += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    alive = error.kind() == io::ErrorKind::WouldBlock;
+                    break;
+                }
+            }
+        }
+        let left = out.len() - self.sent;
+        if let Stage::Open(connection) = &mut self.stage {
+            connection.handle_written(now, self.sent - before, left);
+        }
+        if left == 0 {
+            self.sent = 0;
+            out.clear();
+            out.shrink_to(MOST_KEPT);
+        } else {
+            std::mem::swap(&mut self.unsent, out);
+        }
+        alive
+    }
+
+    fn handle_eof(&mut self) {
+        match &mut self.stage {
+            Stage::Open(connection) => _ = connection.handle_eof(),
+            _ => self.stage = Stage::Refused(Duration::ZERO),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) {
+        let unread = if self.unsent.is_empty() { Unread::Nothing } else { Unread::Possible };
+        match &mut self.stage {
+            Stage::Open(connection) => _ = connection.handle_timeout(now, unread, out),
+            Stage::Opening(handshake) => {
+                match handshake.take().map(|handshake| handshake.handle_timeout(now)) {
+                    Some(Ok(early)) => *handshake = Some(early),
+                    Some(Err(refused)) => self.refuse(&refused, now, out),
+                    None => {}
+                }
+            }
+            Stage::Refused(_) => self.stage = Stage::Refused(Duration::ZERO),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        match &self.stage {
+            Stage::Opening(handshake) => handshake.as_ref()?.poll_timeout(),
+            Stage::Open(connection) => connection.poll_timeout(),
+            Stage::Refused(until) => Some(*until),
+        }
+    }
+
+    /// Does to the stream what is due; `true` if it is to be dropped.
+    fn is_over(&mut self) -> bool {
+        let action = match &self.stage {
+            Stage::Opening(Some(_)) => TransportAction::Keep,
+            Stage::Open(connection) => connection.transport_action(),
+            Stage::Opening(None) | Stage::Refused(Duration::ZERO) => TransportAction::Drop,
+            Stage::Refused(_) => TransportAction::ShutdownWrite,
+        };
+        if action == TransportAction::ShutdownWrite && self.unsent.is_empty() && !self.write_shut {
+            self.write_shut = true;
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+        action == TransportAction::Drop
+    }
+}
+
+/// The whole of the application.
+fn echo(connection: &mut Connection, now: Duration, received: &mut [u8], out: &mut Vec<u8>) {
+    let mut input = Input::new(received);
+    // An error needs no handling here: the Close frame that tells it is in `out`.
+    while let Ok(Some(event)) = connection.receive(now, &mut input, out) {
+        if let Event::Message(message) = event {
+            // Refused only while closing, when nobody waits for an echo.
+            let _ = connection.send(&message, out);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! An echo server over blocking streams, a thread per connection.
+
+mod options;
+
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use sansocket::Config;
+use sansocket::blocking::{Acceptor, Error};
+
+const HELP: &str = "\
+usage: echo_std [ADDR] [--max-message BYTES]
+
+Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
+
+fn main() -> std::io::Result<()> {
+    let (addr, config) = options::parse(HELP, Some("127.0.0.1:9001"));
+    let config = Arc::new(config);
+    let listener = TcpListener::bind(addr)?;
+    println!("listening on {}", listener.local_addr()?);
+    for stream in listener.incoming() {
+        let config = config.clone();
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                eprintln!("no connection taken: {error}");
+                continue;
+            }
+        };
+        thread::spawn(move || {
+            if let Err(error) = echo(stream, config) {
+                eprintln!("{error}");
+            }
+        });
+    }
+    Ok(())
+}
+
+fn echo(stream: TcpStream, config: Arc<Config>) -> Result<(), Error> {
+    stream.set_nodelay(true)?;
+    let mut ws = Acceptor::new().config(config).accept(stream)?;
+    while let Some((message, mut tx)) = ws.recv_ref()? {
+        tx.feed(&message)?;
+    }
+    Ok(())
+}

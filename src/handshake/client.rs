@@ -1,0 +1,378 @@
+//! The client's half: send the request, check the response (RFC 6455 §4.1).
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::deadline::Deadline;
+use super::error::ResponseError;
+use super::extensions::{Extension, Extensions};
+use super::fields::{
+    Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_REQUESTS, is_field_value, is_token, write_header,
+};
+use super::head::HeadReader;
+use super::key::{accept_key, encode_nonce};
+use super::limits::HandshakeLimits;
+use super::opened::{Expected, Opened, ResponseHead};
+use super::refusal::{Body, Refusal};
+use super::response::write_whole;
+use crate::sink::{Full, Sink};
+use crate::uri::WebSocketUri;
+
+/// What a client asks a server for; good for any number of attempts.
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket::handshake::ClientRequest;
+/// use sansocket::WebSocketUri;
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// # let now = Duration::ZERO;
+/// # let nonce = [7; 16];
+/// let request = ClientRequest::new(WebSocketUri::parse("ws://example.com/chat")?)
+///     .subprotocol("chat")
+///     .header("Authorization", "Bearer 0815");
+/// let mut out = Vec::new(); // what is to be written to the stream
+/// // let nonce = sansocket::handshake::random_nonce()?;
+/// let handshake = request.start(nonce, now, &mut out)?;
+/// assert!(out.starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+/// # let _ = handshake;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientRequest {
+    uri: WebSocketUri,
+    origin: Option<Vec<u8>>,
+    subprotocols: Vec<String>,
+    subprotocol_required: bool,
+    extensions: Extensions,
+    required_extensions: Extensions,
+    headers: ExtraHeaders,
+    limits: HandshakeLimits,
+}
+
+impl ClientRequest {
+    /// Asks for the resource of `uri` and nothing else.
+    #[must_use]
+    pub fn new(uri: WebSocketUri) -> Self {
+        Self {
+            uri,
+            origin: None,
+            subprotocols: Vec::new(),
+            subprotocol_required: false,
+            extensions: Extensions::new(),
+            required_extensions: Extensions::new(),
+            headers: ExtraHeaders::new(),
+            limits: HandshakeLimits::default(),
+        }
+    }
+
+    /// What the request asks for, and from whom.
+    #[must_use]
+    pub const fn uri(&self) -> &WebSocketUri {
+        &self.uri
+    }
+
+    /// Adds a header line such as `Authorization` or `Cookie`. It is checked by [`start`](Self::start).
+    ///
+    /// The headers of the handshake itself are refused: `Host`, `Origin`, `Upgrade`, `Connection`, all of
+    /// `Sec-WebSocket-*`, and those of bodies and hops.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push(name, value);
+        self
+    }
+
+    /// Sends an `Origin`, as browsers do for the page that connects. Default: none.
+    #[must_use]
+    pub fn origin(mut self, origin: impl AsRef<[u8]>) -> Self {
+        self.origin = Some(origin.as_ref().to_vec());
+        self
+    }
+
+    /// Offers a subprotocol, after those offered before.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Fails the handshake if the server chooses none of the subprotocols. Default: the connection opens
+    /// without one.
+    #[must_use]
+    pub const fn require_subprotocol(mut self) -> Self {
+        self.subprotocol_required = true;
+        self
+    }
+
+    /// Offers an extension, after those offered before; the same one may be offered again with other
+    /// parameters.
+    ///
+    /// A [`Connection`](crate::Connection) applies no extension by itself: only offer what the code around it
+    /// carries out.
+    #[must_use]
+    pub fn extension(mut self, extension: &Extension<'_>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Offers an extension, and fails the handshake if the server does not choose it.
+    #[must_use]
+    pub fn require_extension(mut self, extension: &Extension<'_>) -> Self {
+        self.required_extensions.push(extension);
+        self.extension(extension)
+    }
+
+    /// Sets other limits than the default ones.
+    #[must_use]
+    pub const fn limits(mut self, limits: HandshakeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Writes the request, whole or not at all; the deadline of the limits runs from `now`.
+    ///
+    /// Each attempt needs a new nonce from a cryptographically strong random source, such as `random_nonce`
+    /// of this module. There should be at most one attempt at a time to the same address and port (RFC 6455
+    /// §4.1).
+    ///
+    /// # Errors
+    ///
+    /// Something that was added to the request cannot be sent, or `out` has too little room. Nothing was
+    /// written.
+    pub fn start(
+        &self,
+        nonce: [u8; 16],
+        now: Duration,
+        out: &mut impl Sink,
+    ) -> Result<ClientHandshake, ClientRequestError> {
+        let key = encode_nonce(&nonce);
+        write_whole(&self.encode(&key)?, out).map_err(ClientRequestError::Full)?;
+        let expected = Expected {
+            accept: accept_key(&key),
+            subprotocols: self.subprotocols.clone(),
+            subprotocol_required: self.subprotocol_required,
+            extensions: self.extensions.clone(),
+            required_extensions: self.required_extensions.clone(),
+        };
+        Ok(ClientHandshake(Box::new(Parts {
+            expected,
+            phase: Phase::Head(HeadReader::response()),
+            interim: 0,
+            limits: self.limits,
+            deadline: Deadline::new(now, self.limits.timeout),
+        })))
+    }
+
+    fn encode(&self, key: &str) -> Result<Vec<u8>, ClientRequestError> {
+        let mut bytes = format!("GET {} HTTP/1.1\r\n", self.uri.resource_name()).into_bytes();
+        write_header(&mut bytes, "Host", self.uri.authority().as_bytes());
+        write_header(&mut bytes, "Upgrade", b"websocket");
+        write_header(&mut bytes, "Connection", b"Upgrade");
+        write_header(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
+        write_header(&mut bytes, "Sec-WebSocket-Version", b"13");
+        if let Some(origin) = &self.origin {
+            if !is_field_value(origin) {
+                return Err(ClientRequestError::Origin);
+            }
+            write_header(&mut bytes, "Origin", origin);
+        }
+        if !self.subprotocols.is_empty() {
+            write_header(&mut bytes, "Sec-WebSocket-Protocol", self.subprotocol_list()?.as_bytes());
+        }
+        if !self.extensions.is_empty() {
+            write_header(&mut bytes, "Sec-WebSocket-Extensions", self.extensions.as_str().as_bytes());
+        }
+        self.headers.write(RESERVED_IN_REQUESTS, &mut bytes).map_err(ClientRequestError::Header)?;
+        bytes.extend_from_slice(b"\r\n");
+        Ok(bytes)
+    }
+
+    fn subprotocol_list(&self) -> Result<String, ClientRequestError> {
+        for (index, name) in self.subprotocols.iter().enumerate() {
+            // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters
+            // in the range U+0021 to U+007E not including separator characters ... and MUST all be unique
+            // strings."
+            if !is_token(name) {
+                return Err(ClientRequestError::Subprotocol(Excerpt::new(name.as_bytes())));
+            }
+            if self.subprotocols[..index].contains(name) {
+                return Err(ClientRequestError::SubprotocolRepeated(Excerpt::new(name.as_bytes())));
+            }
+        }
+        Ok(self.subprotocols.join(", "))
+    }
+}
+
+/// Why a request cannot be sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ClientRequestError {
+    /// The origin has a control character.
+    Origin,
+    /// The name of a subprotocol is no token.
+    Subprotocol(Excerpt),
+    /// A subprotocol is offered twice.
+    SubprotocolRepeated(Excerpt),
+    /// A header cannot be sent.
+    Header(HeaderError),
+    /// The output has too little room.
+    Full(Full),
+}
+
+impl fmt::Display for ClientRequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin => f.write_str("the origin has a control character"),
+            Self::Subprotocol(name) => write!(f, "subprotocol {name} is no token"),
+            Self::SubprotocolRepeated(name) => write!(f, "subprotocol {name} is offered twice"),
+            Self::Header(error) => error.fmt(f),
+            Self::Full(full) => full.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ClientRequestError {}
+
+/// Waits for the server's response. Nothing can be sent before it was checked:
+///
+/// ```compile_fail,E0599
+/// fn too_early(mut handshake: sansocket::handshake::ClientHandshake, out: &mut Vec<u8>) {
+///     handshake.send("hello", out);
+/// }
+/// ```
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket::handshake::{ClientHandshake, ClientStep, ResponseError};
+///
+/// fn on_input(handshake: ClientHandshake, now: Duration, input: &[u8]) -> Result<(), ResponseError> {
+///     match handshake.receive(now, input)? {
+///         ClientStep::NeedMore(_handshake) => { /* read on */ }
+///         ClientStep::Open { opened, consumed } => {
+///             let chosen = opened.negotiated().subprotocol.as_deref();
+///             // `opened.into_connection(config, keys, now)`; `input[consumed..]` is its first input.
+/// #           let _ = (chosen, consumed);
+///         }
+///         ClientStep::Refused(refusal) => println!("refused: {refusal:?}"),
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct ClientHandshake(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    expected: Expected,
+    phase: Phase,
+    interim: usize,
+    limits: HandshakeLimits,
+    deadline: Deadline,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Head(HeadReader),
+    /// The body of a refusal.
+    Body(ResponseHead, Body),
+}
+
+/// What [`ClientHandshake::receive`] came to.
+#[derive(Debug)]
+pub enum ClientStep {
+    /// The response is not complete; all input was taken.
+    NeedMore(ClientHandshake),
+    /// The connection is open.
+    Open {
+        /// The response, and what was negotiated.
+        opened: Opened,
+        /// How many bytes of the input belonged to the response. What follows are frames, to be given to the
+        /// connection.
+        consumed: usize,
+    },
+    /// The server answered with another status than 101. Close the stream.
+    Refused(Refusal),
+}
+
+/// More interim responses than any server has a reason to send.
+const MAX_INTERIM: usize = 4;
+
+impl ClientHandshake {
+    /// Takes what was read from the stream, in pieces of any size.
+    ///
+    /// # Errors
+    ///
+    /// The response is not acceptable. Close the stream.
+    pub fn receive(mut self, now: Duration, input: &[u8]) -> Result<ClientStep, ResponseError> {
+        let parts = &mut *self.0;
+        let mut consumed = 0;
+        while let Phase::Head(reader) = &mut parts.phase {
+            consumed += reader.read(&input[consumed..], &parts.limits)?;
+            if !reader.is_complete() {
+                return self.handle_timeout(now);
+            }
+            let reader = core::mem::replace(reader, HeadReader::response());
+            let head = ResponseHead::new(reader.finish());
+            match head.status() {
+                101 => {
+                    let opened = parts.expected.check(head)?;
+                    return Ok(ClientStep::Open { opened, consumed });
+                }
+                ..200 if parts.interim == MAX_INTERIM => return Err(ResponseError::TooManyInterim),
+                ..200 => parts.interim += 1,
+                _ => {
+                    let body = Body::of(&head, parts.limits.refusal_body_bytes);
+                    parts.phase = Phase::Body(head, body);
+                }
+            }
+        }
+        if let Phase::Body(_, body) = &mut parts.phase {
+            body.read(&input[consumed..]);
+        }
+        self.handle_timeout(now)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` without a deadline.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Duration> {
+        self.0.deadline.at()
+    }
+
+    /// Tells the time. Early calls change nothing.
+    ///
+    /// A refusal whose body is late is handed out with as much of it as came.
+    ///
+    /// # Errors
+    ///
+    /// The deadline has passed: close the stream.
+    pub fn handle_timeout(self, now: Duration) -> Result<ClientStep, ResponseError> {
+        let over = self.0.deadline.is_over(now);
+        match self.0.phase {
+            Phase::Body(head, body) if over || body.is_over() => {
+                Ok(ClientStep::Refused(Refusal::new(head, body)))
+            }
+            Phase::Head(_) if over => Err(ResponseError::TimedOut),
+            _ => Ok(ClientStep::NeedMore(self)),
+        }
+    }
+
+    /// Says that the stream ended. It may be the end of a refusal's body.
+    ///
+    /// # Errors
+    ///
+    /// The response was not complete.
+    pub fn handle_eof(self) -> Result<Refusal, ResponseError> {
+        match self.0.phase {
+            Phase::Body(head, mut body) => {
+                body.end();
+                Ok(Refusal::new(head, body))
+            }
+            Phase::Head(_) => Err(ResponseError::EndOfStream),
+        }
+    }
+}

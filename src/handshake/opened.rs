@@ -1,0 +1,174 @@
+//! The server's response, checked against the request (RFC 6455 §4.1).
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::str;
+use core::time::Duration;
+
+use super::error::ResponseError;
+use super::extensions::{Extensions, Mismatch};
+use super::fields::{Excerpt, Single, is_token, lists_contain, single};
+use super::head::Head;
+use super::offer::Negotiated;
+use crate::config::Config;
+use crate::connection::{Connection, MaskKeys};
+
+/// The head of an HTTP response: status, reason and headers.
+///
+/// The debug form leaves the headers out, since they hold cookies.
+#[derive(Clone, Eq, PartialEq)]
+pub struct ResponseHead(Head);
+
+impl ResponseHead {
+    pub(super) const fn new(head: Head) -> Self {
+        Self(head)
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.0.status()
+    }
+
+    /// The phrase behind the status, which means nothing and may be empty.
+    #[must_use]
+    pub fn reason(&self) -> &[u8] {
+        self.0.reason()
+    }
+
+    /// The headers in their order, names as they were sent, values without the blanks around them.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.headers()
+    }
+
+    /// The value of the first header with this name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.0.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The values of all headers with this name, in any case: `Set-Cookie` for instance.
+    pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.values(name)
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// A response that opens the connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Opened {
+    response: ResponseHead,
+    negotiated: Negotiated,
+}
+
+impl Opened {
+    /// The headers of the response, cookies among them.
+    #[must_use]
+    pub const fn response(&self) -> &ResponseHead {
+        &self.response
+    }
+
+    /// What both ends agreed on.
+    #[must_use]
+    pub const fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// The open connection; the response's memory is freed.
+    pub fn into_connection(
+        self,
+        config: impl Into<Arc<Config>>,
+        keys: MaskKeys,
+        now: Duration,
+    ) -> (Connection, Negotiated) {
+        (Connection::client(config, keys, now), self.negotiated)
+    }
+}
+
+/// What the response to a request must be.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) accept: String,
+    pub(super) subprotocols: Vec<String>,
+    pub(super) subprotocol_required: bool,
+    pub(super) extensions: Extensions,
+    pub(super) required_extensions: Extensions,
+}
+
+impl Expected {
+    /// The six points of RFC 6455 §4.1 on a `101`, in their order.
+    pub(super) fn check(&self, response: ResponseHead) -> Result<Opened, ResponseError> {
+        let head = &response.0;
+        if head.response_minor_version() != 1 {
+            return Err(ResponseError::HttpVersion);
+        }
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field
+        // contains a value that is not an ASCII case-insensitive match for the value "websocket", the client
+        // MUST _Fail the WebSocket Connection_."
+        if !is_only(head.values("upgrade"), |value| value.eq_ignore_ascii_case(b"websocket")) {
+            return Err(ResponseError::Upgrade);
+        }
+        if !lists_contain(head.values("connection"), "upgrade") {
+            return Err(ResponseError::Connection);
+        }
+        if !is_only(head.values("sec-websocket-accept"), |value| value == self.accept.as_bytes()) {
+            return Err(ResponseError::Accept);
+        }
+        let extensions = self.check_extensions(head)?;
+        let subprotocol = self.check_subprotocol(head)?;
+        // Whoever takes this for a body would read other bytes as frames than the sender meant.
+        if head.values("transfer-encoding").next().is_some()
+            || head.values("content-length").any(|len| len != b"0")
+        {
+            return Err(ResponseError::Body);
+        }
+        Ok(Opened { negotiated: Negotiated { subprotocol, extensions }, response })
+    }
+
+    fn check_extensions(&self, head: &Head) -> Result<Extensions, ResponseError> {
+        let chosen =
+            Extensions::parse(head.values("sec-websocket-extensions")).map_err(ResponseError::Extensions)?;
+        let excerpt = |name: &str| Excerpt::new(name.as_bytes());
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
+        // field indicates the use of an extension that was not present in the client's handshake ..., the
+        // client MUST _Fail the WebSocket Connection_."
+        chosen.check_against(&self.extensions).map_err(|mismatch| match mismatch {
+            Mismatch::NotOffered(name) => ResponseError::ExtensionNotOffered(excerpt(name)),
+            Mismatch::Repeated(name) => ResponseError::ExtensionRepeated(excerpt(name)),
+        })?;
+        match self.required_extensions.iter().find(|required| !chosen.contains(required.name())) {
+            Some(missing) => Err(ResponseError::ExtensionMissing(excerpt(missing.name()))),
+            None => Ok(chosen),
+        }
+    }
+
+    fn check_subprotocol(&self, head: &Head) -> Result<Option<String>, ResponseError> {
+        let value = match single(head.values("sec-websocket-protocol")) {
+            Single::Absent if self.subprotocol_required => return Err(ResponseError::SubprotocolMissing),
+            Single::Absent => return Ok(None),
+            Single::One(value) => value,
+            Single::Several => return Err(ResponseError::Subprotocol),
+        };
+        let name =
+            str::from_utf8(value).ok().filter(|name| is_token(name)).ok_or(ResponseError::Subprotocol)?;
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
+        // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
+        // client MUST _Fail the WebSocket Connection_."
+        match self.subprotocols.iter().find(|offered| *offered == name) {
+            Some(offered) => Ok(Some(offered.clone())),
+            None => Err(ResponseError::SubprotocolNotOffered(Excerpt::new(value))),
+        }
+    }
+}
+
+/// Whether there is one value and it is as wanted.
+fn is_only<'a>(values: impl Iterator<Item = &'a [u8]>, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    matches!(single(values), Single::One(value) if wanted(value))
+}

@@ -1,0 +1,138 @@
+//! A request as it was received (RFC 9112 §3).
+
+use alloc::string::String;
+use core::fmt;
+use core::str;
+
+use super::error::RequestError;
+use super::fields::{Excerpt, Single, lists_contain, single};
+use super::head::Head;
+use crate::uri::Authority;
+
+/// The head of an HTTP request: method, target and headers.
+///
+/// It borrows nothing, so that it can be given to another task for the decision. The debug form leaves the
+/// values of the headers out, since they hold credentials.
+#[derive(Clone, Eq, PartialEq)]
+pub struct RequestHead {
+    head: Head,
+    /// Where path and query begin in the target.
+    path_start: usize,
+    host: String,
+}
+
+impl RequestHead {
+    /// Checks what holds for any request: version, target and `Host`.
+    pub(super) fn new(head: Head) -> Result<Self, RequestError> {
+        let (major, minor) = head.request_version();
+        if major != 1 {
+            return Err(RequestError::HttpVersion { major, minor });
+        }
+        let (authority, path_start) = split_target(head.target())?;
+        // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
+        // message that lacks a Host header field and to any request message that contains more than one Host
+        // header field line or a Host header field with an invalid field value."
+        let host = match single(head.values("host")) {
+            Single::One(host) => str::from_utf8(host).map_err(|_| RequestError::Host)?,
+            Single::Absent if minor == 0 => "",
+            _ => return Err(RequestError::Host),
+        };
+        if minor > 0 || !host.is_empty() {
+            Authority::parse(host).map_err(|_| RequestError::Host)?;
+        }
+        // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target,
+        // the origin server MUST ignore the received Host header field (if any)".
+        let host = authority.unwrap_or(host).into();
+        Ok(Self { head, path_start, host })
+    }
+
+    /// The method, in upper case unless the client chose otherwise. `GET` in every WebSocket request.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    /// The target as it stood in the request line.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.head.target()
+    }
+
+    /// The path, not decoded; it begins with a slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let path = self.path_and_query().split('?').next().unwrap_or_default();
+        if path.is_empty() { "/" } else { path }
+    }
+
+    /// What follows the first question mark of the target, not decoded; `None` without one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.path_and_query().split_once('?').map(|(_, query)| query)
+    }
+
+    /// The host, and the port if there was one, that the client wanted to reach; empty only in HTTP/1.0.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The headers in their order, names as they were sent, values without the blanks around them.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.head.headers()
+    }
+
+    /// The value of the first header with this name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.head.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The digit after `HTTP/1.`.
+    pub(super) fn minor_version(&self) -> u8 {
+        self.head.request_version().1
+    }
+
+    pub(super) fn asks_for_websocket(&self) -> bool {
+        // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore
+        // that Upgrade field."
+        self.minor_version() > 0 && lists_contain(self.values("upgrade"), "websocket")
+    }
+
+    pub(super) fn field_lines(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+        self.head.headers()
+    }
+
+    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.head.values(name)
+    }
+
+    fn path_and_query(&self) -> &str {
+        self.target().get(self.path_start..).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method())
+            .field("target", &self.target())
+            .field("host", &self.host())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The authority of a target in absolute-form, and where path and query begin.
+fn split_target(target: &str) -> Result<(Option<&str>, usize), RequestError> {
+    if target.starts_with('/') {
+        return Ok((None, 0));
+    }
+    let invalid = || RequestError::Target(Excerpt::new(target.as_bytes()));
+    let (scheme, rest) = target.split_once("://").ok_or_else(invalid)?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return Err(invalid());
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    Authority::parse(authority).map_err(|_| invalid())?;
+    Ok((Some(authority), target.len() - rest.len() + authority.len()))
+}

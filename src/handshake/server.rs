@@ -1,0 +1,391 @@
+//! The server's half: read the request, let the application decide, answer (RFC 6455 §4.2).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Deref;
+use core::time::Duration;
+
+use super::deadline::Deadline;
+use super::error::RequestError;
+use super::extensions::{Extension, Extensions};
+use super::fields::{Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, lists_contain, write_header};
+use super::head::{Head, HeadReader};
+use super::key::accept_key;
+use super::limits::HandshakeLimits;
+use super::offer::{Negotiated, NegotiationError, Offer};
+use super::refused::RefusedRequest;
+use super::request::RequestHead;
+use super::response::{Response, WriteResponseError, write_whole};
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::sink::{Full, Sink};
+
+/// Waits for a client's request.
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket::handshake::{Acceptance, HandshakeLimits, Response, ServerHandshake, ServerStep};
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// # let now = Duration::ZERO;
+/// let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+///     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+///     Sec-WebSocket-Protocol: chat\r\nOrigin: https://app.example\r\n\r\n";
+/// let mut out = Vec::new(); // what is to be written to the stream
+///
+/// let handshake = ServerHandshake::new(HandshakeLimits::default(), now);
+/// match handshake.receive(now, received) {
+///     Ok(ServerStep::NeedMore(_handshake)) => { /* read on */ }
+///     Ok(ServerStep::Request { request, consumed }) => {
+///         if !request.origin_is_one_of(["https://app.example"]) {
+///             request.reject(&Response::new(403), &mut out)?;
+///             return Ok(());
+///         }
+///         let subprotocol = request.choose_subprotocol(["chat"]);
+///         let accepted = request.accept(&Acceptance::new().subprotocol(subprotocol), &mut out)?;
+///         let (connection, negotiated) = accepted.into_connection(sansocket::Config::default(), now);
+///         assert_eq!(negotiated.subprotocol.as_deref(), Some("chat"));
+///         // `received[consumed..]` is the first input of the connection.
+/// #       let _ = connection;
+///     }
+///     Err(refused) => refused.write_response(&mut out)?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerHandshake {
+    reader: HeadReader,
+    limits: HandshakeLimits,
+    deadline: Deadline,
+}
+
+/// What [`ServerHandshake::receive`] came to.
+#[derive(Debug)]
+pub enum ServerStep {
+    /// The request is not complete; all input was taken.
+    NeedMore(ServerHandshake),
+    /// The request is complete and valid: it is the application's turn.
+    Request {
+        /// What the client asks for.
+        request: Request,
+        /// How many bytes of the input belonged to the request. What follows are frames, to be given to the
+        /// connection.
+        consumed: usize,
+    },
+}
+
+impl ServerHandshake {
+    /// Starts to wait. The deadline of the limits runs from `now`, a time since an epoch of the caller's
+    /// choice.
+    #[must_use]
+    pub fn new(limits: HandshakeLimits, now: Duration) -> Self {
+        Self { reader: HeadReader::request(), limits, deadline: Deadline::new(now, limits.timeout) }
+    }
+
+    /// Takes what was read from the stream, in pieces of any size.
+    ///
+    /// # Errors
+    ///
+    /// The request is refused, at the first byte from which that is certain. Send the response that the error
+    /// [writes](RefusedRequest::write_response), then close the stream.
+    pub fn receive(mut self, now: Duration, input: &[u8]) -> Result<ServerStep, RefusedRequest> {
+        let consumed = match self.reader.read(input, &self.limits) {
+            Ok(consumed) => consumed,
+            Err(error) => return Err(RefusedRequest::new(error.into(), None)),
+        };
+        if self.reader.is_complete() {
+            let request = Request::read(self.reader.finish())?;
+            return Ok(ServerStep::Request { request, consumed });
+        }
+        self.handle_timeout(now).map(ServerStep::NeedMore)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` without a deadline.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Duration> {
+        self.deadline.at()
+    }
+
+    /// Tells the time. Early calls change nothing.
+    ///
+    /// # Errors
+    ///
+    /// The deadline has passed: close the stream. The response, 408, may be sent before.
+    pub fn handle_timeout(self, now: Duration) -> Result<Self, RefusedRequest> {
+        if self.deadline.is_over(now) {
+            Err(RefusedRequest::new(RequestError::TimedOut, None))
+        } else {
+            Ok(self)
+        }
+    }
+
+    /// Whether no byte has arrived yet: a client that connected in advance, or a port scan, rather than a
+    /// slow one.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.reader.is_empty()
+    }
+
+    /// Says that the stream ended; the request never became complete.
+    #[must_use]
+    pub fn handle_eof(self) -> RefusedRequest {
+        RefusedRequest::new(RequestError::EndOfStream, None)
+    }
+}
+
+/// A valid request for a WebSocket: read it, then [`accept`](Self::accept) or [`reject`](Self::reject) it.
+///
+/// It borrows nothing and can wait for a decision in another task. It dereferences to the [`Offer`]. Nothing
+/// can be sent before it was accepted:
+///
+/// ```compile_fail,E0599
+/// fn too_early(mut request: sansocket::handshake::Request, out: &mut Vec<u8>) {
+///     request.send("hello", out);
+/// }
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request(Box<RequestParts>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct RequestParts {
+    head: RequestHead,
+    offer: Offer,
+}
+
+impl Request {
+    fn read(head: Head) -> Result<Self, RefusedRequest> {
+        match RequestHead::new(head) {
+            Err(error) => Err(RefusedRequest::new(error, None)),
+            Ok(head) => match check_upgrade(&head) {
+                Ok(offer) => Ok(Self(Box::new(RequestParts { head, offer }))),
+                Err(error) => Err(RefusedRequest::new(error, Some(head))),
+            },
+        }
+    }
+
+    /// Method, path, query, host and all headers.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.0.head
+    }
+
+    /// Opens the connection: writes the `101` response and hands out what the connection is made of.
+    ///
+    /// # Errors
+    ///
+    /// The acceptance does not fit the request, has a header that cannot be sent, or `out` has too little
+    /// room. Nothing was written; the error holds the request for another try.
+    pub fn accept(self, acceptance: &Acceptance, out: &mut impl Sink) -> Result<Accepted, NotAccepted> {
+        match self.write_acceptance(acceptance, out) {
+            Ok(negotiated) => Ok(Accepted { request: self, negotiated }),
+            Err(error) => Err(NotAccepted { request: self, error }),
+        }
+    }
+
+    /// Answers without opening a connection. Close the stream when the response is out.
+    ///
+    /// # Errors
+    ///
+    /// The response cannot be written, for example since its status is 101. Nothing was written; the error
+    /// holds the request for another try.
+    pub fn reject(self, response: &Response, out: &mut impl Sink) -> Result<(), NotRejected> {
+        response.write(out).map_err(|error| NotRejected { request: self, error })
+    }
+
+    fn write_acceptance(
+        &self,
+        acceptance: &Acceptance,
+        out: &mut impl Sink,
+    ) -> Result<Negotiated, AcceptError> {
+        let negotiated = self
+            .negotiate(acceptance.subprotocol.as_deref(), acceptance.extensions.clone())
+            .map_err(AcceptError::Negotiation)?;
+        let mut bytes =
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
+        // `check_upgrade` lets no request through without a key.
+        let accept = accept_key(self.key().unwrap_or_default());
+        write_header(&mut bytes, "Sec-WebSocket-Accept", accept.as_bytes());
+        if let Some(name) = &negotiated.subprotocol {
+            write_header(&mut bytes, "Sec-WebSocket-Protocol", name.as_bytes());
+        }
+        if !negotiated.extensions.is_empty() {
+            write_header(&mut bytes, "Sec-WebSocket-Extensions", negotiated.extensions.as_str().as_bytes());
+        }
+        acceptance.headers.write(RESERVED_IN_RESPONSES, &mut bytes).map_err(AcceptError::Header)?;
+        bytes.extend_from_slice(b"\r\n");
+        write_whole(&bytes, out).map_err(AcceptError::Full)?;
+        Ok(negotiated)
+    }
+}
+
+impl Deref for Request {
+    type Target = Offer;
+
+    fn deref(&self) -> &Offer {
+        &self.0.offer
+    }
+}
+
+/// RFC 6455 §4.2.1, in its order; but the version, which governs what the rest means, comes before the key.
+fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
+    if head.minor_version() == 0 {
+        return Err(RequestError::HttpVersion { major: 1, minor: 0 });
+    }
+    if head.method() != "GET" {
+        return Err(RequestError::Method(Excerpt::new(head.method().as_bytes())));
+    }
+    if !head.asks_for_websocket() {
+        return Err(RequestError::NotAnUpgrade);
+    }
+    if !lists_contain(head.values("connection"), "upgrade") {
+        return Err(RequestError::Connection);
+    }
+    let offer = Offer::from_headers(head.field_lines())?;
+    if offer.key().is_none() {
+        return Err(RequestError::Key);
+    }
+    if head.values("transfer-encoding").next().is_some()
+        || head
+            .values("content-length")
+            .any(|length| length.is_empty() || length.iter().any(|digit| *digit != b'0'))
+    {
+        return Err(RequestError::Body);
+    }
+    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
+    // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
+    // (Switching Protocols) response." There is no 101: the request is refused.
+    if head.values("expect").next().is_some() {
+        return Err(RequestError::Expectation);
+    }
+    Ok(offer)
+}
+
+/// How a request is accepted: subprotocol, extensions, and headers such as `Set-Cookie`.
+#[derive(Clone, Debug, Default)]
+pub struct Acceptance {
+    subprotocol: Option<String>,
+    extensions: Extensions,
+    headers: ExtraHeaders,
+}
+
+impl Acceptance {
+    /// No subprotocol, no extension, no header but those of the handshake.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses a subprotocol, one that the client offered; see [`Offer::choose_subprotocol`].
+    #[must_use]
+    pub fn subprotocol<'s>(mut self, name: impl Into<Option<&'s str>>) -> Self {
+        self.subprotocol = name.into().map(Into::into);
+        self
+    }
+
+    /// Adds an extension, one that the client offered, with the parameters that the extension defines for
+    /// answers.
+    ///
+    /// Several apply in this order to what is sent, in reverse to what is received. A [`Connection`] applies
+    /// none by itself: only add what the code around it carries out.
+    #[must_use]
+    pub fn extension(mut self, extension: &Extension<'_>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Adds a header line. It is checked when the request is accepted.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push(name, value);
+        self
+    }
+}
+
+/// An accepted request: the `101` response is written, the connection is open.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Accepted {
+    request: Request,
+    negotiated: Negotiated,
+}
+
+impl Accepted {
+    /// What the client asked for.
+    #[must_use]
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// What both ends agreed on.
+    #[must_use]
+    pub const fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// The open connection; the request's memory is freed.
+    pub fn into_connection(self, config: impl Into<Arc<Config>>, now: Duration) -> (Connection, Negotiated) {
+        (Connection::server(config, now), self.negotiated)
+    }
+}
+
+/// Why a request could not be accepted in this way.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The choice does not fit the client's offer.
+    Negotiation(NegotiationError),
+    /// A header cannot be sent.
+    Header(HeaderError),
+    /// The output has too little room.
+    Full(Full),
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Negotiation(error) => error.fmt(f),
+            Self::Header(error) => error.fmt(f),
+            Self::Full(full) => full.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for AcceptError {}
+
+/// Nothing was written: the request, to accept it otherwise or reject it, and the reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct NotAccepted {
+    /// The request, as it was.
+    pub request: Request,
+    /// Why it was not accepted.
+    pub error: AcceptError,
+}
+
+impl fmt::Display for NotAccepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl core::error::Error for NotAccepted {}
+
+/// Nothing was written: the request, to reject it otherwise or accept it, and the reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct NotRejected {
+    /// The request, as it was.
+    pub request: Request,
+    /// Why the response was not written.
+    pub error: WriteResponseError,
+}
+
+impl fmt::Display for NotRejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl core::error::Error for NotRejected {}
