@@ -134,13 +134,13 @@ fn script(peer: Role) -> Vec<u8> {
         Role::Server => Connection::server(Config::new(), now),
     };
     peer.send("hello", &mut out).unwrap();
-    peer.send(pattern(100_000), &mut out).unwrap();
+    peer.send(pattern(90_000), &mut out).unwrap();
     peer.ping(b"alive?", &mut out).unwrap();
     peer.send_fragment("gr", Fin::More, &mut out).unwrap();
     peer.ping(b"in between", &mut out).unwrap();
     peer.send_fragment("üße", Fin::Final, &mut out).unwrap();
-    peer.send(text(20_000), &mut out).unwrap();
-    peer.send_fragment(pattern(30_000), Fin::More, &mut out).unwrap();
+    peer.send(text(3000), &mut out).unwrap();
+    peer.send_fragment(pattern(5000), Fin::More, &mut out).unwrap();
     peer.send_fragment(pattern(300), Fin::Final, &mut out).unwrap();
     peer.send(b"", &mut out).unwrap();
     peer.close(now, CloseCode::new(3456), "bye", &mut out).unwrap();
@@ -231,10 +231,10 @@ fn reference(role: Role, lane: Lane, step: usize) -> Reference {
     assert_eq!((summary.code, summary.reason, summary.clean), (CloseCode::new(3456), "bye", true));
     let expected: &[Message<'_>] = &[
         "hello".into(),
-        pattern(100_000).into(),
+        pattern(90_000).into(),
         "grüße".into(),
-        text(20_000).into(),
-        [pattern(30_000), pattern(300)].concat().into(),
+        text(3000).into(),
+        [pattern(5000), pattern(300)].concat().into(),
         b"".into(),
     ];
     let messages = |events: &[Event<'static>]| -> Vec<Message<'static>> {
@@ -266,7 +266,7 @@ fn reference(role: Role, lane: Lane, step: usize) -> Reference {
 fn each(mut check: impl FnMut(Role, Lane, &Reference, usize)) {
     for role in [Role::Client, Role::Server] {
         for lane in LANES {
-            let step = 25_000;
+            let step = 30_000;
             check(role, lane, &reference(role, lane, step), step);
         }
     }

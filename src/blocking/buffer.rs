@@ -23,6 +23,8 @@ pub(super) struct ReadBuffer {
     bytes: Box<[u8]>,
     unread: Range<usize>,
     lent: Range<usize>,
+    /// How much the latest read brought here.
+    latest: usize,
 }
 
 impl ReadBuffer {
@@ -62,8 +64,14 @@ impl ReadBuffer {
         &mut self.bytes[self.unread.end..]
     }
 
+    /// Whether the latest read brought at least `len` bytes.
+    pub(super) fn brings_much(&self, len: usize) -> bool {
+        self.latest >= len
+    }
+
     /// `len` bytes were read into [`room`](Self::room).
     pub(super) fn filled(&mut self, len: usize) {
+        self.latest = len;
         self.unread.end = (self.unread.end + len).min(self.bytes.len());
     }
 

@@ -121,10 +121,20 @@ impl<S: Transport> Link<S> {
         &mut self,
         encode: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
-        if self.out.waiting().len() >= self.connection.config().max_queued_output {
-            self.flush(None)?;
+        if self.connection.state() != State::Open {
+            return Err(SendError::Closed.into());
+        }
+        if self.is_full() {
+            match self.flush(None) {
+                Err(Error::WouldBlock) if !self.is_full() => {}
+                flushed => flushed?,
+            }
         }
         Ok(encode(&mut self.connection, self.out.sink())?)
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.waiting().len() >= self.connection.config().max_queued_output
     }
 
     /// Sends a large payload without copying it; the rest is queued if the stream takes no more.
@@ -168,7 +178,7 @@ impl<S: Transport> Link<S> {
     /// Writes all that waits; over a blocking stream it waits for that, until `until` at most.
     pub(super) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
         loop {
-            self.connection.transmit(self.out.sink());
+            self.connection.transmit(&mut self.out.replies(self.connection.config().max_queued_output));
             if self.mute {
                 self.out.clear();
                 // Nothing waits any more.

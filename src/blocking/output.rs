@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::Sink;
+
 /// The queue between the encoders and the stream. It holds memory only while something waits.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -24,6 +26,13 @@ impl Output {
         &mut self.bytes
     }
 
+    /// Where replies go that nobody asked this side for: as far as less than `limit` waits, or nothing.
+    pub(super) fn replies(&mut self, limit: usize) -> Replies<'_> {
+        let waiting = self.waiting().len();
+        let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
+        Replies { bytes: self.sink(), room }
+    }
+
     pub(super) fn wrote(&mut self, len: usize) {
         self.written += len;
         if self.written >= self.bytes.len() {
@@ -34,5 +43,35 @@ impl Output {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// The output with bounded room, so that pings of a peer that reads no pongs cannot fill it.
+#[derive(Debug)]
+pub(super) struct Replies<'a> {
+    bytes: &'a mut Vec<u8>,
+    room: usize,
+}
+
+impl Sink for Replies<'_> {
+    #[inline]
+    fn room(&self) -> usize {
+        self.room
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8]) {
+        self.room = self.room.saturating_sub(bytes.len());
+        Sink::push(self.bytes, bytes);
+    }
+
+    #[inline]
+    fn last_mut(&mut self, len: usize) -> &mut [u8] {
+        self.bytes.last_mut(len)
+    }
+
+    #[inline]
+    fn reserve(&mut self, additional: usize) {
+        Sink::reserve(self.bytes, additional);
     }
 }

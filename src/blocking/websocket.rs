@@ -334,7 +334,8 @@ impl<S: Transport> WebSocket<S> {
         let mut has_read = false;
         loop {
             if !input.is_empty() || link.connection.wants_write() {
-                match link.connection.locate(link.now, input.unread(), link.out.sink()) {
+                let mut replies = link.out.replies(link.connection.config().max_queued_output);
+                match link.connection.locate(link.now, input.unread(), &mut replies) {
                     Ok(located) => {
                         input.take(located.consumed);
                         match located.found {
@@ -353,12 +354,11 @@ impl<S: Transport> WebSocket<S> {
             }
             link.judge();
             if let Err(error) = link.flush(until) {
-                let goes_on = if error.is_temporary() {
-                    link.out.waiting().len() < link.connection.config().max_queued_output
-                } else {
-                    // What the peer said before is still heard.
-                    link.is_mute()
-                };
+                // Messages are still received while queued ones wait, since the peer may be waiting for the same; but
+                // no further pings while a pong finds no room. And what the peer said before the stream failed is
+                // heard.
+                let goes_on =
+                    if error.is_temporary() { !link.connection.wants_write() } else { link.is_mute() };
                 if !goes_on {
                     input.release();
                     return Err(error);
@@ -387,7 +387,9 @@ fn read_more<S: Transport>(
     input: &mut ReadBuffer,
     until: Option<Duration>,
 ) -> Result<Option<Found>, Error> {
-    let direct = link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
+    // Only for a peer that sends much: the place costs memory, and an announcement is no reason to spend it.
+    let direct = input.brings_much(DIRECT_READ)
+        && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
     let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
     match link.read(target, until) {
         Ok(Read::Bytes(len)) if direct => {

@@ -6,6 +6,8 @@ extern crate alloc;
 use alloc::sync::Arc;
 use core::time::Duration;
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
 
 use sansocket::blocking::{Error, Transport, WebSocket};
 use sansocket::{Config, Connection, Event, Input, MaskKeys};
@@ -85,4 +87,19 @@ pub fn again<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> 
         }
     }
     panic!("always too early");
+}
+
+/// Runs `work` in a thread of its own and fails if it takes too long, so that an endless wait shows as such.
+#[track_caller]
+pub fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    let worker = thread::spawn(move || done.send(work()));
+    match result.recv_timeout(time) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("still at it after {time:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => match worker.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(_) => unreachable!("nothing was sent"),
+        },
+    }
 }
