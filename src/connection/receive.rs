@@ -413,7 +413,7 @@ impl Connection {
     }
 
     /// Frees what a connection that takes no more messages has no use for.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
         self.incoming = None;
         self.control = None;
         self.outgoing = None;

@@ -325,6 +325,7 @@ impl Connection {
         self.initiator.get_or_insert(Initiator::Library);
         self.closing.failed = true;
         self.closing.over = true;
+        self.release();
     }
 }
 
