@@ -191,7 +191,7 @@ impl fmt::Display for Deadline {
     }
 }
 
-/// Why something was not sent. Nothing was written and the connection is as before.
+/// Why something was not sent. Nothing of it was written; replies that were waiting may have been.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SendError {

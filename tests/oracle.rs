@@ -120,6 +120,20 @@ proptest! {
     }
 }
 
+// conf: FR-01 FR-02 FR-03
+#[test]
+fn lengths_at_the_edges_in_every_form() {
+    for (role, key) in [(Role::Server, Some([1, 2, 3, 4])), (Role::Client, None)] {
+        for len in [0, 1, 125, 126, 127, 65534, 65535, 65536] {
+            for extended in [0, 2, 8] {
+                let bytes = oracle::frame(0x82, key, &vec![9; len], Some(extended));
+                cuts::decode(role, &bytes, &[bytes.len()]);
+                cuts::decode(role, &bytes, &[3, 1, 1000]);
+            }
+        }
+    }
+}
+
 /// Piece by piece: fails with the very piece in which the grammar is broken.
 fn piecewise(bytes: &[u8], cuts: &[usize]) {
     let mut validator = utf8::Validator::new();
