@@ -1,0 +1,65 @@
+//! A request cut anywhere gets the same verdict as a whole one, and every verdict is an HTTP response that httparse reads.
+//! The first byte is the size of the pieces.
+
+#![no_main]
+
+use core::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use sansocket::handshake::{
+    Acceptance, HandshakeLimits, RefusedRequest, Request, ServerHandshake, ServerStep,
+};
+
+const NOW: Duration = Duration::ZERO;
+
+enum Verdict {
+    NeedMore,
+    /// The request, and where the frames begin.
+    Request(Request, usize),
+    Refused(RefusedRequest),
+}
+
+fn verdict<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Verdict {
+    let mut handshake = ServerHandshake::new(HandshakeLimits::default(), NOW);
+    let mut before = 0;
+    for piece in pieces {
+        handshake = match handshake.receive(NOW, piece) {
+            Ok(ServerStep::NeedMore(handshake)) => handshake,
+            Ok(ServerStep::Request { request, consumed }) => {
+                return Verdict::Request(request, before + consumed);
+            }
+            Err(refused) => return Verdict::Refused(refused),
+        };
+        before += piece.len();
+    }
+    Verdict::NeedMore
+}
+
+fn status(response: &[u8]) -> u16 {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Response::new(&mut headers);
+    assert!(parsed.parse(response).expect("a valid response").is_complete());
+    parsed.code.expect("a status")
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&size, bytes)) = data.split_first() else { return };
+    let whole = verdict([bytes].into_iter());
+    let cut = verdict(bytes.chunks(usize::from(size).max(1)));
+    let mut out = Vec::new();
+    match (whole, cut) {
+        (Verdict::NeedMore, Verdict::NeedMore) => {}
+        (Verdict::Request(request, at), Verdict::Request(same, here)) => {
+            assert_eq!((&request, at), (&same, here));
+            request.accept(&Acceptance::new(), &mut out).expect("nothing was chosen that was not offered");
+            assert_eq!(status(&out), 101);
+        }
+        (Verdict::Refused(refused), Verdict::Refused(same)) => {
+            assert_eq!(refused.error(), same.error());
+            refused.write_response(&mut out).expect("a Vec has room");
+            assert_eq!(status(&out), refused.error().status());
+            assert!(!refused.to_string().contains(char::is_control), "bytes of the peer are escaped");
+        }
+        _ => panic!("the cut changed the verdict"),
+    }
+});
