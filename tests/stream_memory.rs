@@ -152,6 +152,26 @@ fn what_grew_for_a_large_message_is_given_back() {
     }
 }
 
+// conf: LM-06
+#[test]
+fn a_queue_that_never_runs_empty_does_not_grow() {
+    const LIMIT: usize = 1 << 20;
+    let (mut raw, stream) = tcp();
+    stream.set_nonblocking(true).unwrap();
+    let mut server = server(stream, Config::new().max_queued_output(LIMIT));
+    let (message, mut buffer) = (pattern(10_000), vec![0; 256 << 10]);
+    let before = live();
+    let mut sent = 0;
+    while sent < 64 << 20 {
+        while server.feed(&message).is_ok() {
+            sent += message.len();
+        }
+        assert!((LIMIT..LIMIT + 10_010).contains(&server.queued()), "{}", server.queued());
+        assert!(live() - before < 4 * LIMIT as isize, "{} after {sent}", live() - before);
+        let _ = raw.read(&mut buffer).unwrap();
+    }
+}
+
 /// A peer whose bytes are there at once; what is sent to it is counted only.
 struct Instant {
     incoming: Vec<u8>,
