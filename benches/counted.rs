@@ -93,15 +93,19 @@ fn locate(message: &Message<'_>, times: usize) {
         buffer.copy_from_slice(&wire);
         let mut rest = &mut buffer[..];
         while !rest.is_empty() {
-            let located = connection.locate(NOW, rest, &mut out).expect("valid frames");
-            let (taken, behind) = rest.split_at_mut(located.consumed);
-            rest = behind;
-            let Some(found) = located.found else { continue };
-            if let Event::Message(message) = connection.lend(NOW, found, taken, &mut out).expect("valid text")
-            {
-                connection.send(&message, &mut out).expect("an open connection");
-            }
+            let taken = step(&mut connection, rest, &mut out).expect("valid frames");
+            rest = &mut rest[taken..];
         }
         black_box(&mut out).clear();
     }
+}
+
+fn step(connection: &mut Connection, bytes: &mut [u8], out: &mut Vec<u8>) -> Result<usize, sansocket::Error> {
+    let located = connection.locate(NOW, bytes, out)?;
+    if let Some(found) = located.found {
+        if let Event::Message(message) = connection.lend(NOW, found, bytes, out)? {
+            connection.send(&message, out).expect("an open connection");
+        }
+    }
+    Ok(located.consumed)
 }

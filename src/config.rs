@@ -38,7 +38,7 @@ pub enum Delivery {
     #[default]
     Messages,
     /// As it arrives, never gathered and of any length: for files, proxies and relays. The limit on the message
-    /// size is not applied, all others are.
+    /// size is not applied, all others are: raise [`Config::max_fragments`] for messages that never end.
     Chunks,
 }
 

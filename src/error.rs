@@ -191,7 +191,7 @@ impl fmt::Display for Deadline {
     }
 }
 
-/// Why something was not sent. Nothing was written and the connection is as before.
+/// Why something was not sent. Nothing of it was written; replies that were waiting may have been.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -206,6 +206,8 @@ pub enum SendError {
     MessageInProgress,
     /// A fragment of a text message cannot continue a binary one, nor the other way round (RFC 6455 §5.4).
     KindChanged,
+    /// A text message would not be UTF-8 as a whole (RFC 6455 §8.1).
+    InvalidUtf8,
     /// A control payload takes 125 bytes at most, a close reason 123 (RFC 6455 §5.5).
     ControlTooLong {
         /// The length that was asked for, in bytes.
@@ -228,6 +230,7 @@ impl fmt::Display for SendError {
                 f.write_str("a message is being sent in fragments: send its final one first")
             }
             Self::KindChanged => f.write_str("fragment differs in kind from the message it continues"),
+            Self::InvalidUtf8 => f.write_str("text message would not be utf-8"),
             Self::ControlTooLong { len } => {
                 write!(f, "control payload of {len} bytes: 125 are allowed, 123 for a close reason")
             }

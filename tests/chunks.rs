@@ -4,7 +4,8 @@ mod support;
 
 use proptest::prelude::*;
 use sansocket::{
-    Chunk, CloseCode, Config, Delivery, Error, Event, Input, Kind, Limit, ProtocolError, Role, Sink,
+    Chunk, CloseCode, Config, Delivery, Error, Event, Fin, Input, Kind, Limit, ProtocolError, Role,
+    SendError, Sink,
 };
 use support::wire::{self, BINARY, CLOSE, FIN, Length, PING, PONG, RSV1, TEXT};
 use support::{NOW, ROLES, Row, Seen, Session, connection};
@@ -190,4 +191,48 @@ proptest! {
         prop_assert_eq!(whole.connection.state(), chunked.connection.state());
         prop_assert!(whole.out.room() > 0);
     }
+}
+
+#[test]
+fn a_relay_sends_on_what_it_receives() {
+    // conf: FG-10 U8-07
+    for role in ROLES {
+        for step in 1..=12 {
+            let mut relay = Session::with(role, chunks());
+            let mut onward = Session::new(role);
+            let text = wire::frame(role, TEXT, "grüße, ".as_bytes());
+            let rest = wire::frame(role, FIN, "日本 𝄞".as_bytes());
+            for piece in [text, rest].concat().chunks_mut(step) {
+                let mut input = Input::new(piece);
+                while let Some(event) = relay.connection.receive(NOW, &mut input, &mut relay.out).unwrap() {
+                    let Event::Chunk(chunk) = event else { panic!("{event:?}") };
+                    onward.connection.send_chunk(&chunk, &mut onward.out).unwrap();
+                }
+            }
+            let sent: Vec<u8> = onward.sent().into_iter().flat_map(|(_, payload)| payload).collect();
+            assert_eq!(std::str::from_utf8(&sent), Ok("grüße, 日本 𝄞"));
+            assert_eq!(onward.connection.fragmenting(), None);
+        }
+    }
+}
+
+#[test]
+fn a_relay_is_held_to_utf8() {
+    // conf: U8-07
+    let mut relay = Session::with(Role::Client, chunks());
+    let mut onward = Session::new(Role::Client);
+    let mut bytes = wire::frame(Role::Client, TEXT, "ü".as_bytes());
+    let end = bytes.len() - 1;
+    let mut input = Input::new(&mut bytes[..end]);
+    let event = relay.connection.receive(NOW, &mut input, &mut relay.out).unwrap();
+    let Some(Event::Chunk(half)) = event else { panic!("{event:?}") };
+    onward.connection.send_chunk(&half, &mut onward.out).unwrap();
+    let before = onward.out.clone();
+    // Neither another beginning nor text of its own may follow half a character.
+    assert_eq!(onward.connection.send_chunk(&half, &mut onward.out), Err(SendError::InvalidUtf8));
+    assert_eq!(
+        onward.connection.send_fragment("x", Fin::Final, &mut onward.out),
+        Err(SendError::InvalidUtf8)
+    );
+    assert_eq!(onward.out, before);
 }

@@ -7,21 +7,10 @@ mod oracle;
 #[path = "support/streams.rs"]
 mod streams;
 
-use cuts::{Narrow, Told, WAYS, Way, feed};
+use cuts::{Narrow, WAYS, Way, assert_same, feed};
 use proptest::prelude::*;
 use sansocket::{Config, Delivery, Error, Role};
 use streams::{Settings, Stream, settings, stream};
-
-/// A failed text message may have been passed on in part; the parts may end at different bytes.
-fn assert_same(mut whole: Told, mut cut: Told, context: &str) {
-    if matches!(whole.error, Some(Error::InvalidUtf8(_))) {
-        let shorter = |told: &mut Told| told.unfinished.take().map(|(_, bytes)| bytes).unwrap_or_default();
-        let (a, b) = (shorter(&mut whole), shorter(&mut cut));
-        assert!(a.starts_with(&b) || b.starts_with(&a), "{context}: parts of different messages");
-    }
-    cut.direct = whole.direct;
-    assert!(whole == cut, "{context}\n whole: {whole:?}\n cut: {cut:?}");
-}
 
 fn with_stream() -> impl Strategy<Value = (Settings, Stream)> {
     settings().prop_flat_map(|settings| {

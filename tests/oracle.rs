@@ -90,6 +90,12 @@ proptest! {
         check(&settings, &bytes, &cuts);
     }
 
+    // conf: FR-08 FR-11 FR-12 MK-05
+    #[test]
+    fn frames_alone((Settings { role, .. }, Stream(bytes), cuts) in with(streams::stream)) {
+        cuts::decode(role, &bytes, &cuts);
+    }
+
     // conf: U8-02 U8-03 U8-05
     #[test]
     fn text_is_validated_as_by_the_grammar(
@@ -111,6 +117,20 @@ proptest! {
             (other, expected) => panic!("{other:?} instead of {expected:?}"),
         }
         piecewise(&bytes, &cuts);
+    }
+}
+
+// conf: FR-01 FR-02 FR-03
+#[test]
+fn lengths_at_the_edges_in_every_form() {
+    for (role, key) in [(Role::Server, Some([1, 2, 3, 4])), (Role::Client, None)] {
+        for len in [0, 1, 125, 126, 127, 65534, 65535, 65536] {
+            for extended in [0, 2, 8] {
+                let bytes = oracle::frame(0x82, key, &vec![9; len], Some(extended));
+                cuts::decode(role, &bytes, &[bytes.len()]);
+                cuts::decode(role, &bytes, &[3, 1, 1000]);
+            }
+        }
     }
 }
 

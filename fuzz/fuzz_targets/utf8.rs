@@ -1,35 +1,39 @@
-//! The first byte is the size of the pieces, the others are the text. Any cut must agree with the standard library on
-//! what is valid, and fail in the very piece that holds the first byte that nothing can mend.
+//! Validation, whole and in any cut, agrees with `core::str::from_utf8` and fails no later than it must.
+//! The first byte is the size of the pieces.
+
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sansocket::utf8::{Validator, validate};
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&size, text)) = data.split_first() else { return };
-    let expected = std::str::from_utf8(text);
-    assert_eq!(validate(text).ok(), expected.ok());
-
-    let size = usize::from(size).max(1);
+    let Some((&size, bytes)) = data.split_first() else { return };
+    let expected = core::str::from_utf8(bytes);
+    match (validate(bytes), expected) {
+        (Ok(text), Ok(same)) => assert_eq!(text, same),
+        (Err(error), Err(core)) => assert_eq!(error.valid_up_to, core.valid_up_to() as u64),
+        (ours, core) => panic!("{ours:?} instead of {core:?}"),
+    }
     let mut validator = Validator::new();
-    let mut passed = String::new();
-    for (number, piece) in text.chunks(size).enumerate() {
-        let seen = std::str::from_utf8(&text[..text.len().min((number + 1) * size)]);
-        let hopeless = seen.err().filter(|error| error.error_len().is_some());
-        match validator.push(piece) {
-            Ok(valid) => {
-                assert!(hopeless.is_none(), "piece {number} has a byte that nothing can mend");
-                passed.extend(valid.carried);
-                passed.push_str(valid.text);
+    let mut text = String::new();
+    let mut end = 0;
+    for piece in bytes.chunks(usize::from(size).max(1)) {
+        end += piece.len();
+        let so_far =
+            core::str::from_utf8(&bytes[..end]).map_err(|error| (error.valid_up_to(), error.error_len()));
+        match (validator.push(piece), so_far) {
+            (Ok(piece), Ok(_) | Err((_, None))) => {
+                text.extend(piece.carried);
+                text.push_str(piece.text);
             }
-            Err(error) => {
-                let hopeless = hopeless.expect("refused what could still become valid");
-                assert_eq!(error.valid_up_to, hopeless.valid_up_to() as u64);
+            (Err(error), Err((valid, Some(_)))) => {
+                assert_eq!(error.valid_up_to, valid as u64);
                 return;
             }
+            (ours, core) => panic!("{ours:?} instead of {core:?} after {end} bytes"),
         }
     }
     assert_eq!(validator.finish().is_ok(), expected.is_ok());
-    let valid_up_to = expected.map_or_else(|error| error.valid_up_to(), str::len);
-    assert_eq!(passed.as_bytes(), &text[..valid_up_to]);
+    let valid = expected.map_or_else(|error| error.valid_up_to(), str::len);
+    assert_eq!(text.as_bytes(), &bytes[..valid]);
 });

@@ -171,8 +171,8 @@ impl Connector {
     }
 }
 
-/// RFC 6455 §4.1: "If the client is connecting via TCP ... there MUST be no more than one connection in a CONNECTING
-/// state" per address is the caller's to keep; the addresses of one host are tried one after the other.
+/// RFC 6455 §4.1: "There MUST be no more than one connection in a CONNECTING state." Whether the application has
+/// another is its own to know; the addresses of one host are tried one after the other.
 fn dial(host: &str, port: u16, began: Instant, timeout: Duration) -> Result<TcpStream, Error> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let mut failure = Error::Io(io::Error::new(io::ErrorKind::NotFound, "host has no address"));

@@ -27,7 +27,7 @@ impl<'a> Input<'a> {
         self.consumed
     }
 
-    /// The bytes that the connection has not taken yet, untouched.
+    /// The bytes that the connection has not taken yet, untouched; of no use after `receive` has failed.
     #[must_use]
     pub const fn rest(&self) -> &[u8] {
         self.bytes

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::frame::Decoder;
 use crate::message::{Kind, Text};
 use crate::role::Role;
+use crate::utf8::Validator;
 
 use closing::Closing;
 use deadlines::Deadlines;
@@ -42,7 +43,7 @@ pub use send::{Envelope, Fin};
 ///
 /// - **what happened**: [`receive`](Self::receive), [`handle_eof`](Self::handle_eof),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_written`](Self::handle_written);
-/// - **commands**: [`send`](Self::send), [`send_fragment`](Self::send_fragment),
+/// - **commands**: [`send`](Self::send), [`send_fragment`](Self::send_fragment), [`send_chunk`](Self::send_chunk),
 ///   [`send_prepared`](Self::send_prepared), [`envelope`](Self::envelope), [`ping`](Self::ping),
 ///   [`pong`](Self::pong), [`close`](Self::close);
 /// - **what to do next**: [`wants_write`](Self::wants_write) with [`transmit`](Self::transmit),
@@ -97,6 +98,8 @@ pub struct Connection {
     role: Role,
     /// The kind of the message that is being sent in fragments.
     outgoing: Option<Kind>,
+    /// Its text, while a relayed chunk has ended inside a character.
+    outgoing_cut: Option<Box<Validator>>,
     initiator: Option<Initiator>,
 }
 
@@ -138,6 +141,7 @@ impl Connection {
             closing: Closing::default(),
             role,
             outgoing: None,
+            outgoing_cut: None,
             initiator: None,
         }
     }

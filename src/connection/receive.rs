@@ -469,6 +469,7 @@ impl Connection {
         self.incoming = None;
         self.control = None;
         self.outgoing = None;
+        self.outgoing_cut = None;
     }
 }
 

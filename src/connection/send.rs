@@ -1,9 +1,10 @@
 //! The rules on the way out. Everything is validated, and room is checked before the first byte.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::replies::{ControlPayload, Replies};
-use super::{Connection, Initiator, Prepared};
+use super::{Chunk, Connection, Initiator, Prepared};
 use crate::close_code::CloseCode;
 use crate::error::{Error, SendError};
 use crate::frame::{EncodedHeader, FrameHeader, Opcode, apply_mask};
@@ -82,22 +83,34 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         let fragment = fragment.into();
-        self.check_open()?;
-        // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit clear and an opcode other
-        // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
-        // by a single frame with the FIN bit set and an opcode of 0."
-        let opcode = match self.outgoing {
-            None => Opcode::from(fragment.kind()),
-            Some(kind) if kind == fragment.kind() => Opcode::Continuation,
-            Some(_) => return Err(SendError::KindChanged),
-        };
-        self.make_way(out)?;
-        let payload = fragment.as_bytes();
-        self.write(opcode, fin, payload, out)?;
-        self.outgoing = match fin {
-            Fin::More => Some(fragment.kind()),
-            Fin::Final => None,
-        };
+        // Text of its own cannot go on where a relayed chunk was cut inside a character.
+        if self.outgoing_cut.is_some() {
+            return Err(SendError::InvalidUtf8);
+        }
+        self.send_part(fragment.kind(), fragment.as_bytes(), fin, out)
+    }
+
+    /// Sends on a chunk that another connection received, as the next fragment of a message: for proxies and relays.
+    ///
+    /// A chunk of text may begin or end inside a character; the message is held to UTF-8 as a whole all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_fragment`](Self::send_fragment), and [`SendError::InvalidUtf8`].
+    pub fn send_chunk(&mut self, chunk: &Chunk<'_>, out: &mut impl Sink) -> Result<(), SendError> {
+        let fin = if chunk.last { Fin::Final } else { Fin::More };
+        let mut cut = None;
+        if chunk.kind == Kind::Text {
+            let mut validator = self.outgoing_cut.as_deref().cloned().unwrap_or_default();
+            let valid = validator.push(&chunk.payload).is_ok();
+            let complete = validator.finish().is_ok();
+            if !valid || (chunk.last && !complete) {
+                return Err(SendError::InvalidUtf8);
+            }
+            cut = (!complete).then_some(validator);
+        }
+        self.send_part(chunk.kind, &chunk.payload, fin, out)?;
+        self.outgoing_cut = cut.map(Box::new);
         Ok(())
     }
 
@@ -234,6 +247,25 @@ impl Connection {
         self.write_frame(Opcode::from(kind), payload, out)
     }
 
+    fn send_part(&mut self, kind: Kind, part: &[u8], fin: Fin, out: &mut impl Sink) -> Result<(), SendError> {
+        self.check_open()?;
+        // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit clear and an opcode other
+        // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
+        // by a single frame with the FIN bit set and an opcode of 0."
+        let opcode = match self.outgoing {
+            None => Opcode::from(kind),
+            Some(begun) if begun == kind => Opcode::Continuation,
+            Some(_) => return Err(SendError::KindChanged),
+        };
+        self.make_way(out)?;
+        self.write(opcode, fin, part, out)?;
+        self.outgoing = match fin {
+            Fin::More => Some(kind),
+            Fin::Final => None,
+        };
+        Ok(())
+    }
+
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
         if payload.len() > ControlPayload::MAX {
             return Err(SendError::ControlTooLong { len: payload.len() });
@@ -248,6 +280,7 @@ impl Connection {
         self.make_way(out)?;
         self.write_frame(Opcode::Close, body, out)?;
         self.outgoing = None;
+        self.outgoing_cut = None;
         self.initiator.get_or_insert(Initiator::Local);
         self.deadlines.closing_since.get_or_insert(now);
         Ok(())

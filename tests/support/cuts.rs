@@ -7,10 +7,10 @@ use core::time::Duration;
 
 use sansocket::{
     Config, Connection, Error, Event, Input, Kind, MaskKeys, Message, Role, Sink, State, Summary,
-    TransportAction,
+    TransportAction, frame::Decoder,
 };
 
-use super::oracle::{Fault, Seen};
+use super::oracle::{Fault, Frames, Seen, frames};
 
 pub const NOW: Duration = Duration::ZERO;
 
@@ -237,6 +237,53 @@ impl Told {
             other => panic!("an event that nobody knows: {other:?}"),
         }
     }
+}
+
+/// A failed text message may have been passed on in part; the parts may end at different bytes.
+#[track_caller]
+pub fn assert_same(mut whole: Told, mut cut: Told, context: &str) {
+    if matches!(whole.error, Some(Error::InvalidUtf8(_))) {
+        let shorter = |told: &mut Told| told.unfinished.take().map(|(_, bytes)| bytes).unwrap_or_default();
+        let (a, b) = (shorter(&mut whole), shorter(&mut cut));
+        assert!(a.starts_with(&b) || b.starts_with(&a), "{context}: parts of different messages");
+    }
+    cut.direct = whole.direct;
+    assert!(whole == cut, "{context}\n whole: {whole:?}\n cut: {cut:?}");
+}
+
+/// Decodes the frames in `bytes`, given in pieces of the sizes `cuts`, and compares them with the oracle's.
+pub fn decode(role: Role, bytes: &[u8], cuts: &[usize]) {
+    let mut decoder = Decoder::new(role);
+    let mut found = Frames::default();
+    let mut payload = Vec::new();
+    let mut cuts = cuts.iter().copied().cycle();
+    let mut at = 0;
+    'cuts: while at < bytes.len() {
+        let end = (at + cuts.next().unwrap_or(1)).min(bytes.len());
+        let mut part = bytes[at..end].to_vec();
+        let mut taken = 0;
+        while taken < part.len() {
+            let piece = match decoder.decode(&mut part[taken..]) {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(error) => {
+                    found.fault = Some(fault_of(error.into()));
+                    break 'cuts;
+                }
+            };
+            payload.extend_from_slice(&part[taken..][piece.payload.clone()]);
+            assert_eq!(decoder.remaining(), piece.header.len - payload.len() as u64);
+            taken += piece.payload.end;
+            assert_eq!(part[taken..], bytes[at + taken..end], "bytes behind the consumed ones changed");
+            if piece.last {
+                let payload = core::mem::take(&mut payload);
+                found.frames.push((piece.header.fin, piece.header.opcode.bits(), payload));
+                found.whole = at + taken;
+            }
+        }
+        at = end;
+    }
+    assert_eq!(found, frames(role == Role::Server, bytes));
 }
 
 /// The oracle's name for an error of the crate.

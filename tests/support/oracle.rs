@@ -103,6 +103,44 @@ impl Verdict {
     }
 }
 
+/// What can be said about frames alone, without a look at what they carry.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Frames {
+    /// Whole frames, as (FIN, opcode, payload).
+    pub frames: Vec<(bool, u8, Vec<u8>)>,
+    pub fault: Option<Fault>,
+    /// Where the first frame begins that is not in `frames`.
+    pub whole: usize,
+}
+
+/// Cuts `bytes` into frames; Close is a frame like any other.
+pub fn frames(server: bool, bytes: &[u8]) -> Frames {
+    let mut found = Frames::default();
+    let rules = Rules::lenient(server);
+    let mut in_message = false;
+    loop {
+        let rest = &bytes[found.whole..];
+        let header = match parse_header(&rules, rest, in_message) {
+            Ok(Some(header)) => header,
+            Ok(None) => return found,
+            Err(fault) => return Frames { fault: Some(fault), ..found },
+        };
+        if ((rest.len() - header.size) as u64) < header.len {
+            return found;
+        }
+        let payload = unmasked(&header, rest);
+        found.whole += header.size + payload.len();
+        in_message = if header.opcode < 8 { !header.fin } else { in_message };
+        found.frames.push((header.fin, header.opcode, payload));
+    }
+}
+
+/// As much of the payload as is there.
+fn unmasked(header: &Header, frame: &[u8]) -> Vec<u8> {
+    let bytes = frame[header.size..].iter().take(usize::try_from(header.len).unwrap_or(usize::MAX));
+    bytes.enumerate().map(|(i, byte)| byte ^ header.key[i % 4]).collect()
+}
+
 struct Header {
     fin: bool,
     opcode: u8,
@@ -149,14 +187,8 @@ fn step(
     if header.opcode < 8 {
         announce(rules, &header, message)?;
     }
-    let behind = &bytes[header.size..];
-    let complete = behind.len() as u64 >= header.len;
-    let payload: Vec<u8> = behind
-        .iter()
-        .take(usize::try_from(header.len).unwrap_or(usize::MAX))
-        .enumerate()
-        .map(|(i, byte)| byte ^ header.key[i % 4])
-        .collect();
+    let payload = unmasked(&header, bytes);
+    let complete = payload.len() as u64 == header.len;
     if header.opcode < 8 {
         message.payload.extend_from_slice(&payload);
         if message.opcode == Some(1) {
