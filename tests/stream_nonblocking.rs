@@ -306,23 +306,3 @@ fn a_ping_never_gets_into_the_middle_of_a_frame() {
         wait_for(|| server.flush());
     }
 }
-
-/// A queue that never runs empty does not grow.
-#[test]
-fn a_queue_that_always_holds_something_keeps_its_size() {
-    let (mut raw, stream) = tcp();
-    stream.set_nonblocking(true).unwrap();
-    let mut server = server(stream, Config::new().max_queued_output(1 << 20));
-    let message = pattern(10_000);
-    let mut buffer = vec![0; 256 << 10];
-    let mut sent = 0usize;
-    while sent < 64 << 20 {
-        while server.feed(&message).is_ok() {
-            sent += message.len();
-        }
-        assert!(server.queued() >= 1 << 20);
-        let _ = raw.read(&mut buffer).unwrap();
-    }
-    let debug = format!("{:?}", server.queued());
-    assert!(server.queued() <= (1 << 20) + 10_010, "{debug}");
-}

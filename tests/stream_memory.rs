@@ -1,0 +1,323 @@
+//! What connections over streams cost in memory, counted by the allocator of the calling thread.
+
+mod stream_support;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::time::Duration;
+use std::alloc::System;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use sansocket::blocking::{Error, Transport, WebSocket};
+use sansocket::{CloseCode, Config, Connection, Message};
+use stream_support::{client, keys, ms, pattern, server, tcp};
+
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + change);
+        PEAK.with(|peak| peak.set(peak.get().max(live.get())));
+        if change > 0 {
+            CALLS.with(|calls| calls.set(calls.get() + 1));
+        }
+    });
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn live() -> isize {
+    LIVE.get()
+}
+
+/// The most that lived at once during `work`, above what lived before, and the number of allocations.
+fn cost<T>(work: impl FnOnce() -> T) -> (T, isize, usize) {
+    let (before, calls) = (live(), CALLS.get());
+    PEAK.set(before);
+    let result = work();
+    (result, PEAK.get() - before, CALLS.get() - calls)
+}
+
+fn nonblocking() -> (TcpStream, TcpStream) {
+    let (there, here) = tcp();
+    there.set_nonblocking(true).unwrap();
+    here.set_nonblocking(true).unwrap();
+    (there, here)
+}
+
+/// Lets the thread have its spare read buffer, which it keeps.
+fn warm_up() {
+    let (there, here) = nonblocking();
+    let (mut client, mut server) = (client(there, Config::new()), server(here, Config::new()));
+    client.send("warm").unwrap();
+    while !matches!(server.recv(), Ok(Some(_))) {}
+    assert!(matches!(server.recv(), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn a_connection_with_nothing_pending_holds_nothing() {
+    warm_up();
+    for blocking in [true, false] {
+        let (there, here) = tcp();
+        there.set_nonblocking(true).unwrap();
+        here.set_nonblocking(!blocking).unwrap();
+        let (mut client, mut server) = (client(there, Config::new()), server(here, Config::new()));
+        let idle = live();
+        let is_idle = |ws: &mut WebSocket<TcpStream>| loop {
+            match ws.recv_timeout(ms(1)) {
+                Err(error) if error.is_temporary() => return assert_eq!(live(), idle, "{error}"),
+                Ok(Some(message)) => assert_eq!(message, "hello".into()),
+                other => panic!("{other:?}"),
+            }
+        };
+        is_idle(&mut server);
+        for _ in 0..3 {
+            client.feed("hello").unwrap();
+            client.ping(b"are you there").unwrap();
+            client.feed("hello").unwrap();
+            client.flush().unwrap();
+            std::thread::sleep(ms(5));
+            // A lent message holds the buffer, the call after gives it back.
+            while let Ok(Some((message, mut tx))) = server.recv_ref() {
+                assert_eq!(message, "hello".into());
+                if tx.feed(message).is_err() || blocking {
+                    break;
+                }
+            }
+            is_idle(&mut server);
+            is_idle(&mut client);
+        }
+    }
+}
+
+#[test]
+fn output_that_is_stuck_holds_no_read_buffer() {
+    warm_up();
+    let (_raw, stream) = nonblocking();
+    let mut server = server(stream, Config::new());
+    server.send(vec![7; 32 << 20]).unwrap();
+    let before = live();
+    assert!(matches!(server.recv(), Err(Error::WouldBlock)));
+    assert!(live() <= before, "{}", live() - before);
+}
+
+// conf: LM-06
+#[test]
+fn what_grew_for_a_large_message_is_given_back() {
+    warm_up();
+    let (there, here) = nonblocking();
+    let (mut client, mut server) = (client(there, Config::new()), server(here, Config::new()));
+    let before = live();
+    let big = vec![7; 4 << 20];
+    for _ in 0..2 {
+        client.send(&big).unwrap();
+        let message = loop {
+            let _ = client.flush();
+            match server.recv() {
+                Ok(message) => break message.unwrap(),
+                Err(error) => assert!(error.is_temporary()),
+            }
+        };
+        client.flush().unwrap();
+        assert!(message.len() == big.len());
+        drop(message);
+        assert!(matches!(server.recv(), Err(Error::WouldBlock)));
+        assert_eq!(live() - before, big.len() as isize);
+    }
+}
+
+// conf: LM-06
+#[test]
+fn a_queue_that_never_runs_empty_does_not_grow() {
+    const LIMIT: usize = 1 << 20;
+    let (mut raw, stream) = tcp();
+    stream.set_nonblocking(true).unwrap();
+    let mut server = server(stream, Config::new().max_queued_output(LIMIT));
+    let (message, mut buffer) = (pattern(10_000), vec![0; 256 << 10]);
+    let before = live();
+    let mut sent = 0;
+    while sent < 64 << 20 {
+        while server.feed(&message).is_ok() {
+            sent += message.len();
+        }
+        assert!((LIMIT..LIMIT + 10_010).contains(&server.queued()), "{}", server.queued());
+        assert!(live() - before < 4 * LIMIT as isize, "{} after {sent}", live() - before);
+        let _ = raw.read(&mut buffer).unwrap();
+    }
+}
+
+/// A peer whose bytes are there at once; what is sent to it is counted only.
+struct Instant {
+    incoming: Vec<u8>,
+    read: usize,
+    sent: usize,
+    /// The sizes of the places that were read into.
+    places: Vec<usize>,
+    writes: usize,
+}
+
+impl Instant {
+    fn new(incoming: Vec<u8>) -> Self {
+        Self { incoming, read: 0, sent: 0, places: Vec::with_capacity(1000), writes: 0 }
+    }
+}
+
+impl Read for Instant {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.places.push(buf.len());
+        let rest = &self.incoming[self.read..];
+        if rest.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let len = buf.len().min(rest.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        self.read += len;
+        Ok(len)
+    }
+}
+
+impl Write for Instant {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.writes += 1;
+        self.sent += buf.len();
+        Ok(buf.len())
+    }
+
+    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        self.writes += 1;
+        self.sent += len;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Instant {
+    fn set_read_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_write_timeout(&mut self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn from_client(messages: impl IntoIterator<Item = Message<'static>>) -> Vec<u8> {
+    let (mut out, mut peer) = (Vec::new(), Connection::client(Config::new(), keys(), Duration::ZERO));
+    for message in messages {
+        peer.send(message, &mut out).unwrap();
+    }
+    out
+}
+
+#[test]
+fn an_echo_costs_one_read_and_one_write_for_what_one_read_brought_and_no_allocation_for_each() {
+    warm_up();
+    const MESSAGES: usize = 2000;
+    let incoming = from_client((0..MESSAGES).map(|i| Message::from(format!("message {i:04}"))));
+    assert!(incoming.len() < 64 << 10);
+    let mut ws = server(Instant::new(incoming), Config::new());
+    let (echoed, _, allocations) = cost(|| {
+        let mut echoed = 0;
+        while let Ok(Some((message, mut tx))) = ws.recv_ref() {
+            tx.feed(&message).unwrap();
+            echoed += 1;
+        }
+        echoed
+    });
+    assert_eq!(echoed, MESSAGES);
+    // The output of the batch grows by doubling.
+    assert!(allocations <= 20, "{allocations}");
+    let stream = ws.transport();
+    assert_eq!((stream.sent, stream.writes), (MESSAGES * 14, 1));
+    // The second one finds nothing.
+    assert_eq!(stream.places.len(), 2);
+}
+
+#[test]
+fn a_large_binary_message_is_read_to_its_place_and_given_away() {
+    warm_up();
+    const LEN: usize = 8 << 20;
+    let big = pattern(LEN);
+    let mut ws = server(Instant::new(from_client([Message::from(big.clone())])), Config::new());
+    let before = live();
+    let (message, most, allocations) = cost(|| ws.recv().unwrap().unwrap());
+    assert!(message == Message::from(&big));
+    // Grown by doubling, without a copy at the end.
+    assert!(most <= 2 * LEN as isize + (256 << 10), "{most}");
+    assert!(live() - before <= 2 * LEN as isize, "{}", live() - before);
+    assert!(allocations <= 16, "{allocations}");
+    // 64 KiB at first, then as much again each time.
+    let places = &ws.transport().places;
+    assert!(places.len() <= 10 && places[1..].iter().sum::<usize>() >= LEN - (64 << 10), "{places:?}");
+    // Nothing of the payload is copied on the way out either.
+    let (sent, most, _) = cost(|| ws.send(&message));
+    sent.unwrap();
+    assert!(most <= 1024, "{most}");
+    assert_eq!((ws.transport().sent, ws.transport().writes), (LEN + 10, 1));
+}
+
+// conf: LM-04 LM-08
+#[test]
+fn memory_grows_with_what_arrived_not_with_what_was_announced() {
+    warm_up();
+    for first in [0x81, 0x82, 0x02] {
+        for arrived in [0usize, 1, 3000, 40_000, 200_000] {
+            let mut incoming = vec![first, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0];
+            incoming.extend(vec![b'a'; arrived]);
+            let mut ws = server(Instant::new(incoming), Config::new().max_message_size(usize::MAX));
+            let before = live();
+            let (result, most, _) = cost(|| ws.recv());
+            assert!(matches!(result, Err(Error::WouldBlock)));
+            let held = live() - before;
+            assert!(held <= 4 * arrived as isize + 300, "{first:x} {arrived}: {held} are held");
+            assert!(most <= 4 * arrived as isize + 300 + (64 << 10), "{first:x} {arrived}: {most} at most");
+        }
+    }
+}
+
+#[test]
+fn an_ended_connection_holds_nothing_but_its_summary() {
+    warm_up();
+    let mut incoming = from_client([Message::from("hello"), Message::from(vec![7; 100_000])]);
+    incoming.truncate(60_000);
+    let mut ws = server(Instant::new(incoming), Config::new().close_timeout(ms(1)));
+    let before = live();
+    while let Ok(Some(_)) = ws.recv() {}
+    let _ = ws.close(CloseCode::NORMAL, "");
+    while matches!(ws.recv(), Err(Error::WouldBlock)) {}
+    assert!(live() - before < 300, "{}", live() - before);
+}
