@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "rand", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "rand"),
+    doc = "WebSocket (RFC 6455) as a sans-IO state machine that owns its deadlines too."
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub)]

@@ -1,4 +1,5 @@
 //! How connections over streams end: by agreement, by a violation, by a half-closed or a vanished peer.
+#![cfg(feature = "std")]
 
 mod stream_support;
 

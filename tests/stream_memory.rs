@@ -1,4 +1,5 @@
 //! What connections over streams cost in memory, counted by the allocator of the calling thread.
+#![cfg(feature = "std")]
 
 mod stream_support;
 

