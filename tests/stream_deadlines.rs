@@ -328,6 +328,72 @@ fn a_close_behind_a_long_queue_has_its_time_from_when_it_left() {
     assert_eq!(slow.join().unwrap(), HUGE);
 }
 
+/// Deadlines that are due while the stream gives and takes nothing cost a call now and then.
+#[test]
+fn waiting_is_not_spinning() {
+    let config = Config::new().ping_interval(ms(20)).pong_timeout(ms(150)).write_timeout(ms(200));
+    let config = config.close_timeout(ms(100));
+    // A silent peer: pings, the verdict, the wait for its end.
+    let (_raw, stream) = tcp();
+    let settings = config.clone();
+    let calls = within(10 * SECOND, move || {
+        let mut ws = server(Counted { stream, calls: 0 }, settings);
+        assert_overdue(&ws.recv(), Deadline::Pong);
+        ws.transport().calls
+    });
+    assert!(calls < 60, "{calls} calls");
+    // A peer that takes nothing while pings are due.
+    let (_raw, stream) = tcp();
+    let calls = within(10 * SECOND, move || {
+        let mut ws = server(Counted { stream, calls: 0 }, config);
+        assert_overdue(&ws.send(vec![7; HUGE]), Deadline::Write);
+        let filling = ws.transport().calls;
+        assert_overdue(&ws.recv(), Deadline::Write);
+        assert!(ws.transport().calls < filling + 5);
+        filling
+    });
+    assert!(calls < 200, "{calls} calls");
+}
+
+struct Counted {
+    stream: TcpStream,
+    calls: usize,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.calls += 1;
+        self.stream.read(buf)
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.calls += 1;
+        self.stream.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Counted {
+    fn set_read_timeout(&mut self, timeout: Option<core::time::Duration>) -> io::Result<()> {
+        self.calls += 1;
+        self.stream.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<core::time::Duration>) -> io::Result<()> {
+        self.calls += 1;
+        self.stream.set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.stream.shutdown_write()
+    }
+}
+
 /// Reads a few megabytes at a time.
 struct SlowReader {
     stream: TcpStream,
