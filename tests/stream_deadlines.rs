@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use sansocket::blocking::{Error, Transport, WebSocket, pipe};
-use sansocket::{CloseCode, Config, Deadline, Message, State};
+use sansocket::{CloseCode, Config, Connection, Deadline, Message, State, Unread};
 use stream_support::{SECOND, client, ms, pattern, server, tcp, within};
 
 /// More than the sockets of any machine hold.
@@ -299,33 +299,21 @@ fn an_answer_to_a_close_that_never_leaves_is_given_up() {
 // conf: CL-09
 #[test]
 fn a_close_behind_a_long_queue_has_its_time_from_when_it_left() {
-    let config = Config::new().close_timeout(ms(300));
-    let (raw, stream) = tcp();
-    stream.set_nonblocking(true).unwrap();
-    let client_config = Config::new().max_message_size(HUGE);
-    let slow = thread::spawn(move || {
-        let mut raw = SlowReader { stream: raw, left: HUGE };
-        let mut client = client(&mut raw, client_config);
-        let len = client.recv().unwrap().unwrap().len();
-        assert_eq!(client.recv().unwrap(), None);
-        len
-    });
-    within(30 * SECOND, move || {
-        let mut server = server(stream, config);
-        server.send(vec![7; HUGE]).unwrap();
-        server.start_close(CloseCode::NORMAL, "").unwrap();
-        let start = Instant::now();
-        let ended = loop {
-            match server.recv() {
-                Err(Error::WouldBlock) => thread::sleep(ms(2)),
-                ended => break ended,
-            }
-        };
-        assert!(matches!(ended, Ok(None)), "{ended:?} after {:?}", start.elapsed());
-        assert!(start.elapsed() > ms(300), "too fast to show anything");
-        assert!(server.summary().unwrap().clean);
-    });
-    assert_eq!(slow.join().unwrap(), HUGE);
+    let config = Config::new().close_timeout(10 * SECOND).ping_interval(None);
+    let mut connection = Connection::server(config, ms(0));
+    let mut out = Vec::new();
+    connection.close(ms(0), CloseCode::NORMAL, "", &mut out).unwrap();
+    // The queue before it moves, slowly, and stands still at last.
+    for at in [8, 16, 24] {
+        connection.handle_written(at * SECOND, 1000, 1000);
+        connection.handle_timeout((at + 2) * SECOND, Unread::Nothing, &mut out).unwrap();
+        connection.handle_written((at + 2) * SECOND, 0, 1000);
+    }
+    assert_eq!(connection.poll_timeout(), Some(34 * SECOND));
+    connection.handle_written(33 * SECOND, 1000, 0);
+    connection.handle_timeout(42 * SECOND, Unread::Nothing, &mut out).unwrap();
+    let overdue = sansocket::Error::Timeout(Deadline::Close);
+    assert_eq!(connection.handle_timeout(43 * SECOND, Unread::Nothing, &mut out), Err(overdue));
 }
 
 /// Deadlines that are due while the stream gives and takes nothing cost a call now and then.
@@ -386,47 +374,6 @@ impl Transport for Counted {
 
     fn set_write_timeout(&mut self, timeout: Option<core::time::Duration>) -> io::Result<()> {
         self.calls += 1;
-        self.stream.set_write_timeout(timeout)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.stream.shutdown_write()
-    }
-}
-
-/// Reads a few megabytes at a time.
-struct SlowReader {
-    stream: TcpStream,
-    left: usize,
-}
-
-impl Read for SlowReader {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = self.stream.read(buf)?;
-        if self.left / (2 << 20) != self.left.saturating_sub(len) / (2 << 20) {
-            thread::sleep(ms(40));
-        }
-        self.left = self.left.saturating_sub(len);
-        Ok(len)
-    }
-}
-
-impl Write for SlowReader {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.stream.write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for SlowReader {
-    fn set_read_timeout(&mut self, timeout: Option<core::time::Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(timeout)
-    }
-
-    fn set_write_timeout(&mut self, timeout: Option<core::time::Duration>) -> io::Result<()> {
         self.stream.set_write_timeout(timeout)
     }
 
