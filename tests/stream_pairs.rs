@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use sansocket::blocking::{Error, Transport, Untimed, WebSocket, pipe};
-use sansocket::{Chunk, CloseCode, Config, Delivery, Event, Fin, Message, Prepared, SendError};
+use sansocket::{Chunk, CloseCode, Config, Delivery, Event, Message, SendError};
 use stream_support::{SECOND, client, ms, pattern, server, tcp, text, within};
 
 fn echo<S: Transport>(mut ws: WebSocket<S>) -> Result<(), Error> {
@@ -71,16 +71,16 @@ fn a_pair_stands_in_for_a_connection() {
     let (mut client, mut server) = sansocket::blocking::pair(Config::new());
     // What fits into the stream needs no second thread.
     client.send("hello").unwrap();
-    client.feed_prepared(&Prepared::new("to all")).unwrap();
+    client.feed_prepared(&sansocket::Prepared::new("to all")).unwrap();
     client.ping(b"?").unwrap();
     assert_eq!(server.recv().unwrap(), Some("hello".into()));
     assert_eq!(server.recv().unwrap(), Some("to all".into()));
     assert!(matches!(server.recv_event().unwrap(), Some(Event::Ping(payload)) if *payload == *b"?"));
     assert!(matches!(server.recv_timeout(ms(5)), Err(Error::TimedOut)));
     assert!(matches!(client.recv_event().unwrap(), Some(Event::Pong(payload)) if *payload == *b"?"));
-    server.send_fragment("a ", Fin::More).unwrap();
+    server.send_fragment("a ", sansocket::Fin::More).unwrap();
     assert!(matches!(server.send("other"), Err(Error::Send(SendError::MessageInProgress))));
-    server.send_fragment("b", Fin::Final).unwrap();
+    server.send_fragment("b", sansocket::Fin::Final).unwrap();
     assert_eq!(client.recv().unwrap(), Some("a b".into()));
     // A close from a single thread: begin it here, take part there.
     client.start_close(CloseCode::NORMAL, "bye").unwrap();
