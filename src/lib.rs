@@ -23,6 +23,8 @@ pub mod handshake;
 mod message;
 mod role;
 mod sink;
+#[cfg(feature = "std")]
+mod stream;
 mod uri;
 pub mod utf8;
 

@@ -5,14 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::buffer::ReadBuffer;
-use super::link::{Link, Read, Target};
+use super::bounded::Bounded;
 use super::{Error, Transport};
 use crate::handshake::ResponseHead;
-use crate::{CloseCode, Connection, Delivery, Event, Fin, Found, Message, Prepared, State, Summary};
-
-/// From this size on the rest of a payload is read straight to its place in the message.
-const DIRECT_READ: usize = 16 << 10;
+use crate::stream::{Endpoint, Link, lend};
+use crate::{CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over a [`Transport`].
 ///
@@ -26,8 +23,7 @@ const DIRECT_READ: usize = 16 << 10;
 /// [`Deadline::Write`](crate::Deadline::Write), by default after 30 s. When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
-    link: Link<S>,
-    input: ReadBuffer,
+    endpoint: Endpoint<Bounded<S>>,
     /// Boxed, as most connections negotiate nothing.
     opened: Option<Box<Opened>>,
 }
@@ -66,11 +62,7 @@ impl<S: Transport> WebSocket<S> {
     /// Like [`over`](Self::over), with bytes that were read together with the handshake.
     #[must_use]
     pub fn with_unread(transport: S, connection: Connection, unread: &[u8]) -> Self {
-        let mut input = ReadBuffer::default();
-        if !unread.is_empty() {
-            input.preload(unread);
-        }
-        Self { link: Link::new(transport, connection), input, opened: None }
+        Self { endpoint: Endpoint::new(Bounded::new(transport), connection, unread), opened: None }
     }
 
     /// Starts after an opening handshake of this module; `response` is still to be written.
@@ -82,9 +74,9 @@ impl<S: Transport> WebSocket<S> {
         opened: Opened,
     ) -> Self {
         let mut ws = Self::with_unread(transport, connection, unread);
-        *ws.link.out.sink() = response;
+        *ws.endpoint.link.out.sink() = response;
         // A stream that fails now fails the first call too.
-        let _ = ws.link.flush(None);
+        let _ = ws.endpoint.link.flush(None);
         ws.opened = (opened.subprotocol.is_some() || opened.response.is_some()).then(|| Box::new(opened));
         ws
     }
@@ -109,7 +101,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::TimedOut`] when the time is over; nothing is lost and the next call goes on. Otherwise as
     /// [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'static>>, Error> {
-        let until = self.link.look_at_the_clock().checked_add(timeout);
+        let until = self.endpoint.link.look_at_the_clock().checked_add(timeout);
         self.recv_until(until)
     }
 
@@ -128,8 +120,8 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
-        let Some(found) = self.find_message(None)? else { return Ok(None) };
-        let Self { link, input, .. } = self;
+        let Some(found) = self.endpoint.find_message(None)? else { return Ok(None) };
+        let Endpoint { link, input } = &mut self.endpoint;
         match lend(link, found, input.lent(), None)? {
             Some(Event::Message(message)) => Ok(Some((message, Sender { link }))),
             _ => Ok(None),
@@ -145,8 +137,8 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let Some(found) = self.find(None, |_| true)? else { return Ok(None) };
-        lend(&mut self.link, found, self.input.lent(), None)
+        let Some(found) = self.endpoint.find(None, |_| true)? else { return Ok(None) };
+        lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), None)
     }
 
     /// Sends a message; it has left when this returns (over a non-blocking stream: it is queued at least).
@@ -156,7 +148,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] if the message cannot be sent; [`Error::WouldBlock`] if the queue is full, with nothing
     /// taken; otherwise the end of the connection.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.link.send(message.into())
+        self.endpoint.link.send(message.into())
     }
 
     /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 64 KiB wait.
@@ -165,7 +157,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.link.feed(message.into())
+        self.endpoint.link.feed(message.into())
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -174,7 +166,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.link.feed_prepared(prepared)
+        self.endpoint.link.feed_prepared(prepared)
     }
 
     /// Writes everything that is queued.
@@ -183,7 +175,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::WouldBlock`] if the stream does not take all of it now; otherwise the end of the connection.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.link.flush(None)
+        self.endpoint.link.flush(None)
     }
 
     /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`].
@@ -192,7 +184,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.link.send_fragment(fragment.into(), fin)
+        self.endpoint.link.send_fragment(fragment.into(), fin)
     }
 
     /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
@@ -201,7 +193,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.link.ping(payload)
+        self.endpoint.link.ping(payload)
     }
 
     /// Sends a pong that nobody asked for; pings are answered without it.
@@ -210,7 +202,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.link.pong(payload)
+        self.endpoint.link.pong(payload)
     }
 
     /// Closes the connection: sends the Close frame and waits for the peer's and for the end of the stream.
@@ -223,13 +215,13 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        if self.link.connection.state() == State::Open {
+        if self.endpoint.link.connection.state() == State::Open {
             // Any other error is told by the verdict below, unless the peer closed before.
             if let Err(error @ Error::Send(_)) = self.start_close(code, reason) {
                 return Err(error);
             }
         }
-        while self.find(None, |_| false)?.is_some() {}
+        while self.endpoint.find(None, |_| false)?.is_some() {}
         Ok(())
     }
 
@@ -239,7 +231,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`close`](Self::close).
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.start_close(code, reason)
+        self.endpoint.link.start_close(code, reason)
     }
 
     /// The subprotocol that both ends agreed on, if any.
@@ -257,19 +249,19 @@ impl<S: Transport> WebSocket<S> {
     /// How the connection ended, once it has.
     #[must_use]
     pub fn summary(&self) -> Option<Summary<'_>> {
-        self.link.connection.summary()
+        self.endpoint.link.connection.summary()
     }
 
     /// The state of the protocol, for its questions: state, round-trip time and so on.
     #[must_use]
     pub const fn connection(&self) -> &Connection {
-        &self.link.connection
+        &self.endpoint.link.connection
     }
 
     /// How many encoded bytes wait for the stream.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.link.out.waiting().len()
+        self.endpoint.link.out.waiting().len()
     }
 
     /// When a call is due for a deadline's sake, as a span from now; `None` if no deadline runs.
@@ -277,146 +269,46 @@ impl<S: Transport> WebSocket<S> {
     /// Event loops over non-blocking streams call a receiving method then, even if nothing came.
     #[must_use]
     pub fn next_deadline(&mut self) -> Option<Duration> {
-        let now = self.link.look_at_the_clock();
-        Some(self.link.connection.poll_timeout()?.saturating_sub(now))
+        let now = self.endpoint.link.look_at_the_clock();
+        Some(self.endpoint.link.connection.poll_timeout()?.saturating_sub(now))
     }
 
     /// The stream, to ask for its address or its readiness.
     #[must_use]
     pub const fn transport(&self) -> &S {
-        &self.link.transport
+        &self.endpoint.link.stream.transport
     }
 
     /// The stream, to set its options. Bytes read or written here are missing there.
     #[must_use]
     pub const fn transport_mut(&mut self) -> &mut S {
-        &mut self.link.transport
+        &mut self.endpoint.link.stream.transport
     }
 
     /// Takes the connection apart without losing a byte; the stream's waits are unbounded again.
     #[must_use]
     pub fn into_parts(mut self) -> Parts<S> {
         // The next owner waits as long as it likes; a stream that has failed tells it so by itself.
-        let _ = self.link.transport.set_read_timeout(None);
-        let _ = self.link.transport.set_write_timeout(None);
+        let _ = self.endpoint.link.stream.transport.set_read_timeout(None);
+        let _ = self.endpoint.link.stream.transport.set_write_timeout(None);
         Parts {
-            unread: self.input.into_unread(),
-            unsent: self.link.out.waiting().to_vec(),
-            transport: self.link.transport,
-            connection: self.link.connection,
+            unread: self.endpoint.input.into_unread(),
+            unsent: self.endpoint.link.out.waiting().to_vec(),
+            transport: self.endpoint.link.stream.transport,
+            connection: self.endpoint.link.connection,
         }
     }
 
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
-        let Some(found) = self.find_message(until)? else { return Ok(None) };
-        let Some(Event::Message(message)) = lend(&mut self.link, found, self.input.lent(), until)? else {
+        let Some(found) = self.endpoint.find_message(until)? else { return Ok(None) };
+        let Some(Event::Message(message)) =
+            lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)?
+        else {
             return Ok(None);
         };
         let message = message.into_owned();
-        self.input.release();
+        self.endpoint.input.release();
         Ok(Some(message))
-    }
-
-    fn find_message(&mut self, until: Option<Duration>) -> Result<Option<Found>, Error> {
-        if self.link.connection.config().delivery == Delivery::Chunks {
-            return Err(Error::ChunkDelivery);
-        }
-        self.find(until, Found::is_data)
-    }
-
-    /// Goes on until something of interest was found, or to the end of the connection (`None`).
-    fn find(
-        &mut self,
-        until: Option<Duration>,
-        interest: impl Fn(&Found) -> bool,
-    ) -> Result<Option<Found>, Error> {
-        let Self { link, input, .. } = self;
-        let mut has_read = false;
-        loop {
-            if !input.is_empty() || link.connection.wants_write() {
-                let mut replies = link.out.replies(link.connection.config().max_queued_output);
-                match link.connection.locate(link.now, input.unread(), &mut replies) {
-                    Ok(located) => {
-                        input.take(located.consumed);
-                        match located.found {
-                            Some(found) if interest(&found) => return Ok(Some(found)),
-                            Some(_) => continue,
-                            None => {}
-                        }
-                    }
-                    // The connection keeps the error; it takes nothing more.
-                    Err(_) => input.take(usize::MAX),
-                }
-            }
-            if link.connection.summary().is_some() {
-                input.release();
-                return link.finish(until).map(|()| None);
-            }
-            link.judge();
-            if let Err(error) = link.flush(until) {
-                // Messages are still received while queued ones wait, since the peer may be waiting for the same; but
-                // no further pings while a pong finds no room. And what the peer said before the stream failed is
-                // heard.
-                let goes_on =
-                    if error.is_temporary() { !link.connection.wants_write() } else { link.is_mute() };
-                if !goes_on {
-                    input.release();
-                    return Err(error);
-                }
-            }
-            if !input.is_empty() || link.connection.summary().is_some() {
-                continue;
-            }
-            if has_read && until.is_some_and(|until| until <= link.now) {
-                input.release();
-                return Err(Error::TimedOut);
-            }
-            has_read = true;
-            if let Some(found) = read_more(link, input, until)? {
-                if interest(&found) {
-                    return Ok(Some(found));
-                }
-            }
-        }
-    }
-}
-
-/// Reads into the buffer, or straight into a large message, which may be complete then.
-fn read_more<S: Transport>(
-    link: &mut Link<S>,
-    input: &mut ReadBuffer,
-    until: Option<Duration>,
-) -> Result<Option<Found>, Error> {
-    // Only for a peer that sends much: the place costs memory, and an announcement is no reason to spend it.
-    let direct = input.brings_much(DIRECT_READ)
-        && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
-    let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
-    match link.read(target, until) {
-        Ok(Read::Bytes(len)) if direct => {
-            Ok(link.connection.payload_read(link.now, len, link.out.sink()).ok().flatten().map(Found::from))
-        }
-        Ok(Read::Bytes(len)) => {
-            input.filled(len);
-            Ok(None)
-        }
-        Ok(Read::Again) => Ok(None),
-        Err(error) => {
-            input.release();
-            Err(error)
-        }
-    }
-}
-
-/// Makes the event of what was found; if its text turns out to be none, brings the connection to its end.
-fn lend<'a, S: Transport>(
-    link: &mut Link<S>,
-    found: Found,
-    bytes: &'a [u8],
-    until: Option<Duration>,
-) -> Result<Option<Event<'a>>, Error> {
-    match link.connection.lend(link.now, found, bytes, link.out.sink()) {
-        Ok(event) => Ok(Some(event)),
-        Err(_) => link.finish(until).map(|()| None),
     }
 }
 
@@ -425,7 +317,7 @@ fn lend<'a, S: Transport>(
 /// Its methods are those of the connection.
 #[derive(Debug)]
 pub struct Sender<'a, S> {
-    link: &'a mut Link<S>,
+    link: &'a mut Link<Bounded<S>>,
 }
 
 impl<S: Transport> Sender<'_, S> {

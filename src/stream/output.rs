@@ -6,18 +6,18 @@ use crate::Sink;
 
 /// The queue between the encoders and the stream. It holds memory only while something waits.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     bytes: Vec<u8>,
     written: usize,
 }
 
 impl Output {
-    pub(super) fn waiting(&self) -> &[u8] {
+    pub(crate) fn waiting(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
     /// Where to append.
-    pub(super) fn sink(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn sink(&mut self) -> &mut Vec<u8> {
         // A queue that never runs empty must not keep what has left. Each byte moves once on average at the most.
         if self.written > self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
@@ -27,13 +27,13 @@ impl Output {
     }
 
     /// Where replies go that nobody asked this side for: as far as less than `limit` waits, or nothing.
-    pub(super) fn replies(&mut self, limit: usize) -> Replies<'_> {
+    pub(crate) fn replies(&mut self, limit: usize) -> Replies<'_> {
         let waiting = self.waiting().len();
         let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
         Replies { bytes: self.sink(), room }
     }
 
-    pub(super) fn wrote(&mut self, len: usize) {
+    pub(crate) fn wrote(&mut self, len: usize) {
         self.written += len;
         if self.written >= self.bytes.len() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
@@ -41,14 +41,14 @@ impl Output {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }
 
 /// The output with bounded room, so that pings of a peer that reads no pongs cannot fill it.
 #[derive(Debug)]
-pub(super) struct Replies<'a> {
+pub(crate) struct Replies<'a> {
     bytes: &'a mut Vec<u8>,
     room: usize,
 }

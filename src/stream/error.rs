@@ -24,7 +24,7 @@ pub enum Error {
     Handshake(Box<HandshakeError>),
     /// The connection failed: the peer broke a rule, or a deadline passed. Every later receive says the same.
     Connection(crate::Error),
-    /// The configuration asks for chunks, which only [`recv_event`](super::WebSocket::recv_event) gives.
+    /// The configuration asks for chunks, which only [`recv_event`](crate::blocking::WebSocket::recv_event) gives.
     ChunkDelivery,
     /// What was to be sent cannot be sent; the connection is as before.
     Send(SendError),
@@ -103,7 +103,7 @@ pub enum HandshakeError {
     /// Client: the URL is not one of a WebSocket.
     Uri(UriError),
     /// Client: a `wss:` URL needs a TLS stream; connect one and give it to
-    /// [`Connector::connect_over`](super::Connector::connect_over).
+    /// [`Connector::connect_over`](crate::blocking::Connector::connect_over).
     TlsNeeded,
     /// Client: the operating system gave no randomness for the key.
     #[cfg(feature = "rand")]

@@ -5,35 +5,25 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
-use std::time::Instant;
 
 use super::output::Output;
-use super::{Error, Transport};
+use super::{Error, Stream};
 use crate::{CloseCode, Connection, Fin, Message, Prepared, Role, SendError, State, TransportAction, Unread};
 
 /// Queued output leaves when there is this much of it, about what one read brings.
 const WRITE_AT: usize = 64 << 10;
 /// A payload from this size on is not copied where the role allows it.
 const DIRECT_WRITE: usize = 16 << 10;
-/// A blocked write looks at the deadlines this often.
-const WRITE_SLICE: Duration = Duration::from_millis(500);
-/// The shortest bound that streams can set.
-const SHORTEST: Duration = Duration::from_millis(1);
-/// Waits over this are split rather than bounded to the point.
-const LONG: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Link<S> {
-    pub(super) transport: S,
-    pub(super) connection: Connection,
-    pub(super) out: Output,
+pub(crate) struct Link<S> {
+    pub(crate) stream: S,
+    pub(crate) connection: Connection,
+    pub(crate) out: Output,
     /// The time of the latest look at the clock.
-    pub(super) now: Duration,
-    epoch: Instant,
+    pub(crate) now: Duration,
     /// When the latest read brought bytes, and whether more may lie behind them.
     read_at: Option<(Duration, Unread)>,
-    read_bound: Bound,
-    write_bound: Bound,
     write_shut: bool,
     /// The stream takes no more output. What the peer said before can still be read.
     mute: bool,
@@ -42,42 +32,39 @@ pub(super) struct Link<S> {
 }
 
 /// How a read went.
-pub(super) enum Read {
+pub(crate) enum Read {
     Bytes(usize),
     /// Nothing came, or the end of the stream did: look at the connection again.
     Again,
 }
 
 /// Where a read goes.
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     Buffer(&'a mut [u8]),
     /// Straight to the place of the payload in the message.
     Message,
 }
 
-impl<S: Transport> Link<S> {
-    pub(super) fn new(transport: S, connection: Connection) -> Self {
+impl<S: Stream> Link<S> {
+    pub(crate) fn new(stream: S, connection: Connection) -> Self {
         Self {
-            transport,
+            stream,
             connection,
             out: Output::default(),
             now: Duration::ZERO,
-            epoch: Instant::now(),
             read_at: None,
-            read_bound: Bound::default(),
-            write_bound: Bound::default(),
             write_shut: false,
             mute: false,
             lost: None,
         }
     }
 
-    pub(super) fn look_at_the_clock(&mut self) -> Duration {
-        self.now = self.epoch.elapsed();
+    pub(crate) fn look_at_the_clock(&mut self) -> Duration {
+        self.now = self.stream.now();
         self.now
     }
 
-    pub(super) fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
+    pub(crate) fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
         if message.len() >= DIRECT_WRITE && self.connection.role() == Role::Server {
             return self.send_direct(&message);
         }
@@ -85,32 +72,32 @@ impl<S: Transport> Link<S> {
         self.flush_unless_blocked()
     }
 
-    pub(super) fn feed(&mut self, message: Message<'_>) -> Result<(), Error> {
+    pub(crate) fn feed(&mut self, message: Message<'_>) -> Result<(), Error> {
         self.queue(|connection, out| connection.send(&message, out))?;
         if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
-    pub(super) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+    pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.queue(|connection, out| connection.send_prepared(prepared, out))?;
         if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
-    pub(super) fn send_fragment(&mut self, fragment: Message<'_>, fin: Fin) -> Result<(), Error> {
+    pub(crate) fn send_fragment(&mut self, fragment: Message<'_>, fin: Fin) -> Result<(), Error> {
         self.queue(|connection, out| connection.send_fragment(&fragment, fin, out))?;
         self.flush_unless_blocked()
     }
 
-    pub(super) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+    pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.queue(|connection, out| connection.ping(payload, out))?;
         self.flush_unless_blocked()
     }
 
-    pub(super) fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+    pub(crate) fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.queue(|connection, out| connection.pong(payload, out))?;
         self.flush_unless_blocked()
     }
 
-    pub(super) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+    pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let now = self.look_at_the_clock();
         self.connection.close(now, code, reason, self.out.sink())?;
         self.flush_unless_blocked()
@@ -176,7 +163,7 @@ impl<S: Transport> Link<S> {
     }
 
     /// Writes all that waits; over a blocking stream it waits for that, until `until` at most.
-    pub(super) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
+    pub(crate) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
         loop {
             self.connection.transmit(&mut self.out.replies(self.connection.config().max_queued_output));
             if self.mute {
@@ -199,13 +186,13 @@ impl<S: Transport> Link<S> {
     fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         loop {
             let began = self.look_at_the_clock();
-            match self.transport.flush() {
+            match self.stream.flush() {
                 Ok(()) => {
                     self.connection.handle_written(began, 0, 0);
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_not_now(&error) => self.write_blocked(1, began, until)?,
+                Err(error) if is_not_now(&error) => self.write_blocked(1, began, until, &error)?,
                 Err(error) => return Err(self.fall_silent(error)),
             }
         }
@@ -219,12 +206,10 @@ impl<S: Transport> Link<S> {
                 return Err(self.cause());
             }
             let began = self.look_at_the_clock();
-            self.bound_writes(until)?;
-            let wrote = match parts {
-                [only] => self.transport.write(only),
-                _ => self.transport.write_vectored(parts),
-            };
-            match wrote {
+            let stall = self.connection.config().write_timeout;
+            let stall = stall.and_then(|timeout| began.checked_add(timeout));
+            let due = [until, self.connection.poll_timeout(), stall].into_iter().flatten().min();
+            match self.stream.write(parts, due) {
                 Ok(0) => return Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
                 Ok(len) => {
                     let now = if len < waiting { self.look_at_the_clock() } else { self.now };
@@ -232,7 +217,7 @@ impl<S: Transport> Link<S> {
                     return Ok(len.min(waiting));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_not_now(&error) => self.write_blocked(waiting, began, until)?,
+                Err(error) if is_not_now(&error) => self.write_blocked(waiting, began, until, &error)?,
                 Err(error) => return Err(self.fall_silent(error)),
             }
         }
@@ -244,6 +229,7 @@ impl<S: Transport> Link<S> {
         waiting: usize,
         began: Duration,
         until: Option<Duration>,
+        error: &io::Error,
     ) -> Result<(), Error> {
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
@@ -257,23 +243,19 @@ impl<S: Transport> Link<S> {
         if until.is_some_and(|until| until <= now) {
             return Err(Error::TimedOut);
         }
-        if self.write_bound.was_waited_for(now.saturating_sub(began)) {
-            Ok(())
-        } else {
-            Err(Error::WouldBlock)
-        }
+        go_on_after(error)
     }
 
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
-    pub(super) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
+    pub(crate) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
         let began = self.look_at_the_clock();
-        if let Err(error) = self.bound_reads(until) {
-            return Ok(self.end_reading(error));
-        }
+        // All that had come before the stream failed is still heard, but not waited for.
+        let due = if self.mute { Some(began) } else { self.connection.poll_timeout() };
+        let due = [until, due].into_iter().flatten().min();
         let (read, room) = match target {
-            Target::Buffer(room) => (self.transport.read(room), room.len()),
+            Target::Buffer(room) => (self.stream.read(room, due), room.len()),
             Target::Message => match self.connection.payload_target() {
-                Some(place) => (self.transport.read(place), place.len()),
+                Some(place) => (self.stream.read(place, due), place.len()),
                 None => return Ok(Read::Again),
             },
         };
@@ -288,7 +270,7 @@ impl<S: Transport> Link<S> {
                 Ok(Read::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
-            Err(error) if is_not_now(&error) => self.read_nothing(now.saturating_sub(began), until),
+            Err(error) if is_not_now(&error) => self.read_nothing(until, &error),
             Err(error) => Ok(self.end_reading(error)),
         }
     }
@@ -301,10 +283,9 @@ impl<S: Transport> Link<S> {
         Read::Again
     }
 
-    /// The stream brought nothing and took so long for it.
-    fn read_nothing(&mut self, took: Duration, until: Option<Duration>) -> Result<Read, Error> {
+    /// The stream brought nothing.
+    fn read_nothing(&mut self, until: Option<Duration>, error: &io::Error) -> Result<Read, Error> {
         if self.mute {
-            // All that had come before the stream failed was heard.
             let _ = self.connection.handle_eof();
             return Ok(Read::Again);
         }
@@ -315,14 +296,14 @@ impl<S: Transport> Link<S> {
         if until.is_some_and(|until| until <= self.now) {
             return Err(Error::TimedOut);
         }
-        if self.read_bound.was_waited_for(took) { Ok(Read::Again) } else { Err(Error::WouldBlock) }
+        go_on_after(error).map(|()| Read::Again)
     }
 
     /// Judges the deadlines after everything that was read has been taken.
     ///
     /// A peer is called silent only for what a read has just shown: while the application was busy the clock went
     /// on and bytes may have come, so that the next read goes first. What ends a closing connection needs none.
-    pub(super) fn judge(&mut self) {
+    pub(crate) fn judge(&mut self) {
         if !self.is_due() {
             return;
         }
@@ -336,7 +317,7 @@ impl<S: Transport> Link<S> {
 
     /// Brings a connection that is closing or has failed to its end: flushes, shuts down the write side, reads the
     /// rest so that no reset destroys what was sent, all within the deadlines.
-    pub(super) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
+    pub(crate) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
         let mut scratch = [0; 4096];
         loop {
             match self.flush(until) {
@@ -365,12 +346,13 @@ impl<S: Transport> Link<S> {
         {
             return;
         }
-        match self.transport.shutdown_write() {
-            Err(error) if !is_not_now(&error) => {
+        match self.stream.shutdown_write() {
+            Ok(()) => {}
+            Err(error) if is_not_now(&error) => self.write_shut = false,
+            Err(_) => {
                 // The peer cannot be told and may wait for our end as we would for its.
                 let _ = self.connection.handle_eof();
             }
-            _ => {}
         }
     }
 
@@ -392,12 +374,12 @@ impl<S: Transport> Link<S> {
         }
     }
 
-    pub(super) fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.connection.poll_timeout().is_some_and(|due| due <= self.now)
     }
 
     /// Whether the stream has failed as far as output goes; then reading goes on only with what is there.
-    pub(super) const fn is_mute(&self) -> bool {
+    pub(crate) const fn is_mute(&self) -> bool {
         self.mute
     }
 
@@ -408,56 +390,6 @@ impl<S: Transport> Link<S> {
             self.lost.get_or_insert(error);
         }
         self.cause()
-    }
-
-    /// Makes writes look at the deadlines in time.
-    fn bound_writes(&mut self, until: Option<Duration>) -> Result<(), Error> {
-        let due = [until, self.connection.poll_timeout()].into_iter().flatten().min();
-        let due = due.map_or(WRITE_SLICE, |due| due.saturating_sub(self.now));
-        let stall = self.connection.config().write_timeout.unwrap_or(WRITE_SLICE);
-        let needed = Some(due.min(stall).min(WRITE_SLICE).max(SHORTEST));
-        if !self.write_bound.serves(needed, 64) {
-            if let Err(error) = self.transport.set_write_timeout(needed) {
-                return Err(self.fall_silent(error));
-            }
-            self.write_bound = Bound(Some(needed));
-        }
-        Ok(())
-    }
-
-    /// Makes reads end in time.
-    fn bound_reads(&mut self, until: Option<Duration>) -> io::Result<()> {
-        let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
-        let due = [until, due].into_iter().flatten().min();
-        let needed = due.map(|due| due.saturating_sub(self.now).max(SHORTEST));
-        if !self.read_bound.serves(needed, 2) {
-            // Deadlines come nearer between two reads: a bound that leaves some room serves for many of them.
-            let bound = needed.map(|needed| if needed > LONG { needed - needed / 8 } else { needed });
-            self.transport.set_read_timeout(bound)?;
-            self.read_bound = Bound(Some(bound));
-        }
-        Ok(())
-    }
-}
-
-/// The bound that a stream has on its waits; nothing is known before the first was set.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bound(Option<Option<Duration>>);
-
-impl Bound {
-    /// Whether it can stay when `needed` is asked for: one that is shorter, down to one `part`th, costs looks at the
-    /// clock where a new one costs a call.
-    fn serves(self, needed: Option<Duration>, part: u32) -> bool {
-        match (self.0, needed) {
-            (Some(Some(bound)), Some(needed)) => bound <= needed && needed / part <= bound,
-            (Some(None), None) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether a stream that took so long had waited. One that came back long before its bound does not block.
-    fn was_waited_for(self, took: Duration) -> bool {
-        self.0.flatten().is_some_and(|bound| took >= bound / 2)
     }
 }
 
@@ -472,4 +404,9 @@ fn copy_of(error: &io::Error) -> io::Error {
 
 fn is_not_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// A stream that has waited is asked again, one that does not wait ends the call.
+fn go_on_after(error: &io::Error) -> Result<(), Error> {
+    if error.kind() == io::ErrorKind::TimedOut { Ok(()) } else { Err(Error::WouldBlock) }
 }

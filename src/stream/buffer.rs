@@ -18,7 +18,7 @@ thread_local! {
 
 /// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
 #[derive(Debug, Default)]
-pub(super) struct ReadBuffer {
+pub(crate) struct ReadBuffer {
     /// Empty, or [`SIZE`] bytes.
     bytes: Box<[u8]>,
     unread: Range<usize>,
@@ -28,28 +28,28 @@ pub(super) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
-    pub(super) fn unread(&mut self) -> &mut [u8] {
+    pub(crate) fn unread(&mut self) -> &mut [u8] {
         &mut self.bytes[self.unread.clone()]
     }
 
     /// Takes `len` bytes off the front; they can be lent until the next read.
-    pub(super) fn take(&mut self, len: usize) {
+    pub(crate) fn take(&mut self, len: usize) {
         let taken = len.min(self.unread.len());
         self.lent = self.unread.start..self.unread.start + taken;
         self.unread.start += taken;
     }
 
     /// The bytes that were taken last.
-    pub(super) fn lent(&self) -> &[u8] {
+    pub(crate) fn lent(&self) -> &[u8] {
         &self.bytes[self.lent.clone()]
     }
 
     /// Where to read to; all unread bytes are kept.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes = SPARE
                 .try_with(|spare| spare.borrow_mut().pop())
@@ -65,18 +65,18 @@ impl ReadBuffer {
     }
 
     /// Whether the latest read brought at least `len` bytes.
-    pub(super) fn brings_much(&self, len: usize) -> bool {
+    pub(crate) fn brings_much(&self, len: usize) -> bool {
         self.latest >= len
     }
 
     /// `len` bytes were read into [`room`](Self::room).
-    pub(super) fn filled(&mut self, len: usize) {
+    pub(crate) fn filled(&mut self, len: usize) {
         self.latest = len;
         self.unread.end = (self.unread.end + len).min(self.bytes.len());
     }
 
     /// Starts with bytes that someone else has read.
-    pub(super) fn preload(&mut self, bytes: &[u8]) {
+    pub(crate) fn preload(&mut self, bytes: &[u8]) {
         if bytes.len() <= SIZE {
             let room = self.room();
             room[..bytes.len()].copy_from_slice(bytes);
@@ -87,7 +87,7 @@ impl ReadBuffer {
     }
 
     /// Gives the memory back to the thread unless something unread is left in it.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         if !self.unread.is_empty() || self.bytes.is_empty() {
             return;
         }
@@ -105,7 +105,7 @@ impl ReadBuffer {
     }
 
     /// What was read and not taken, for whoever takes the stream over.
-    pub(super) fn into_unread(mut self) -> Vec<u8> {
+    pub(crate) fn into_unread(mut self) -> Vec<u8> {
         let unread = self.unread().to_vec();
         self.unread = 0..0;
         self.release();

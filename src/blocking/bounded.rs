@@ -1,0 +1,114 @@
+//! A transport whose waits end in time.
+
+use core::time::Duration;
+use std::io::{self, IoSlice};
+use std::time::Instant;
+
+use super::Transport;
+use crate::stream::Stream;
+
+/// A blocked write looks at the deadlines this often.
+const WRITE_SLICE: Duration = Duration::from_millis(500);
+/// The shortest bound that streams can set.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Waits over this are split rather than bounded to the point.
+const LONG: Duration = Duration::from_secs(1);
+
+/// A [`Transport`] as a [`Stream`]: it sets the bounds, and tells a stream that has waited from one that does not.
+#[derive(Debug)]
+pub(super) struct Bounded<S> {
+    pub(super) transport: S,
+    epoch: Instant,
+    reads: Bound,
+    writes: Bound,
+}
+
+impl<S> Bounded<S> {
+    pub(super) fn new(transport: S) -> Self {
+        Self { transport, epoch: Instant::now(), reads: Bound::default(), writes: Bound::default() }
+    }
+}
+
+impl<S: Transport> Bounded<S> {
+    /// Makes reads end in time.
+    fn bound_reads(&mut self, needed: Option<Duration>) -> io::Result<()> {
+        if !self.reads.serves(needed, 2) {
+            // Deadlines come nearer between two reads: a bound that leaves some room serves for many of them.
+            let bound = needed.map(|needed| if needed > LONG { needed - needed / 8 } else { needed });
+            self.transport.set_read_timeout(bound)?;
+            self.reads = Bound(Some(bound));
+        }
+        Ok(())
+    }
+
+    /// Makes writes look at the deadlines in time.
+    fn bound_writes(&mut self, needed: Option<Duration>) -> io::Result<()> {
+        let needed = Some(needed.unwrap_or(WRITE_SLICE).min(WRITE_SLICE));
+        if !self.writes.serves(needed, 64) {
+            self.transport.set_write_timeout(needed)?;
+            self.writes = Bound(Some(needed));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Transport> Stream for Bounded<S> {
+    fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize> {
+        let began = self.now();
+        self.bound_reads(until.map(|until| until.saturating_sub(began).max(SHORTEST)))?;
+        let read = self.transport.read(place);
+        read.map_err(|error| self.reads.judge(error, || self.now().saturating_sub(began)))
+    }
+
+    fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> io::Result<usize> {
+        let began = self.now();
+        self.bound_writes(until.map(|until| until.saturating_sub(began).max(SHORTEST)))?;
+        let wrote = match parts {
+            [only] => self.transport.write(only),
+            _ => self.transport.write_vectored(parts),
+        };
+        wrote.map_err(|error| self.writes.judge(error, || self.now().saturating_sub(began)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let began = self.now();
+        let flushed = self.transport.flush();
+        flushed.map_err(|error| self.writes.judge(error, || self.now().saturating_sub(began)))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.transport.shutdown_write()
+    }
+}
+
+/// The bound that a stream has on its waits; nothing is known before the first was set.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bound(Option<Option<Duration>>);
+
+impl Bound {
+    /// Whether it can stay when `needed` is asked for: one that is shorter, down to one `part`th, costs looks at the
+    /// clock where a new one costs a call.
+    fn serves(self, needed: Option<Duration>, part: u32) -> bool {
+        match (self.0, needed) {
+            (Some(Some(bound)), Some(needed)) => bound <= needed && needed / part <= bound,
+            (Some(None), None) => true,
+            _ => false,
+        }
+    }
+
+    /// Streams say the same when they have waited and when they do not wait. One that came back long before its bound
+    /// does not block.
+    fn judge(self, error: io::Error, took: impl FnOnce() -> Duration) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                let waited = self.0.flatten().is_some_and(|bound| took() >= bound / 2);
+                if waited { io::ErrorKind::TimedOut.into() } else { io::ErrorKind::WouldBlock.into() }
+            }
+            _ => error,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The receiving side of a connection over a stream.
+
+use core::time::Duration;
+
+use super::buffer::ReadBuffer;
+use super::link::{Link, Read, Target};
+use super::{Error, Stream};
+use crate::{Connection, Delivery, Event, Found};
+
+/// From this size on the rest of a payload is read straight to its place in the message.
+const DIRECT_READ: usize = 16 << 10;
+
+/// A connection, its stream, and what was read from that and not taken yet.
+#[derive(Debug)]
+pub(crate) struct Endpoint<S> {
+    pub(crate) link: Link<S>,
+    pub(crate) input: ReadBuffer,
+}
+
+impl<S: Stream> Endpoint<S> {
+    /// `unread` was read together with the handshake.
+    pub(crate) fn new(stream: S, connection: Connection, unread: &[u8]) -> Self {
+        let mut input = ReadBuffer::default();
+        if !unread.is_empty() {
+            input.preload(unread);
+        }
+        Self { link: Link::new(stream, connection), input }
+    }
+
+    pub(crate) fn find_message(&mut self, until: Option<Duration>) -> Result<Option<Found>, Error> {
+        if self.link.connection.config().delivery == Delivery::Chunks {
+            return Err(Error::ChunkDelivery);
+        }
+        self.find(until, Found::is_data)
+    }
+
+    /// Goes on until something of interest was found, or to the end of the connection (`None`).
+    pub(crate) fn find(
+        &mut self,
+        until: Option<Duration>,
+        interest: impl Fn(&Found) -> bool,
+    ) -> Result<Option<Found>, Error> {
+        let Self { link, input } = self;
+        let mut has_read = false;
+        loop {
+            if !input.is_empty() || link.connection.wants_write() {
+                let mut replies = link.out.replies(link.connection.config().max_queued_output);
+                match link.connection.locate(link.now, input.unread(), &mut replies) {
+                    Ok(located) => {
+                        input.take(located.consumed);
+                        match located.found {
+                            Some(found) if interest(&found) => return Ok(Some(found)),
+                            Some(_) => continue,
+                            None => {}
+                        }
+                    }
+                    // The connection keeps the error; it takes nothing more.
+                    Err(_) => input.take(usize::MAX),
+                }
+            }
+            if link.connection.summary().is_some() {
+                input.release();
+                return link.finish(until).map(|()| None);
+            }
+            link.judge();
+            if let Err(error) = link.flush(until) {
+                // Messages are still received while queued ones wait, since the peer may be waiting for the same; but
+                // no further pings while a pong finds no room. And what the peer said before the stream failed is
+                // heard.
+                let goes_on =
+                    if error.is_temporary() { !link.connection.wants_write() } else { link.is_mute() };
+                if !goes_on {
+                    input.release();
+                    return Err(error);
+                }
+            }
+            if !input.is_empty() || link.connection.summary().is_some() {
+                continue;
+            }
+            if has_read && until.is_some_and(|until| until <= link.now) {
+                input.release();
+                return Err(Error::TimedOut);
+            }
+            has_read = true;
+            if let Some(found) = read_more(link, input, until)? {
+                if interest(&found) {
+                    return Ok(Some(found));
+                }
+            }
+        }
+    }
+}
+
+/// Reads into the buffer, or straight into a large message, which may be complete then.
+fn read_more<S: Stream>(
+    link: &mut Link<S>,
+    input: &mut ReadBuffer,
+    until: Option<Duration>,
+) -> Result<Option<Found>, Error> {
+    // Only for a peer that sends much: the place costs memory, and an announcement is no reason to spend it.
+    let direct = input.brings_much(DIRECT_READ)
+        && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
+    let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
+    match link.read(target, until) {
+        Ok(Read::Bytes(len)) if direct => {
+            Ok(link.connection.payload_read(link.now, len, link.out.sink()).ok().flatten().map(Found::from))
+        }
+        Ok(Read::Bytes(len)) => {
+            input.filled(len);
+            Ok(None)
+        }
+        Ok(Read::Again) => Ok(None),
+        Err(error) => {
+            input.release();
+            Err(error)
+        }
+    }
+}
+
+/// Makes the event of what was found; if its text turns out to be none, brings the connection to its end.
+pub(crate) fn lend<'a, S: Stream>(
+    link: &mut Link<S>,
+    found: Found,
+    bytes: &'a [u8],
+    until: Option<Duration>,
+) -> Result<Option<Event<'a>>, Error> {
+    match link.connection.lend(link.now, found, bytes, link.out.sink()) {
+        Ok(event) => Ok(Some(event)),
+        Err(_) => link.finish(until).map(|()| None),
+    }
+}

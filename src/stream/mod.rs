@@ -1,0 +1,33 @@
+//! What the adapters share: a connection over a stream that may not be ready.
+
+mod buffer;
+mod endpoint;
+mod error;
+mod link;
+mod output;
+
+use core::time::Duration;
+use std::io::{self, IoSlice};
+
+pub(crate) use endpoint::{Endpoint, lend};
+pub use error::{Error, HandshakeError};
+pub(crate) use link::Link;
+
+/// A byte stream with a clock of its own.
+///
+/// Where nothing can be read or written now, a stream that does not wait says `WouldBlock`, and one that has waited, at
+/// most until `until`, says `TimedOut`.
+pub(crate) trait Stream {
+    /// The time since a moment of the stream's choice, never going back.
+    fn now(&self) -> Duration;
+
+    fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize>;
+
+    /// Writes from the start of `parts`, as much as goes at once.
+    fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> io::Result<usize>;
+
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Ends the direction to the peer; asked again after `WouldBlock`.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
