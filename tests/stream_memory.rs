@@ -191,7 +191,10 @@ impl Instant {
 
 impl Read for Instant {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.places.push(buf.len());
+        // The list itself must not grow: memory is what these tests count.
+        if self.places.len() < self.places.capacity() {
+            self.places.push(buf.len());
+        }
         let rest = &self.incoming[self.read..];
         if rest.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
