@@ -13,10 +13,12 @@ const LAYERS: [&[&str]; 7] = [
     &["utf8"],
     &["connection"],
     &["handshake", "uri"],
-    &["stream"],
+    &[ENGINE],
     &[ADAPTER],
 ];
 const ADAPTER: &str = "blocking";
+/// What the adapters share.
+const ENGINE: &str = "stream";
 const NEVER_ALLOCATE: [&str; 2] = ["frame", "utf8"];
 /// Masking keys come from a generator of the thread, which needs thread-local storage.
 const MAY_NAME_STD: &str = "src/connection/mask_keys.rs";
@@ -113,7 +115,7 @@ impl File<'_> {
 
     fn check_words(&mut self, code: &[Token]) {
         let is_root = self.path == "src/lib.rs";
-        let may_name_std = is_root || self.top() == ADAPTER || self.path == MAY_NAME_STD;
+        let may_name_std = is_root || [ENGINE, ADAPTER].contains(&self.top()) || self.path == MAY_NAME_STD;
         let never_allocates = NEVER_ALLOCATE.contains(&self.top());
         for (at, token) in code.iter().enumerate() {
             let next = code.get(at + 1).map_or("", |token| token.text.as_str());
