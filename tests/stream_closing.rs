@@ -252,9 +252,7 @@ fn a_peer_that_ends_after_our_close_without_its_own_is_not_clean() {
         if half {
             raw.shutdown(Shutdown::Write).unwrap();
         } else {
-            // Unread input makes this a reset.
-            thread::sleep(ms(20));
-            drop(raw);
+            reset(raw);
         }
         for _ in 0..2 {
             match ws.close(CloseCode::NORMAL, "") {

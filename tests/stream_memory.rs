@@ -12,7 +12,7 @@ use std::net::TcpStream;
 
 use sansocket::blocking::{Error, Transport, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Message};
-use stream_support::{client, keys, ms, pattern, server, tcp};
+use stream_support::{client, fill, keys, ms, pattern, server, tcp};
 
 struct Counting;
 
@@ -122,7 +122,7 @@ fn output_that_is_stuck_holds_no_read_buffer() {
     warm_up();
     let (_raw, stream) = nonblocking();
     let mut server = server(stream, Config::new());
-    server.send(vec![7; 32 << 20]).unwrap();
+    fill(&mut server, &vec![7; 8 << 20]);
     let before = live();
     assert!(matches!(server.recv(), Err(Error::WouldBlock)));
     assert!(live() <= before, "{}", live() - before);

@@ -78,6 +78,25 @@ pub fn owned(event: Event<'_>) -> Event<'static> {
     }
 }
 
+/// Sends `message` over a non-blocking stream until a part of one is stuck, however much the kernel's buffers hold
+/// and however late it moves their contents; returns how many were sent.
+pub fn fill<S: Transport>(ws: &mut WebSocket<S>, message: &[u8]) -> usize {
+    let (mut sent, mut unmoved) = (0, 0);
+    while unmoved < 5 {
+        let before = ws.queued();
+        if before == 0 {
+            assert!(sent < 1000, "the stream takes everything");
+            ws.send(message).unwrap();
+            sent += 1;
+        } else {
+            thread::sleep(ms(2));
+            let _ = ws.flush();
+            unmoved = if ws.queued() == before { unmoved + 1 } else { 0 };
+        }
+    }
+    sent
+}
+
 /// Calls again until it is not too early.
 pub fn again<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     for _ in 0..100_000 {
