@@ -4,8 +4,7 @@
 
 mod options;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -22,6 +21,10 @@ usage: echo_epoll [ADDR] [--max-message BYTES]
 Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
 
 const LISTENER: Token = Token(usize::MAX);
+/// How many reads a connection may have before it is the others' turn.
+const READS_PER_TURN: usize = 4;
+/// How long to take no connections when that has failed, as it does while there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a peer that was refused may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much memory the output buffer keeps when it has grown, in bytes.
@@ -38,17 +41,23 @@ fn main() -> io::Result<()> {
     let mut server = Server::new(config);
     let mut events = Events::with_capacity(1024);
     loop {
-        match poll.poll(&mut events, server.next_timer()) {
+        match poll.poll(&mut events, server.time_to_wait()) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => server.now = server.epoch.elapsed(),
         }
         for event in &events {
             match event.token() {
-                LISTENER => server.accept(&listener, &poll),
-                Token(place) => server.serve(place, event.is_read_closed()),
+                LISTENER => server.accept_at = Some(server.now),
+                Token(place) => server.note(place, event.is_read_closed()),
             }
         }
+        for place in std::mem::take(&mut server.ready) {
+            server.serve(place);
+        }
         server.run_timers();
+        if server.accept_at.is_some_and(|due| due <= server.now) {
+            server.accept(&listener, &poll);
+        }
     }
 }
 
@@ -58,7 +67,11 @@ struct Server {
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
     /// When to look at which connection; entries that were overtaken are passed over.
-    timers: BinaryHeap<Reverse<(Duration, usize)>>,
+    timers: BTreeSet<(Duration, usize)>,
+    /// Who may have something to read. An event comes but once: whoever has not read it all stays in here.
+    ready: BTreeSet<usize>,
+    /// When to take connections: an event comes but once here too.
+    accept_at: Option<Duration>,
     epoch: Instant,
     now: Duration,
     received: Vec<u8>,
@@ -75,7 +88,7 @@ struct Peer {
     timer: Option<Duration>,
     /// The end of the stream is in sight, behind what can still be read.
     read_closed: bool,
-    write_shut: bool,
+    is_shut: bool,
 }
 
 enum Stage {
@@ -91,7 +104,9 @@ impl Server {
             config: Arc::new(config),
             peers: Vec::new(),
             free: Vec::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            accept_at: None,
             epoch: Instant::now(),
             now: Duration::ZERO,
             received: vec![0; 256 << 10],
@@ -100,7 +115,17 @@ impl Server {
     }
 
     fn accept(&mut self, listener: &TcpListener, poll: &Poll) {
-        while let Ok((mut stream, _)) = listener.accept() {
+        self.accept_at = None;
+        loop {
+            let (mut stream, _) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    eprintln!("no connection taken: {error}");
+                    self.accept_at = Some(self.now + ACCEPT_PAUSE);
+                    return;
+                }
+            };
             let place = self.free.pop().unwrap_or(self.peers.len());
             let interest = Interest::READABLE | Interest::WRITABLE;
             if poll.registry().register(&mut stream, Token(place), interest).is_err() {
@@ -113,29 +138,37 @@ impl Server {
                 self.peers.push(None);
             }
             self.peers[place] = Some(Peer::new(stream, stage));
-            self.serve(place, false);
+            self.ready.insert(place);
         }
     }
 
-    /// Writes and reads what is possible, and ends the connection if that is due.
-    fn serve(&mut self, place: usize, read_closed: bool) {
+    fn note(&mut self, place: usize, read_closed: bool) {
+        if let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) {
+            peer.read_closed |= read_closed;
+            self.ready.insert(place);
+        }
+    }
+
+    /// Writes and reads what is possible in one turn, and ends the connection if that is due.
+    fn serve(&mut self, place: usize) {
         let Some(mut peer) = self.peers.get_mut(place).and_then(Option::take) else { return };
-        peer.read_closed |= read_closed;
-        let alive = peer.write(&mut self.out, self.now) && self.read(&mut peer);
+        let alive =
+            peer.write(&mut self.out, self.now) && (!peer.unsent.is_empty() || self.read(place, &mut peer));
         if !alive || peer.is_over() {
+            self.ready.remove(&place);
             self.free.push(place);
             return;
         }
         if let Some(due) = peer.poll_timeout().filter(|due| peer.timer.is_none_or(|timer| *due < timer)) {
             peer.timer = Some(due);
-            self.timers.push(Reverse((due, place)));
+            self.timers.insert((due, place));
         }
         self.peers[place] = Some(peer);
     }
 
     /// `false` once the stream has failed.
-    fn read(&mut self, peer: &mut Peer) -> bool {
-        while peer.unsent.is_empty() {
+    fn read(&mut self, place: usize, peer: &mut Peer) -> bool {
+        for _ in 0..READS_PER_TURN {
             let len = match peer.stream.read(&mut self.received) {
                 Ok(0) => {
                     peer.handle_eof();
@@ -150,32 +183,34 @@ impl Server {
                 return false;
             }
             // A read that did not fill the buffer has emptied the socket.
-            if len < self.received.len() && !peer.read_closed {
+            if !peer.unsent.is_empty() || len < self.received.len() && !peer.read_closed {
                 return true;
             }
         }
+        self.ready.insert(place);
         true
     }
 
-    fn next_timer(&self) -> Option<Duration> {
-        let Reverse((due, _)) = self.timers.peek()?;
+    fn time_to_wait(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let due = self.timers.first().map(|(due, _)| *due).into_iter().chain(self.accept_at).min()?;
         Some(due.saturating_sub(self.epoch.elapsed()) + Duration::from_millis(1))
     }
 
     fn run_timers(&mut self) {
-        while let Some(&Reverse((due, place))) =
-            self.timers.peek().filter(|Reverse((due, _))| *due <= self.now)
-        {
-            self.timers.pop();
-            let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) else { continue };
-            if peer.timer == Some(due) {
-                peer.timer = None;
-                // What is there is read first, so that nobody is blamed for what lies unread.
-                self.serve(place, false);
-                if let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) {
-                    peer.handle_timeout(self.now, &mut self.out);
-                    self.serve(place, false);
-                }
+        while let Some(&(due, place)) = self.timers.first().filter(|(due, _)| *due <= self.now) {
+            self.timers.pop_first();
+            let peer = self.peers.get_mut(place).and_then(Option::as_mut);
+            let Some(peer) = peer.filter(|peer| peer.timer == Some(due)) else { continue };
+            peer.timer = None;
+            // What is there is read first, so that nobody is blamed for what lies unread.
+            self.serve(place);
+            let unread = if self.ready.contains(&place) { Unread::Possible } else { Unread::Nothing };
+            if let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) {
+                peer.handle_timeout(self.now, unread, &mut self.out);
+                self.serve(place);
             }
         }
     }
@@ -183,15 +218,7 @@ impl Server {
 
 impl Peer {
     const fn new(stream: TcpStream, stage: Stage) -> Self {
-        Self {
-            stream,
-            stage,
-            unsent: Vec::new(),
-            sent: 0,
-            timer: None,
-            read_closed: false,
-            write_shut: false,
-        }
+        Self { stream, stage, unsent: Vec::new(), sent: 0, timer: None, read_closed: false, is_shut: false }
     }
 
     /// What one read brought.
@@ -261,8 +288,8 @@ impl Peer {
         }
     }
 
-    fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) {
-        let unread = if self.unsent.is_empty() { Unread::Nothing } else { Unread::Possible };
+    fn handle_timeout(&mut self, now: Duration, unread: Unread, out: &mut Vec<u8>) {
+        let unread = if self.unsent.is_empty() { unread } else { Unread::Possible };
         match &mut self.stage {
             Stage::Open(connection) => _ = connection.handle_timeout(now, unread, out),
             Stage::Opening(handshake) => {
@@ -292,8 +319,8 @@ impl Peer {
             Stage::Opening(None) | Stage::Refused(Duration::ZERO) => TransportAction::Drop,
             Stage::Refused(_) => TransportAction::ShutdownWrite,
         };
-        if action == TransportAction::ShutdownWrite && self.unsent.is_empty() && !self.write_shut {
-            self.write_shut = true;
+        if action == TransportAction::ShutdownWrite && self.unsent.is_empty() && !self.is_shut {
+            self.is_shut = true;
             let _ = self.stream.shutdown(Shutdown::Write);
         }
         action == TransportAction::Drop
