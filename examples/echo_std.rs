@@ -5,6 +5,7 @@ mod options;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use sansocket::Config;
 use sansocket::blocking::{Acceptor, Error};
@@ -24,15 +25,20 @@ fn main() -> std::io::Result<()> {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
+                // No file descriptors are left, most likely; the next call would fail just as fast.
                 eprintln!("no connection taken: {error}");
+                thread::sleep(Duration::from_millis(50));
                 continue;
             }
         };
-        thread::spawn(move || {
+        let spawned = thread::Builder::new().spawn(move || {
             if let Err(error) = echo(stream, config) {
                 eprintln!("{error}");
             }
         });
+        if let Err(error) = spawned {
+            eprintln!("connection dropped, no thread for it: {error}");
+        }
     }
     Ok(())
 }
