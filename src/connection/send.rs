@@ -378,9 +378,9 @@ impl Connection {
 
     #[inline]
     fn next_key(&mut self) -> Result<Option<[u8; 4]>, SendError> {
-        match &mut self.keys {
-            Some(keys) => Ok(Some(keys.next()?)),
-            None => Ok(None),
+        match self.role {
+            Role::Client => Ok(Some(self.keys.next()?)),
+            Role::Server => Ok(None),
         }
     }
 
