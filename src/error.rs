@@ -29,6 +29,9 @@ pub enum Error {
     UnexpectedEof,
     /// The source of masking keys failed, so that a client cannot send any more.
     MaskKey,
+    /// The caller's fault: [`Connection::lend`](crate::Connection::lend) was not given the bytes in which
+    /// [`locate`](crate::Connection::locate) found the event, which is lost. Close code 1011.
+    BytesNotLent,
 }
 
 impl Error {
@@ -42,7 +45,7 @@ impl Error {
             Self::InvalidUtf8(_) => Some(CloseCode::INVALID_PAYLOAD),
             Self::TooBig { .. } => Some(CloseCode::TOO_BIG),
             Self::Policy(_) | Self::Timeout(Deadline::Message) => Some(CloseCode::POLICY_VIOLATION),
-            Self::Timeout(Deadline::Pong) => Some(CloseCode::INTERNAL_ERROR),
+            Self::Timeout(Deadline::Pong) | Self::BytesNotLent => Some(CloseCode::INTERNAL_ERROR),
             Self::Timeout(Deadline::Idle) => Some(CloseCode::GOING_AWAY),
             Self::Timeout(_) | Self::UnexpectedEof | Self::MaskKey => None,
         }
@@ -59,6 +62,7 @@ impl fmt::Display for Error {
             Self::Timeout(deadline) => deadline.fmt(f),
             Self::UnexpectedEof => f.write_str("stream ended without a close frame"),
             Self::MaskKey => f.write_str("no masking key to be had from the random source"),
+            Self::BytesNotLent => f.write_str("lend was not given all bytes that locate took"),
         }
     }
 }

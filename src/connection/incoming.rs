@@ -31,8 +31,8 @@ pub(super) struct Incoming {
 enum Storage {
     /// Grows out of validated pieces, so that nothing validates it twice.
     Text(String),
-    /// `filled` bytes, and behind them zeros to be read over.
-    Binary { bytes: Vec<u8>, filled: usize },
+    /// `filled` bytes, and behind them zeros to be read over, of which the first `offered` were given out for that.
+    Binary { bytes: Vec<u8>, filled: usize, offered: usize },
     /// Handed out as it arrives.
     Passed,
 }
@@ -42,7 +42,9 @@ impl Incoming {
         let storage = match (delivery, kind) {
             (Delivery::Chunks, _) => Storage::Passed,
             (Delivery::Messages, Kind::Text) => Storage::Text(String::new()),
-            (Delivery::Messages, Kind::Binary) => Storage::Binary { bytes: Vec::new(), filled: 0 },
+            (Delivery::Messages, Kind::Binary) => {
+                Storage::Binary { bytes: Vec::new(), filled: 0, offered: 0 }
+            }
         };
         Self {
             kind,
@@ -93,7 +95,8 @@ impl Incoming {
                 text.extend(piece.carried);
                 text.push_str(piece.text);
             }
-            (Storage::Binary { bytes, filled }, _) => {
+            (Storage::Binary { bytes, filled, offered }, _) => {
+                *offered = 0;
                 // A place for a direct read that was not used, or not wholly, is filled first.
                 let place = bytes.get_mut(*filled..).unwrap_or_default();
                 let (fits, rest) = payload.split_at(payload.len().min(place.len()));
@@ -118,7 +121,7 @@ impl Incoming {
         self.validator.finish()?;
         Ok(match mem::replace(&mut self.storage, Storage::Passed) {
             Storage::Text(text) => Some(Message::from(text)),
-            Storage::Binary { mut bytes, filled } => {
+            Storage::Binary { mut bytes, filled, .. } => {
                 bytes.truncate(filled);
                 Some(Message::from(bytes))
             }
@@ -130,7 +133,7 @@ impl Incoming {
     ///
     /// The place grows with what has arrived: at most as much again, and [`DIRECT_READ`] to begin with.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
-        let Storage::Binary { bytes, filled } = &mut self.storage else { return None };
+        let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
         if bytes.len() == *filled {
             let grow = (*filled).max(DIRECT_READ);
             let grow = usize::try_from(following).map_or(grow, |following| following.min(grow));
@@ -138,14 +141,20 @@ impl Incoming {
         }
         let end = usize::try_from(following)
             .map_or(bytes.len(), |left| bytes.len().min(filled.saturating_add(left)));
+        *offered = end - *filled;
         bytes.get_mut(*filled..end)
     }
 
-    /// The first `len` bytes of what [`read_target`](Self::read_target) gave, now read.
-    pub(super) fn fill_target(&mut self, len: usize) -> Option<&mut [u8]> {
-        let Storage::Binary { bytes, filled } = &mut self.storage else { return None };
+    /// The first `len` bytes of what [`read_target`](Self::read_target) gave, read at `now`; `None` if that is none
+    /// or more than it gave.
+    pub(super) fn fill_target(&mut self, now: Duration, len: usize) -> Option<&mut [u8]> {
+        let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
+        if !(1..=mem::take(offered)).contains(&len) {
+            return None;
+        }
+        self.progress = now;
         let start = *filled;
-        *filled = start.saturating_add(len).min(bytes.len());
+        *filled += len;
         bytes.get_mut(start..*filled)
     }
 }
