@@ -16,9 +16,9 @@ pub enum Error {
     Protocol(ProtocolError),
     /// A text message or a close reason is not UTF-8 (RFC 6455 §8.1). Close code 1007.
     InvalidUtf8(InvalidUtf8),
-    /// A frame or message exceeds the limit that the configuration sets for it. Close code 1009.
+    /// A frame or message exceeds the limit that the configuration sets for it, or memory. Close code 1009.
     TooBig {
-        /// The limit in bytes.
+        /// The limit in bytes; where memory is the limit, what of the message it held.
         limit: usize,
     },
     /// A message came in more pieces than a [`Limit`] allows. Close code 1008.

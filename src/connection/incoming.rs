@@ -80,6 +80,8 @@ impl Incoming {
     }
 
     /// Takes the next bytes; `following` more of the frame are still to come.
+    ///
+    /// What memory cannot hold, half an address space of 32 bits for instance, is too big whatever the limits say.
     pub(super) fn push(&mut self, payload: &[u8], following: u64) -> Result<(), Error> {
         let valid = match self.kind {
             Kind::Text => Some(self.validator.push(payload)?),
@@ -90,7 +92,8 @@ impl Incoming {
                 let carried_len = piece.carried.map_or(0, char::len_utf8);
                 let len = payload.len() + carried_len;
                 if text.capacity() - text.len() < len {
-                    text.reserve(room_for(text.len(), len, following));
+                    let room = room_for(text.len(), len, following);
+                    text.try_reserve(room).map_err(|_| Error::TooBig { limit: text.len() })?;
                 }
                 text.extend(piece.carried);
                 text.push_str(piece.text);
@@ -104,7 +107,8 @@ impl Incoming {
                 *filled += fits.len();
                 if !rest.is_empty() {
                     if bytes.capacity() - bytes.len() < rest.len() {
-                        bytes.reserve(room_for(*filled, rest.len(), following));
+                        let room = room_for(*filled, rest.len(), following);
+                        bytes.try_reserve(room).map_err(|_| Error::TooBig { limit: *filled })?;
                     }
                     bytes.extend_from_slice(rest);
                     *filled = bytes.len();
@@ -131,12 +135,14 @@ impl Incoming {
 
     /// Where the next bytes of a binary payload belong, at most `following` of them.
     ///
-    /// The place grows with what has arrived: at most as much again, and [`DIRECT_READ`] to begin with.
+    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
         let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
         if bytes.len() == *filled {
-            let grow = (*filled).max(DIRECT_READ);
+            let grow = (*filled).max(FIRST_PLACE);
             let grow = usize::try_from(following).map_or(grow, |following| following.min(grow));
+            // Where there is no memory for it, the ordinary way judges.
+            bytes.try_reserve(grow).ok()?;
             bytes.resize(*filled + grow, 0);
         }
         let end = usize::try_from(following)
@@ -160,7 +166,7 @@ impl Incoming {
 }
 
 /// The smallest place that is offered for a direct read, in bytes.
-const DIRECT_READ: usize = 64 << 10;
+const FIRST_PLACE: usize = 64 << 10;
 
 /// RFC 6455 §10.4: limits on the size of frames and of reassembled messages, judged before the payload arrives.
 #[inline]

@@ -26,7 +26,7 @@ use crate::utf8::Validator;
 use closing::Closing;
 use deadlines::Deadlines;
 use incoming::Incoming;
-use replies::{ControlPayload, Replies};
+use replies::{ControlPayload, ReplySlots};
 
 pub use closing::{Initiator, State, Summary, TransportAction};
 pub use deadlines::Unread;
@@ -91,7 +91,7 @@ pub struct Connection {
     incoming: Option<Box<Incoming>>,
     /// The control payload that is being received, unless it came in one piece.
     control: Option<Box<ControlPayload>>,
-    replies: Option<Box<Replies>>,
+    replies: Option<Box<ReplySlots>>,
     remote_close: Option<Box<RemoteClose>>,
     failure: Option<Error>,
     closing: Closing,
@@ -197,7 +197,7 @@ impl Connection {
         self.replies.is_some()
     }
 
-    fn replies_mut(&mut self) -> &mut Replies {
+    fn replies_mut(&mut self) -> &mut ReplySlots {
         self.replies.get_or_insert_default()
     }
 }

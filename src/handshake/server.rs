@@ -62,7 +62,7 @@ pub struct ServerHandshake {
     deadline: Deadline,
 }
 
-/// What [`ServerHandshake::receive`] came to.
+/// What [`ServerHandshake::receive`] came to. Exhaustive on purpose: whoever drives it must handle every outcome.
 #[derive(Debug)]
 pub enum ServerStep {
     /// The request is not complete; all input was taken.
