@@ -16,9 +16,9 @@ pub enum Error {
     Protocol(ProtocolError),
     /// A text message or a close reason is not UTF-8 (RFC 6455 §8.1). Close code 1007.
     InvalidUtf8(InvalidUtf8),
-    /// A frame or message exceeds the limit that the configuration sets for it. Close code 1009.
+    /// A frame or message exceeds the limit that the configuration sets for it, or memory. Close code 1009.
     TooBig {
-        /// The limit in bytes.
+        /// The limit in bytes; where memory is the limit, what of the message it held.
         limit: usize,
     },
     /// A message came in more pieces than a [`Limit`] allows. Close code 1008.
@@ -29,6 +29,9 @@ pub enum Error {
     UnexpectedEof,
     /// The source of masking keys failed, so that a client cannot send any more.
     MaskKey,
+    /// The caller's fault: [`Connection::lend`](crate::Connection::lend) was not given the bytes in which
+    /// [`locate`](crate::Connection::locate) found the event, which is lost. Close code 1011.
+    BytesNotLent,
 }
 
 impl Error {
@@ -42,7 +45,7 @@ impl Error {
             Self::InvalidUtf8(_) => Some(CloseCode::INVALID_PAYLOAD),
             Self::TooBig { .. } => Some(CloseCode::TOO_BIG),
             Self::Policy(_) | Self::Timeout(Deadline::Message) => Some(CloseCode::POLICY_VIOLATION),
-            Self::Timeout(Deadline::Pong) => Some(CloseCode::INTERNAL_ERROR),
+            Self::Timeout(Deadline::Pong) | Self::BytesNotLent => Some(CloseCode::INTERNAL_ERROR),
             Self::Timeout(Deadline::Idle) => Some(CloseCode::GOING_AWAY),
             Self::Timeout(_) | Self::UnexpectedEof | Self::MaskKey => None,
         }
@@ -59,6 +62,7 @@ impl fmt::Display for Error {
             Self::Timeout(deadline) => deadline.fmt(f),
             Self::UnexpectedEof => f.write_str("stream ended without a close frame"),
             Self::MaskKey => f.write_str("no masking key to be had from the random source"),
+            Self::BytesNotLent => f.write_str("lend was not given all bytes that locate took"),
         }
     }
 }

@@ -9,7 +9,7 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
-/// What the payload of a message is (RFC 6455 §5.6).
+/// What the payload of a message is (RFC 6455 §5.6). Exhaustive on purpose: a message is one or the other.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Kind {
     /// UTF-8 text.

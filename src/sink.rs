@@ -108,6 +108,8 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 /// sink.push(b"abc");
 /// assert_eq!(sink.room(), 1);
 /// assert_eq!(sink.filled(), b"abc");
+/// sink.consume(2); // as many bytes as the transport took
+/// assert_eq!((sink.filled(), sink.room()), (&b"c"[..], 3));
 /// ```
 #[derive(Debug)]
 pub struct SliceSink<'a> {
@@ -129,6 +131,15 @@ impl<'a> SliceSink<'a> {
     /// Forgets what was pushed, after it has been written out.
     pub const fn clear(&mut self) {
         self.len = 0;
+    }
+
+    /// Forgets the first `bytes` bytes, after a write that took only them; what is left moves to the start.
+    ///
+    /// More than [`filled`](Self::filled) holds is the same as all of it.
+    pub fn consume(&mut self, bytes: usize) {
+        let gone = bytes.min(self.len);
+        self.memory.copy_within(gone..self.len, 0);
+        self.len -= gone;
     }
 }
 

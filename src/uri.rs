@@ -17,7 +17,9 @@ use core::str::FromStr;
 /// assert_eq!(uri.resource_name(), "/chat?room=1");
 /// # Ok::<(), sansocket::UriError>(())
 /// ```
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+///
+/// Displayed it is the whole URI; the debug form leaves the query out, since queries hold credentials.
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub struct WebSocketUri {
     secure: bool,
     /// Lower case, an IPv6 address in its brackets.
@@ -109,6 +111,29 @@ impl fmt::Display for WebSocketUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };
         write!(f, "{scheme}://{}{}", self.authority(), self.resource_name)
+    }
+}
+
+impl fmt::Debug for WebSocketUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketUri")
+            .field("secure", &self.secure)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("resource_name", &WithoutQuery(&self.resource_name))
+            .finish()
+    }
+}
+
+/// The debug form of a target or resource name: the query is left out, since it may hold credentials.
+pub(crate) struct WithoutQuery<'a>(pub(crate) &'a str);
+
+impl fmt::Debug for WithoutQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once('?') {
+            Some((path, _)) => write!(f, "\"{}?…\"", path.escape_debug()),
+            None => fmt::Debug::fmt(self.0, f),
+        }
     }
 }
 

@@ -154,20 +154,57 @@ fn calls_in_between_lose_no_byte() {
 }
 
 #[test]
-fn a_wrong_length_is_harmless() {
+fn bytes_that_nobody_read_are_not_taken() {
     // conf: FL-05
     for role in ROLES {
+        let (payload, now) = (pattern(500), Duration::from_secs(1));
+        let bytes = wire::binary(role, &payload);
         let mut session = Session::new(role);
-        assert_eq!(
-            session.connection.payload_read(NOW, 10, &mut session.out),
-            Ok(None),
-            "nothing was offered"
-        );
-        session.feed(&wire::binary(role, &pattern(500))[..50]).unwrap();
-        assert_eq!(session.connection.payload_read(NOW, 0, &mut session.out), Ok(None));
-        let whole = session.connection.payload_read(NOW, usize::MAX, &mut session.out).unwrap();
-        assert_eq!(whole.map(|message| message.len()), Some(500), "as much as the frame has");
+        let read = |session: &mut Session, len| {
+            assert_eq!(
+                session.connection.payload_read(now, len, &mut session.out),
+                Ok(None),
+                "{role:?} {len}"
+            );
+        };
+        read(&mut session, 10);
+        session.feed(&bytes[..50]).unwrap();
+        let due = session.connection.poll_timeout();
+        read(&mut session, 10);
+        for wrong in [0, bytes.len() - 50 + 1, usize::MAX] {
+            assert_eq!(session.connection.payload_target().unwrap().len(), bytes.len() - 50);
+            read(&mut session, wrong);
+            read(&mut session, 10);
+        }
+        assert_eq!(session.connection.poll_timeout(), due, "no sign of life either");
+        session.connection.payload_target().unwrap();
+        session.feed(&bytes[50..60]).unwrap();
+        read(&mut session, 10);
+        session.connection.payload_target().unwrap()[..10].copy_from_slice(&bytes[60..70]);
+        read(&mut session, 10);
+        read(&mut session, 10);
+        session.feed(&bytes[70..]).unwrap();
         session.feed(&wire::text(role, "in step")).unwrap();
+        assert_eq!(session.seen, [Seen::Binary(payload), Seen::text("in step")]);
+    }
+}
+
+#[test]
+fn an_event_whose_bytes_are_not_lent_is_no_event() {
+    let close = CloseCode::INTERNAL_ERROR.get().to_be_bytes();
+    for role in ROLES {
+        let cases =
+            [wire::binary(role, b"data"), wire::text(role, "text"), wire::frame(role, FIN | PING, b"ping")];
+        for mut bytes in cases {
+            let (mut connection, mut out) = (connection(role, Config::new()), Vec::new());
+            let located = connection.locate(NOW, &mut bytes, &mut out).unwrap();
+            let short = &bytes[..located.consumed - 1];
+            out.clear();
+            let lent = connection.lend(NOW, located.found.unwrap(), short, &mut out);
+            assert_eq!(lent, Err(Error::BytesNotLent), "{role:?}");
+            assert_eq!(wire::parse(role, &out)[0].payload[..2], close);
+            assert_eq!(connection.receive(NOW, &mut Input::new(&mut []), &mut out), Err(Error::BytesNotLent));
+        }
     }
 }
 

@@ -391,3 +391,27 @@ fn a_relay_can_keep_frame_boundaries_and_unknown_bits() {
     let header = FrameHeader::new(Opcode::from(Kind::Binary), 3);
     assert_eq!(&*header.encode(), [FIN | BINARY, 3]);
 }
+
+#[test]
+fn a_decoder_that_failed_stays_failed() {
+    for role in ROLES {
+        let (good, bad) = match role {
+            Role::Server => (&b"\x82\x81\0\0\0\0x"[..], &b"\x82\x01"[..]),
+            Role::Client => (&b"\x82\x01x"[..], &b"\x82\x81"[..]),
+        };
+        let refused = [b"\x83".as_slice(), b"\xC1", b"\x80", bad];
+        for wrong in refused {
+            for step in [1, 2] {
+                let mut decoder = Decoder::new(role);
+                let mut wrong = wrong.to_vec();
+                let error = wrong.chunks_mut(step).find_map(|part| decoder.decode(part).err()).unwrap();
+                for next in [b"".as_slice(), good, &wrong].into_iter().cycle().take(60) {
+                    let mut input = next.to_vec();
+                    assert_eq!(decoder.decode(&mut input), Err(error), "{role:?} {next:02x?}");
+                    assert_eq!(input, next, "nothing was unmasked");
+                }
+                assert_eq!((decoder.remaining(), decoder.is_between_frames()), (0, false));
+            }
+        }
+    }
+}

@@ -160,6 +160,17 @@ fn the_authority_names_the_port_only_if_it_is_not_the_default() {
     }
 }
 
+#[test]
+fn the_debug_form_leaves_the_query_out() {
+    let uri = parse("wss://h/chat?token=c2VjcmV0&a=?b");
+    let request = ClientRequest::new(uri.clone()).header("Authorization", "c2VjcmV0");
+    for shown in [format!("{uri:?}"), format!("{request:?}")] {
+        assert!(!shown.contains("c2VjcmV0") && shown.contains("\"/chat?…\""), "{shown}");
+    }
+    assert_eq!(uri.to_string(), "wss://h/chat?token=c2VjcmV0&a=?b");
+    assert!(format!("{:?}", parse("ws://h/chat")).contains("resource_name: \"/chat\""));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

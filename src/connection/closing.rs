@@ -34,6 +34,8 @@ pub enum TransportAction {
 }
 
 /// How far the life of a connection has come (RFC 6455 §4.1, §7.1). It only ever moves forward.
+///
+/// Exhaustive on purpose: the RFC has these stages and no others once a connection is open.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum State {
     /// Messages flow in both directions.

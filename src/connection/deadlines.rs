@@ -10,6 +10,7 @@ use crate::sink::Sink;
 
 /// Whether bytes of the peer may wait unread when a deadline is judged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum Unread {
     /// A read has just found nothing (it would block, or timed out).
     Nothing,

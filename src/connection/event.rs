@@ -61,10 +61,10 @@ impl Found {
     pub const fn is_data(&self) -> bool {
         matches!(self.0, Place::Message { .. } | Place::Gathered(_) | Place::Chunk { .. })
     }
-}
 
-impl From<Message<'static>> for Found {
-    fn from(message: Message<'static>) -> Self {
+    /// A message that is complete without the input.
+    #[cfg(feature = "std")]
+    pub(crate) const fn gathered(message: Message<'static>) -> Self {
         Self(Place::Gathered(message))
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Incoming {
 enum Storage {
     /// Grows out of validated pieces, so that nothing validates it twice.
     Text(String),
-    /// `filled` bytes, and behind them zeros to be read over.
-    Binary { bytes: Vec<u8>, filled: usize },
+    /// `filled` bytes, and behind them zeros to be read over, of which the first `offered` were given out for that.
+    Binary { bytes: Vec<u8>, filled: usize, offered: usize },
     /// Handed out as it arrives.
     Passed,
 }
@@ -42,7 +42,9 @@ impl Incoming {
         let storage = match (delivery, kind) {
             (Delivery::Chunks, _) => Storage::Passed,
             (Delivery::Messages, Kind::Text) => Storage::Text(String::new()),
-            (Delivery::Messages, Kind::Binary) => Storage::Binary { bytes: Vec::new(), filled: 0 },
+            (Delivery::Messages, Kind::Binary) => {
+                Storage::Binary { bytes: Vec::new(), filled: 0, offered: 0 }
+            }
         };
         Self {
             kind,
@@ -78,6 +80,8 @@ impl Incoming {
     }
 
     /// Takes the next bytes; `following` more of the frame are still to come.
+    ///
+    /// What memory cannot hold, half an address space of 32 bits for instance, is too big whatever the limits say.
     pub(super) fn push(&mut self, payload: &[u8], following: u64) -> Result<(), Error> {
         let valid = match self.kind {
             Kind::Text => Some(self.validator.push(payload)?),
@@ -88,12 +92,14 @@ impl Incoming {
                 let carried_len = piece.carried.map_or(0, char::len_utf8);
                 let len = payload.len() + carried_len;
                 if text.capacity() - text.len() < len {
-                    text.reserve(room_for(text.len(), len, following));
+                    let room = room_for(text.len(), len, following);
+                    text.try_reserve(room).map_err(|_| Error::TooBig { limit: text.len() })?;
                 }
                 text.extend(piece.carried);
                 text.push_str(piece.text);
             }
-            (Storage::Binary { bytes, filled }, _) => {
+            (Storage::Binary { bytes, filled, offered }, _) => {
+                *offered = 0;
                 // A place for a direct read that was not used, or not wholly, is filled first.
                 let place = bytes.get_mut(*filled..).unwrap_or_default();
                 let (fits, rest) = payload.split_at(payload.len().min(place.len()));
@@ -101,7 +107,8 @@ impl Incoming {
                 *filled += fits.len();
                 if !rest.is_empty() {
                     if bytes.capacity() - bytes.len() < rest.len() {
-                        bytes.reserve(room_for(*filled, rest.len(), following));
+                        let room = room_for(*filled, rest.len(), following);
+                        bytes.try_reserve(room).map_err(|_| Error::TooBig { limit: *filled })?;
                     }
                     bytes.extend_from_slice(rest);
                     *filled = bytes.len();
@@ -118,7 +125,7 @@ impl Incoming {
         self.validator.finish()?;
         Ok(match mem::replace(&mut self.storage, Storage::Passed) {
             Storage::Text(text) => Some(Message::from(text)),
-            Storage::Binary { mut bytes, filled } => {
+            Storage::Binary { mut bytes, filled, .. } => {
                 bytes.truncate(filled);
                 Some(Message::from(bytes))
             }
@@ -128,30 +135,38 @@ impl Incoming {
 
     /// Where the next bytes of a binary payload belong, at most `following` of them.
     ///
-    /// The place grows with what has arrived: at most as much again, and [`DIRECT_READ`] to begin with.
+    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
-        let Storage::Binary { bytes, filled } = &mut self.storage else { return None };
+        let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
         if bytes.len() == *filled {
-            let grow = (*filled).max(DIRECT_READ);
+            let grow = (*filled).max(FIRST_PLACE);
             let grow = usize::try_from(following).map_or(grow, |following| following.min(grow));
+            // Where there is no memory for it, the ordinary way judges.
+            bytes.try_reserve(grow).ok()?;
             bytes.resize(*filled + grow, 0);
         }
         let end = usize::try_from(following)
             .map_or(bytes.len(), |left| bytes.len().min(filled.saturating_add(left)));
+        *offered = end - *filled;
         bytes.get_mut(*filled..end)
     }
 
-    /// The first `len` bytes of what [`read_target`](Self::read_target) gave, now read.
-    pub(super) fn fill_target(&mut self, len: usize) -> Option<&mut [u8]> {
-        let Storage::Binary { bytes, filled } = &mut self.storage else { return None };
+    /// The first `len` bytes of what [`read_target`](Self::read_target) gave, read at `now`; `None` if that is none
+    /// or more than it gave.
+    pub(super) fn fill_target(&mut self, now: Duration, len: usize) -> Option<&mut [u8]> {
+        let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
+        if !(1..=mem::take(offered)).contains(&len) {
+            return None;
+        }
+        self.progress = now;
         let start = *filled;
-        *filled = start.saturating_add(len).min(bytes.len());
+        *filled += len;
         bytes.get_mut(start..*filled)
     }
 }
 
 /// The smallest place that is offered for a direct read, in bytes.
-const DIRECT_READ: usize = 64 << 10;
+const FIRST_PLACE: usize = 64 << 10;
 
 /// RFC 6455 §10.4: limits on the size of frames and of reassembled messages, judged before the payload arrives.
 #[inline]

@@ -9,22 +9,19 @@ use crate::error::MaskKeyError;
 ///
 /// RFC 6455 §5.3 asks for a strong source of entropy: a peer that can foretell keys controls the bytes on the wire.
 /// With the default features use [`MaskKeys::thread`], elsewhere give a function over the platform's generator.
-pub struct MaskKeys(Source);
+pub struct MaskKeys(
+    /// `None` is the thread's generator, and what a server has, which never asks: a place that costs nothing.
+    Option<Box<KeyFn>>,
+);
 
 type KeyFn = dyn FnMut() -> Result<[u8; 4], MaskKeyError> + Send + Sync;
-
-enum Source {
-    #[cfg(feature = "rand")]
-    Thread,
-    Function(Box<KeyFn>),
-}
 
 impl MaskKeys {
     /// Keys from the calling thread's CSPRNG, which the operating system seeds. Needs no memory of its own.
     #[cfg(feature = "rand")]
     #[must_use]
     pub const fn thread() -> Self {
-        Self(Source::Thread)
+        Self(None)
     }
 
     /// Keys from `source`, which is asked for each frame and may fail; then nothing is sent.
@@ -41,7 +38,12 @@ impl MaskKeys {
     /// ```
     #[must_use]
     pub fn from_fn(source: impl FnMut() -> Result<[u8; 4], MaskKeyError> + Send + Sync + 'static) -> Self {
-        Self(Source::Function(Box::new(source)))
+        Self(Some(Box::new(source)))
+    }
+
+    /// For a server, which masks nothing.
+    pub(super) const fn unused() -> Self {
+        Self(None)
     }
 
     /// RFC 6455 §5.3: "When preparing a masked frame, the client MUST pick a fresh masking key from the set of
@@ -49,10 +51,12 @@ impl MaskKeys {
     #[inline]
     pub(super) fn next(&mut self) -> Result<[u8; 4], MaskKeyError> {
         match &mut self.0 {
-            #[cfg(feature = "rand")]
+            Some(source) => source(),
             // One word of the generator; an array would take a word for each of its bytes.
-            Source::Thread => Ok(rand::random::<u32>().to_ne_bytes()),
-            Source::Function(source) => source(),
+            #[cfg(feature = "rand")]
+            None => Ok(rand::random::<u32>().to_ne_bytes()),
+            #[cfg(not(feature = "rand"))]
+            None => Err(MaskKeyError),
         }
     }
 }

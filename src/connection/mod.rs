@@ -26,7 +26,7 @@ use crate::utf8::Validator;
 use closing::Closing;
 use deadlines::Deadlines;
 use incoming::Incoming;
-use replies::{ControlPayload, Replies};
+use replies::{ControlPayload, ReplySlots};
 
 pub use closing::{Initiator, State, Summary, TransportAction};
 pub use deadlines::Unread;
@@ -85,13 +85,13 @@ pub struct Connection {
     config: Arc<Config>,
     decoder: Decoder,
     deadlines: Deadlines,
-    /// A client's source of masking keys; a server has none.
-    keys: Option<MaskKeys>,
+    /// A client's source of masking keys; a server uses none.
+    keys: MaskKeys,
     /// The message that is being received, unless it came in one piece.
     incoming: Option<Box<Incoming>>,
     /// The control payload that is being received, unless it came in one piece.
     control: Option<Box<ControlPayload>>,
-    replies: Option<Box<Replies>>,
+    replies: Option<Box<ReplySlots>>,
     remote_close: Option<Box<RemoteClose>>,
     failure: Option<Error>,
     closing: Closing,
@@ -116,7 +116,7 @@ impl Connection {
     /// What was received behind the request's head is its first input.
     #[must_use]
     pub fn server(config: impl Into<Arc<Config>>, now: Duration) -> Self {
-        Self::new(Role::Server, config.into(), None, now)
+        Self::new(Role::Server, config.into(), MaskKeys::unused(), now)
     }
 
     /// A client's side of a connection whose opening handshake is done.
@@ -124,10 +124,10 @@ impl Connection {
     /// What was received behind the response's head is its first input. `keys` masks what is sent.
     #[must_use]
     pub fn client(config: impl Into<Arc<Config>>, keys: MaskKeys, now: Duration) -> Self {
-        Self::new(Role::Client, config.into(), Some(keys), now)
+        Self::new(Role::Client, config.into(), keys, now)
     }
 
-    fn new(role: Role, config: Arc<Config>, keys: Option<MaskKeys>, now: Duration) -> Self {
+    fn new(role: Role, config: Arc<Config>, keys: MaskKeys, now: Duration) -> Self {
         Self {
             config,
             decoder: Decoder::new(role),
@@ -197,7 +197,7 @@ impl Connection {
         self.replies.is_some()
     }
 
-    fn replies_mut(&mut self) -> &mut Replies {
+    fn replies_mut(&mut self) -> &mut ReplySlots {
         self.replies.get_or_insert_default()
     }
 }

@@ -108,7 +108,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUtf8`] for text that is none; the connection has failed then, as if `locate` had said so.
+    /// [`Error::InvalidUtf8`] for text that is none, [`Error::BytesNotLent`] for fewer bytes than `locate` was given
+    /// where the event lies in the missing ones; the connection has failed then, as if `locate` had said so.
     #[inline]
     pub fn lend<'a>(
         &mut self,
@@ -117,27 +118,7 @@ impl Connection {
         bytes: &'a [u8],
         out: &mut impl Sink,
     ) -> Result<Event<'a>, Error> {
-        let at = |range: Range<usize>| bytes.get(range).unwrap_or_default();
-        Ok(match found.0 {
-            Place::Message { kind: Kind::Binary, payload } => Event::Message(Message::from(at(payload))),
-            Place::Message { kind: Kind::Text, payload } => {
-                Event::Message(Message::from(self.valid(now, at(payload), out)?))
-            }
-            Place::Gathered(message) => Event::Message(message),
-            Place::Chunk { kind, payload, first, last } => {
-                let payload = at(payload);
-                // Text in several chunks was validated on its way.
-                if kind == Kind::Text && first && last {
-                    utf8::validate(payload).map_err(|error| self.fail(error.into(), now, out))?;
-                }
-                Event::Chunk(Chunk { kind, payload: payload.into(), first, last })
-            }
-            Place::Ping(ControlPlace::Input(payload)) => Event::Ping(at(payload).into()),
-            Place::Ping(ControlPlace::Gathered(payload)) => Event::Ping(payload.into()),
-            Place::Pong(ControlPlace::Input(payload)) => Event::Pong(at(payload).into()),
-            Place::Pong(ControlPlace::Gathered(payload)) => Event::Pong(payload.into()),
-            Place::Close(frame) => Event::Close(frame),
-        })
+        lent(found.0, bytes).map_err(|error| self.fail(error, now, out))
     }
 
     /// Where to read the next bytes of a large binary message, straight to their place; `None` unless the rest of
@@ -146,15 +127,17 @@ impl Connection {
     /// Read into it, then say with [`payload_read`](Self::payload_read) how much that was. The place is as large
     /// as what has arrived of the message so far, 64 KiB at the least, and never reaches behind the frame.
     pub fn payload_target(&mut self) -> Option<&mut [u8]> {
-        if !self.is_usual() {
+        let remaining = self.decoder.remaining();
+        if !self.is_usual() || remaining == 0 || self.control.is_some() {
             return None;
         }
-        self.rest_of_payload()
+        self.incoming.as_mut()?.read_target(remaining)
     }
 
     /// Takes the first `len` bytes of what [`payload_target`](Self::payload_target) gave, which were just read.
     ///
-    /// Returns the message if they completed it.
+    /// Returns the message if they completed it. A place is good for one call, and only until other input is taken:
+    /// without one, and for more bytes than it has, nothing is taken.
     ///
     /// # Errors
     ///
@@ -169,32 +152,23 @@ impl Connection {
             return Err(error);
         }
         // A reply that began to wait since the place was given is no reason to lose what was read into it.
-        if len == 0 || !self.closing.takes_input() || self.rest_of_payload().is_none() {
+        if !self.closing.takes_input() {
             return Ok(None);
         }
+        let Some(payload) = self.incoming.as_mut().and_then(|incoming| incoming.fill_target(now, len)) else {
+            return Ok(None);
+        };
         self.deadlines.last_received = now;
-        let Some(incoming) = &mut self.incoming else { return Ok(None) };
-        incoming.progress = now;
-        let place = match incoming.fill_target(len).map(|payload| self.decoder.decode(payload)) {
-            Some(Ok(Some(piece))) if piece.last && piece.header.fin => self.finish_message(),
-            Some(Err(error)) => Err(error.into()),
-            _ => Ok(None),
+        let place = match self.decoder.decode(payload) {
+            Ok(Some(piece)) if piece.last && piece.header.fin => self.finish_message(),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.into()),
         };
         match place {
             Ok(Some(Place::Gathered(message))) => Ok(Some(message)),
             Ok(_) => Ok(None),
             Err(error) => Err(self.fail(error, now, out)),
         }
-    }
-
-    /// The place of the next bytes, if they belong to a binary message that is being gathered.
-    fn rest_of_payload(&mut self) -> Option<&mut [u8]> {
-        let remaining = self.decoder.remaining();
-        let incoming = self.incoming.as_mut()?;
-        if remaining == 0 || self.control.is_some() {
-            return None;
-        }
-        incoming.read_target(remaining)
     }
 
     /// Takes the end of the stream.
@@ -471,6 +445,32 @@ impl Connection {
         self.outgoing = None;
         self.outgoing_cut = None;
     }
+}
+
+/// The event at `place` in `bytes`.
+#[inline]
+fn lent(place: Place, bytes: &[u8]) -> Result<Event<'_>, Error> {
+    let at = |range: Range<usize>| bytes.get(range).ok_or(Error::BytesNotLent);
+    Ok(match place {
+        Place::Message { kind: Kind::Binary, payload } => Event::Message(Message::from(at(payload)?)),
+        Place::Message { kind: Kind::Text, payload } => {
+            Event::Message(Message::from(utf8::validate(at(payload)?)?))
+        }
+        Place::Gathered(message) => Event::Message(message),
+        Place::Chunk { kind, payload, first, last } => {
+            let payload = at(payload)?;
+            // Text in several chunks was validated on its way.
+            if kind == Kind::Text && first && last {
+                utf8::validate(payload)?;
+            }
+            Event::Chunk(Chunk { kind, payload: payload.into(), first, last })
+        }
+        Place::Ping(ControlPlace::Input(payload)) => Event::Ping(at(payload)?.into()),
+        Place::Ping(ControlPlace::Gathered(payload)) => Event::Ping(payload.into()),
+        Place::Pong(ControlPlace::Input(payload)) => Event::Pong(at(payload)?.into()),
+        Place::Pong(ControlPlace::Gathered(payload)) => Event::Pong(payload.into()),
+        Place::Close(frame) => Event::Close(frame),
+    })
 }
 
 impl Place {

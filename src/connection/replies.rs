@@ -4,14 +4,14 @@ use crate::frame::Opcode;
 
 /// The slots of a connection; boxed by it while any is taken.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
+pub(super) struct ReplySlots {
     /// RFC 6455 §5.5.3: with several pings unanswered, only the latest needs a pong.
     pub(super) pong: Option<ControlPayload>,
     pub(super) ping: Option<ControlPayload>,
     pub(super) close: Option<ControlPayload>,
 }
 
-impl Replies {
+impl ReplySlots {
     /// What leaves next. A Close is last: no frame may follow it.
     pub(super) fn next(&self) -> Option<(Opcode, &ControlPayload)> {
         let pong = self.pong.as_ref().map(|payload| (Opcode::Pong, payload));

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::replies::{ControlPayload, Replies};
+use super::replies::{ControlPayload, ReplySlots};
 use super::{Chunk, Connection, Initiator, Prepared};
 use crate::close_code::CloseCode;
 use crate::error::{Error, SendError};
@@ -12,7 +12,7 @@ use crate::message::{Kind, Message};
 use crate::role::Role;
 use crate::sink::Sink;
 
-/// Whether a fragment is the last of its message (RFC 6455 §5.4).
+/// Whether a fragment is the last of its message (RFC 6455 §5.4). Exhaustive on purpose: it is one bit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fin {
     /// More fragments follow.
@@ -316,7 +316,7 @@ impl Connection {
 
     /// The bytes that the reply takes which is next to leave.
     fn waiting(&self) -> usize {
-        let next = self.replies.as_deref().and_then(Replies::next);
+        let next = self.replies.as_deref().and_then(ReplySlots::next);
         let mask = if self.role == Role::Client { MASK_LEN } else { 0 };
         next.map_or(0, |(opcode, payload)| {
             let len = payload.as_slice().len();
@@ -378,9 +378,9 @@ impl Connection {
 
     #[inline]
     fn next_key(&mut self) -> Result<Option<[u8; 4]>, SendError> {
-        match &mut self.keys {
-            Some(keys) => Ok(Some(keys.next()?)),
-            None => Ok(None),
+        match self.role {
+            Role::Client => Ok(Some(self.keys.next()?)),
+            Role::Server => Ok(None),
         }
     }
 

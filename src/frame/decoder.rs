@@ -13,7 +13,7 @@ use crate::role::Role;
 ///
 /// It keeps at most an incomplete header between two calls, never payload, and judges each byte as soon as it is
 /// there: mask, reserved bits, opcode, the order of fragments and the form of control frames within the first two
-/// bytes of a frame. After an error it must not be used again.
+/// bytes of a frame. After an error it takes nothing more: each later call returns the same error.
 ///
 /// ```
 /// use sansocket::Role;
@@ -34,13 +34,18 @@ pub struct Decoder {
     remaining: u64,
     /// An incomplete header.
     partial: [u8; FrameHeader::MAX_LEN],
+    /// Its length, or [`FAILED`].
     partial_len: u8,
+    failure: Option<ProtocolError>,
     role: Role,
     /// Reserved bits that a negotiated extension defines, as in [`FrameHeader::rsv`].
     rsv_allowed: u8,
     /// Whether a message has begun and its final fragment has not.
     in_message: bool,
 }
+
+/// No length of an incomplete header, so that the fast paths, which begin between frames, need not ask for a failure.
+const FAILED: u8 = u8::MAX;
 
 /// The first byte of a text message in one frame: FIN, no reserved bits.
 const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.bits();
@@ -69,6 +74,7 @@ impl Decoder {
             remaining: 0,
             partial: [0; FrameHeader::MAX_LEN],
             partial_len: 0,
+            failure: None,
             role,
             rsv_allowed: 0,
             in_message: false,
@@ -89,15 +95,16 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke (RFC 6455 §5.1 to §5.5). Nothing of the offending frame is given out.
+    /// The rule that the peer broke (RFC 6455 §5.1 to §5.5). Nothing of the offending frame is given out, and each
+    /// later call returns the same error and leaves its input as it is.
     #[inline]
     pub fn decode(&mut self, input: &mut [u8]) -> Result<Option<Piece>, ProtocolError> {
         if self.remaining == 0 && self.partial_len == 0 {
             if let [first, second, ..] = *input {
-                let opcode = self.check_first(first)?;
-                self.check_second(first, second, opcode)?;
-                if let Some((header, start)) = FrameHeader::parse_rest(first, second, opcode, input)? {
-                    return Ok(Some(self.begin(header, start, input)));
+                match self.header_of(first, second, input) {
+                    Ok(Some((header, start))) => return Ok(Some(self.begin(header, start, input))),
+                    Ok(None) => {}
+                    Err(error) => return Err(self.fail(error)),
                 }
             }
         }
@@ -152,7 +159,7 @@ impl Decoder {
         self.remaining
     }
 
-    /// Whether every frame that began has also ended.
+    /// Whether every frame that began has also ended, and no rule was broken.
     #[must_use]
     pub const fn is_between_frames(&self) -> bool {
         self.remaining == 0 && self.partial_len == 0
@@ -162,6 +169,27 @@ impl Decoder {
     #[must_use]
     pub const fn is_in_message(&self) -> bool {
         self.in_message
+    }
+
+    /// The header that `input` begins with, `first` and `second`; `None` while it is incomplete.
+    #[inline]
+    fn header_of(
+        &self,
+        first: u8,
+        second: u8,
+        input: &[u8],
+    ) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let opcode = self.check_first(first)?;
+        self.check_second(first, second, opcode)?;
+        FrameHeader::parse_rest(first, second, opcode, input)
+    }
+
+    /// Takes no more input. A rule is broken by a header only, so that no payload is due.
+    #[cold]
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.partial_len = FAILED;
+        self.failure = Some(error);
+        error
     }
 
     /// What the first byte of a frame can break.
@@ -218,6 +246,18 @@ impl Decoder {
         if self.remaining != 0 {
             return Ok((!input.is_empty()).then(|| self.proceed(input)));
         }
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        match self.complete_header(input) {
+            Ok(Some((header, start))) => Ok(Some(self.begin(header, start, input))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Takes the bytes of a header one by one; returns it, once complete, with where its payload begins.
+    fn complete_header(&mut self, input: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let mut taken = 0;
         while let Some(&byte) = input.get(taken) {
             self.partial[usize::from(self.partial_len)] = byte;
@@ -230,7 +270,7 @@ impl Decoder {
             }
             if let Some((header, _)) = FrameHeader::parse(&self.partial[..usize::from(self.partial_len)])? {
                 self.partial_len = 0;
-                return Ok(Some(self.begin(header, taken, input)));
+                return Ok(Some((header, taken)));
             }
         }
         Ok(None)

@@ -90,7 +90,8 @@ impl FrameHeader {
         if self.mask.is_some() { length + 4 } else { length }
     }
 
-    /// The header as it stands on the wire, its length in the shortest form.
+    /// The header as it stands on the wire, its length in the shortest form; of `len` only the lower 63 bits count,
+    /// and of `rsv` the lower three.
     #[inline]
     #[must_use]
     pub fn encode(&self) -> EncodedHeader {

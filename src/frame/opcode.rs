@@ -3,6 +3,8 @@
 use crate::message::Kind;
 
 /// The four bits that tell what a frame is for.
+///
+/// Exhaustive on purpose: those that the RFC reserves are refused, and a new one would change every decoder.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum Opcode {

@@ -282,7 +282,7 @@ enum Phase {
     Body(ResponseHead, Body),
 }
 
-/// What [`ClientHandshake::receive`] came to.
+/// What [`ClientHandshake::receive`] came to. Exhaustive on purpose: whoever drives it must handle every outcome.
 #[derive(Debug)]
 pub enum ClientStep {
     /// The response is not complete; all input was taken.

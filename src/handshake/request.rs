@@ -7,12 +7,12 @@ use core::str;
 use super::error::RequestError;
 use super::fields::{Excerpt, Single, lists_contain, single};
 use super::head::Head;
-use crate::uri::Authority;
+use crate::uri::{Authority, WithoutQuery};
 
 /// The head of an HTTP request: method, target and headers.
 ///
 /// It borrows nothing, so that it can be given to another task for the decision. The debug form leaves the
-/// values of the headers out, since they hold credentials.
+/// query and the values of the headers out, since they hold credentials.
 #[derive(Clone, Eq, PartialEq)]
 pub struct RequestHead {
     head: Head,
@@ -88,6 +88,11 @@ impl RequestHead {
         self.head.headers().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// The values of all headers with this name, in any case and in their order.
+    pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.head.values(name)
+    }
+
     /// The digit after `HTTP/1.`.
     pub(super) fn minor_version(&self) -> u8 {
         self.head.request_version().1
@@ -96,15 +101,11 @@ impl RequestHead {
     pub(super) fn asks_for_websocket(&self) -> bool {
         // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore
         // that Upgrade field."
-        self.minor_version() > 0 && lists_contain(self.values("upgrade"), "websocket")
+        self.minor_version() > 0 && lists_contain(self.header_values("upgrade"), "websocket")
     }
 
     pub(super) fn field_lines(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
         self.head.headers()
-    }
-
-    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.head.values(name)
     }
 
     fn path_and_query(&self) -> &str {
@@ -116,7 +117,7 @@ impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")
             .field("method", &self.method())
-            .field("target", &self.target())
+            .field("target", &WithoutQuery(self.target()))
             .field("host", &self.host())
             .finish_non_exhaustive()
     }
@@ -127,7 +128,9 @@ fn split_target(target: &str) -> Result<(Option<&str>, usize), RequestError> {
     if target.starts_with('/') {
         return Ok((None, 0));
     }
-    let invalid = || RequestError::Target(Excerpt::new(target.as_bytes()));
+    // Errors are for logs, where a query is not to be.
+    let shown = target.split('?').next().unwrap_or_default();
+    let invalid = || RequestError::Target(Excerpt::new(shown.as_bytes()));
     let (scheme, rest) = target.split_once("://").ok_or_else(invalid)?;
     if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
         return Err(invalid());

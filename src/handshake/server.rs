@@ -62,7 +62,7 @@ pub struct ServerHandshake {
     deadline: Deadline,
 }
 
-/// What [`ServerHandshake::receive`] came to.
+/// What [`ServerHandshake::receive`] came to. Exhaustive on purpose: whoever drives it must handle every outcome.
 #[derive(Debug)]
 pub enum ServerStep {
     /// The request is not complete; all input was taken.
@@ -240,16 +240,16 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     if !head.asks_for_websocket() {
         return Err(RequestError::NotAnUpgrade);
     }
-    if !lists_contain(head.values("connection"), "upgrade") {
+    if !lists_contain(head.header_values("connection"), "upgrade") {
         return Err(RequestError::Connection);
     }
     let offer = Offer::from_headers(head.field_lines())?;
     if offer.key().is_none() {
         return Err(RequestError::Key);
     }
-    if head.values("transfer-encoding").next().is_some()
+    if head.header_values("transfer-encoding").next().is_some()
         || head
-            .values("content-length")
+            .header_values("content-length")
             .any(|length| length.is_empty() || length.iter().any(|digit| *digit != b'0'))
     {
         return Err(RequestError::Body);
@@ -257,7 +257,7 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
     // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
     // (Switching Protocols) response." There is no 101: the request is refused.
-    if head.values("expect").next().is_some() {
+    if head.header_values("expect").next().is_some() {
         return Err(RequestError::Expectation);
     }
     Ok(offer)

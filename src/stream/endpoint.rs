@@ -102,9 +102,12 @@ fn read_more<S: Stream>(
         && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
     let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
     match link.read(target, until) {
-        Ok(Read::Bytes(len)) if direct => {
-            Ok(link.connection.payload_read(link.now, len, link.out.sink()).ok().flatten().map(Found::from))
-        }
+        Ok(Read::Bytes(len)) if direct => Ok(link
+            .connection
+            .payload_read(link.now, len, link.out.sink())
+            .ok()
+            .flatten()
+            .map(Found::gathered)),
         Ok(Read::Bytes(len)) => {
             input.filled(len);
             Ok(None)

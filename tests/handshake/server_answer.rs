@@ -286,9 +286,14 @@ fn bytes_of_the_peer_are_shown_escaped() {
     }
     let (error, _) = refused(&Lines::request().first("DELETE / HTTP/1.1").bytes(), 405);
     assert!(matches!(error, RequestError::Method(ref method) if method.to_string() == "\"DELETE\""));
-    // Headers may hold credentials: they are not in any debug form.
-    let request = request(
-        &Lines::request().add("Authorization: Basic c2VjcmV0").add("Cookie: \u{1f}s".replace('\u{1f}', "")),
-    );
-    assert!(!format!("{request:?}").contains("c2VjcmV0"));
+    // Headers and queries may hold credentials: they are not in any debug form.
+    let lines = Lines::request().first("GET /chat?token=c2VjcmV0 HTTP/1.1");
+    let request =
+        request(&lines.add("Authorization: Basic c2VjcmV0").add("Cookie: \u{1f}s".replace('\u{1f}', "")));
+    assert_eq!(request.head().query(), Some("token=c2VjcmV0"));
+    let shown = format!("{request:?}");
+    assert!(!shown.contains("c2VjcmV0") && shown.contains("\"/chat?…\""), "{shown}");
+    let wrong = Lines::request().first("GET chat?token=c2VjcmV0 HTTP/1.1");
+    let (error, response) = refused(&wrong.bytes(), 400);
+    assert!(!format!("{error:?} {error} {:?}", response.body).contains("c2VjcmV0"), "{error:?}");
 }

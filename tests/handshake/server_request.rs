@@ -364,6 +364,8 @@ fn other_headers_are_passed_on() {
     assert_eq!(head.header("absent"), None);
     let all: Vec<_> = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("x-any")).collect();
     assert_eq!(all, [("X-Any", &b"a b"[..]), ("x-any", &b"\xff\xe9"[..])]);
+    assert!(head.header_values("x-ANY").eq([&b"a b"[..], b"\xff\xe9"]));
+    assert_eq!(head.header_values("absent").count(), 0);
     // Any order and any case of names.
     let bytes =
         b"GET / HTTP/1.1\r\nSEC-WEBSOCKET-VERSION:13\r\nsec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==\r\n\
