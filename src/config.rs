@@ -5,29 +5,42 @@ use core::time::Duration;
 /// Limits, deadlines and the way of delivery of a connection.
 ///
 /// One configuration, in an `Arc`, serves any number of connections. Every default is finite and meant to be safe
-/// on the open internet.
+/// on the open internet. Each value is set by the method of its name and read as a field.
 ///
 /// ```
 /// use core::time::Duration;
 /// use sansocket::Config;
 ///
 /// let config = Config::new().max_message_size(64 * 1024).ping_interval(Duration::from_secs(5));
+/// assert_eq!(config.max_message_size, 65_536);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    pub(crate) max_message_size: usize,
-    pub(crate) max_frame_size: usize,
-    pub(crate) max_fragments: u32,
-    pub(crate) max_empty_fragments: u32,
-    pub(crate) max_queued_output: usize,
-    pub(crate) delivery: Delivery,
-    pub(crate) ping_interval: Option<Duration>,
-    pub(crate) pong_timeout: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) message_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    pub(crate) close_timeout: Option<Duration>,
+    /// As [set](Self::max_message_size()). In bytes.
+    pub max_message_size: usize,
+    /// As [set](Self::max_frame_size()). In bytes; `usize::MAX` if only the message limit counts.
+    pub max_frame_size: usize,
+    /// As [set](Self::max_fragments()).
+    pub max_fragments: u32,
+    /// As [set](Self::max_empty_fragments()).
+    pub max_empty_fragments: u32,
+    /// As [set](Self::max_queued_output()). In bytes.
+    pub max_queued_output: usize,
+    /// As [set](Self::delivery()).
+    pub delivery: Delivery,
+    /// As [set](Self::ping_interval()).
+    pub ping_interval: Option<Duration>,
+    /// As [set](Self::pong_timeout()).
+    pub pong_timeout: Option<Duration>,
+    /// As [set](Self::idle_timeout()).
+    pub idle_timeout: Option<Duration>,
+    /// As [set](Self::message_timeout()).
+    pub message_timeout: Option<Duration>,
+    /// As [set](Self::write_timeout()).
+    pub write_timeout: Option<Duration>,
+    /// As [set](Self::close_timeout()).
+    pub close_timeout: Option<Duration>,
 }
 
 /// How received data reaches the application.

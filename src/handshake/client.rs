@@ -326,7 +326,7 @@ impl ClientHandshake {
                 ..200 if parts.interim == MAX_INTERIM => return Err(ResponseError::TooManyInterim),
                 ..200 => parts.interim += 1,
                 _ => {
-                    let body = Body::of(&head, parts.limits.refusal_body_bytes);
+                    let body = Body::of(&head, parts.limits.max_refusal_body_bytes);
                     parts.phase = Phase::Body(head, body);
                 }
             }

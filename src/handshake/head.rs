@@ -93,8 +93,8 @@ impl HeadReader {
                 break;
             }
             let at = offset + consumed;
-            if at >= limits.head_bytes {
-                return Err(HeadError::TooLong { limit: limits.head_bytes });
+            if at >= limits.max_head_bytes {
+                return Err(HeadError::TooLong { limit: limits.max_head_bytes });
             }
             self.state = match self.state {
                 State::LineStart | State::Name | State::Value | State::End => {
@@ -135,8 +135,8 @@ impl HeadReader {
             }
             (State::Target, b' ') if at > self.marks[0] + 1 => self.mark(1, at, State::Version(0)),
             (State::Target, _) if !self.is_target_byte(byte, at) => return invalid(HeadPart::Target),
-            (State::Target, _) if at - self.marks[0] > limits.target_bytes => {
-                return Err(HeadError::TargetTooLong { limit: limits.target_bytes });
+            (State::Target, _) if at - self.marks[0] > limits.max_target_bytes => {
+                return Err(HeadError::TargetTooLong { limit: limits.max_target_bytes });
             }
             (State::Target, _) => State::Target,
             (State::Version(8), b'\r') => State::LineEnd,
@@ -173,8 +173,8 @@ impl HeadReader {
             // replace".
             (State::LineStart, b' ' | b'\t') => return invalid(HeadPart::FoldedLine),
             (State::LineStart, _) if is_token_byte(byte) => {
-                if self.lines.len() >= limits.headers {
-                    return Err(HeadError::TooManyHeaders { limit: limits.headers });
+                if self.lines.len() >= limits.max_headers {
+                    return Err(HeadError::TooManyHeaders { limit: limits.max_headers });
                 }
                 self.lines.push(Line { start: at, colon: at, end: at });
                 State::Name
