@@ -125,7 +125,9 @@ pub struct CloseFrame<'a> {
 }
 
 impl<'a> CloseFrame<'a> {
-    pub(crate) const fn new(code: CloseCode, reason: Text<'a>) -> Self {
+    /// Such a frame, for tests and tools; to send one, close the connection with its code and reason.
+    #[must_use]
+    pub const fn new(code: CloseCode, reason: Text<'a>) -> Self {
         Self { code, reason }
     }
 

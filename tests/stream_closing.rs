@@ -370,7 +370,7 @@ fn taking_the_stream_back_loses_no_byte() {
     raw.write_all(&said).unwrap();
     let mut ws = server(stream, Config::new());
     let first = ws.recv_event().unwrap();
-    assert!(matches!(first, Some(Event::Message(message)) if message == "one".into()));
+    assert!(matches!(first, Some(Event::Message(message)) if message == "one"));
     assert!(matches!(ws.recv_event().unwrap(), Some(Event::Ping(_))));
     ws.feed("unsent").unwrap();
     let parts = ws.into_parts();

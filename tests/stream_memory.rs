@@ -93,7 +93,7 @@ fn a_connection_with_nothing_pending_holds_nothing() {
         let is_idle = |ws: &mut WebSocket<TcpStream>| loop {
             match ws.recv_timeout(ms(1)) {
                 Err(error) if error.is_temporary() => return assert_eq!(live(), idle, "{error}"),
-                Ok(Some(message)) => assert_eq!(message, "hello".into()),
+                Ok(Some(message)) => assert_eq!(message, "hello"),
                 other => panic!("{other:?}"),
             }
         };
@@ -106,7 +106,7 @@ fn a_connection_with_nothing_pending_holds_nothing() {
             std::thread::sleep(ms(5));
             // A lent message holds the buffer, the call after gives it back.
             while let Ok(Some((message, mut tx))) = server.recv_ref() {
-                assert_eq!(message, "hello".into());
+                assert_eq!(message, "hello");
                 if tx.feed(message).is_err() || blocking {
                     break;
                 }

@@ -124,7 +124,7 @@ fn frames_glued_to_the_handshake_arrive() {
     let frame = b"\x81\x82\x01\x02\x03\x04\x69\x6b\x88\x80\x01\x02\x03\x04";
     let answer = send_raw(&url, &[REQUEST, frame].concat());
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    assert_eq!(server.join().unwrap(), "hi".into());
+    assert_eq!(server.join().unwrap(), "hi");
 
     let (url, server) = serve(|mut stream| {
         let mut head = Vec::new();

@@ -40,6 +40,35 @@ pub struct Chunk<'a> {
     pub last: bool,
 }
 
+impl Event<'_> {
+    /// The same event without a borrow, to be kept or sent to another task; copies only what was borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Self::Message(message) => Event::Message(message.into_owned()),
+            Self::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
+            Self::Ping(payload) => Event::Ping(payload.into_owned()),
+            Self::Pong(payload) => Event::Pong(payload.into_owned()),
+            Self::Close(frame) => Event::Close(frame.into_owned()),
+        }
+    }
+}
+
+impl<'a> Chunk<'a> {
+    /// The bytes `payload` as the next part of a message of this kind, neither its first nor its last one; change the
+    /// fields for those.
+    #[must_use]
+    pub fn new(kind: Kind, payload: impl Into<Binary<'a>>) -> Self {
+        Self { kind, payload: payload.into(), first: false, last: false }
+    }
+
+    /// The same chunk without a borrow; copies its payload only if it was borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Chunk<'static> {
+        Chunk { payload: self.payload.into_owned(), ..self }
+    }
+}
+
 /// What [`Connection::locate`](super::Connection::locate) did with the bytes it was given.
 #[derive(Debug)]
 #[non_exhaustive]
