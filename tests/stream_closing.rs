@@ -381,11 +381,10 @@ fn taking_the_stream_back_loses_no_byte() {
     assert_eq!(parts.transport.read_timeout().unwrap(), None);
     assert_eq!(parts.transport.write_timeout().unwrap(), None);
     // It goes on where it was.
-    let mut stream = parts.transport;
-    stream.write_all(&parts.unsent).unwrap();
-    let mut ws = WebSocket::with_unread(stream, parts.connection, &parts.unread);
+    let mut ws = WebSocket::from_parts(parts.map_transport(Box::new));
     assert_eq!(ws.recv().unwrap(), Some(b"begun and done".into()));
     assert_eq!(ws.recv().unwrap(), Some("two".into()));
+    ws.flush().unwrap();
     let mut heard = [0; 14];
     raw.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"\x8a\x04ping\x81\x06unsent");

@@ -60,7 +60,7 @@ fn both_ends_agree_in_two_steps() {
             ws.send(message).unwrap();
         }
     });
-    let mut ws = Connector::new(url)
+    let ws = Connector::new(url)
         .origin("https://app.example")
         .header("X-Token", "t1")
         .subprotocol("v1.chat")
@@ -69,6 +69,8 @@ fn both_ends_agree_in_two_steps() {
         .connect()
         .unwrap();
     assert_eq!(ws.subprotocol(), Some("v2.chat"));
+    let mut ws = WebSocket::from_parts(ws.into_parts());
+    assert_eq!(ws.subprotocol(), Some("v2.chat"), "still known when it was taken apart");
     assert_eq!(ws.response().unwrap().header("set-cookie"), Some(&b"id=7"[..]));
     ws.send("hello").unwrap();
     assert_eq!(ws.recv().unwrap(), Some("hello".into()));

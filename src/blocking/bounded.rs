@@ -18,14 +18,18 @@ const LONG: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Bounded<S> {
     pub(super) transport: S,
+    /// The time at the epoch: later than zero where a connection goes on that has lived before.
+    began: Duration,
     epoch: Instant,
     reads: Bound,
     writes: Bound,
 }
 
 impl<S> Bounded<S> {
-    pub(super) fn new(transport: S) -> Self {
-        Self { transport, epoch: Instant::now(), reads: Bound::default(), writes: Bound::default() }
+    /// Its clock shows `now` and goes on from there.
+    pub(super) fn new(transport: S, now: Duration) -> Self {
+        let (reads, writes) = (Bound::default(), Bound::default());
+        Self { transport, began: now, epoch: Instant::now(), reads, writes }
     }
 }
 
@@ -54,7 +58,7 @@ impl<S: Transport> Bounded<S> {
 
 impl<S: Transport> Stream for Bounded<S> {
     fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.began.saturating_add(self.epoch.elapsed())
     }
 
     fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize> {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bounded::Bounded;
-use super::{Error, Transport};
+use super::{Error, Parts, Transport};
 use crate::handshake::ResponseHead;
 use crate::stream::{Endpoint, Link, lend};
 use crate::{CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
@@ -20,7 +20,8 @@ use crate::{CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary
 /// Pings are answered and deadlines watched inside the receiving calls: a thread that never receives drives
 /// neither. A call that sends over a blocking stream waits until the peer takes the bytes and does not receive
 /// meanwhile, so that two ends which both send more than the stream holds before either receives end with
-/// [`Deadline::Write`](crate::Deadline::Write), by default after 30 s. When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
+/// [`Deadline::Write`](crate::Deadline::Write), by default after 30 s. When it is dropped without
+/// [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
     endpoint: Endpoint<Bounded<S>>,
@@ -36,24 +37,17 @@ pub(super) struct Opened {
     pub(super) response: Option<ResponseHead>,
 }
 
-/// The pieces of a [`WebSocket`] that was taken apart.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Parts<S> {
-    /// The stream.
-    pub transport: S,
-    /// The state of the protocol, with the parts of a message that is not complete yet.
-    pub connection: Connection,
-    /// What was read from the stream and not taken by the connection, in order.
-    pub unread: Vec<u8>,
-    /// What the stream has not taken yet, in order.
-    pub unsent: Vec<u8>,
+impl Opened {
+    fn boxed(self) -> Option<Box<Self>> {
+        (self.subprotocol.is_some() || self.response.is_some()).then(|| Box::new(self))
+    }
 }
 
 impl<S: Transport> WebSocket<S> {
     /// Runs an open connection over `transport`, after an opening handshake that was done elsewhere.
     ///
-    /// `connection` must have been made with the time zero: its clock starts now.
+    /// `connection` must have been made with the time zero: its clock starts now. One that came out of
+    /// [`into_parts`](Self::into_parts) goes back with [`from_parts`](Self::from_parts).
     #[must_use]
     pub fn over(transport: S, connection: Connection) -> Self {
         Self::with_unread(transport, connection, &[])
@@ -62,7 +56,22 @@ impl<S: Transport> WebSocket<S> {
     /// Like [`over`](Self::over), with bytes that were read together with the handshake.
     #[must_use]
     pub fn with_unread(transport: S, connection: Connection, unread: &[u8]) -> Self {
-        Self { endpoint: Endpoint::new(Bounded::new(transport), connection, unread), opened: None }
+        Self {
+            endpoint: Endpoint::new(Bounded::new(transport, Duration::ZERO), connection, unread),
+            opened: None,
+        }
+    }
+
+    /// Puts together what [`into_parts`](Self::into_parts) took apart, and goes on where that stopped.
+    ///
+    /// The clock goes on from [`Parts::now`], so that every deadline is as far away as it was then. The transport may
+    /// be another one, see [`Parts::map_transport`]. What was unsent leaves before the next wait, as after [`feed`](Self::feed).
+    #[must_use]
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { transport, connection, now, unread, unsent, subprotocol, response } = parts;
+        let mut endpoint = Endpoint::new(Bounded::new(transport, now), connection, &unread);
+        *endpoint.link.out.sink() = unsent;
+        Self { endpoint, opened: Opened { subprotocol, response }.boxed() }
     }
 
     /// Starts after an opening handshake of this module; `response` is still to be written.
@@ -77,7 +86,7 @@ impl<S: Transport> WebSocket<S> {
         *ws.endpoint.link.out.sink() = response;
         // A stream that fails now fails the first call too.
         let _ = ws.endpoint.link.flush(None);
-        ws.opened = (opened.subprotocol.is_some() || opened.response.is_some()).then(|| Box::new(opened));
+        ws.opened = opened.boxed();
         ws
     }
 
@@ -285,13 +294,21 @@ impl<S: Transport> WebSocket<S> {
         &mut self.endpoint.link.stream.transport
     }
 
-    /// Takes the connection apart without losing a byte; the stream's waits are unbounded again.
+    /// Takes the connection apart without losing a byte or a deadline; the stream's waits are unbounded again.
+    ///
+    /// For handing it to another thread of control, such as an event loop that drives the [`Connection`] itself, or
+    /// for putting another stream under it; [`from_parts`](Self::from_parts) is the way back.
     #[must_use]
     pub fn into_parts(mut self) -> Parts<S> {
         // The next owner waits as long as it likes; a stream that has failed tells it so by itself.
         let _ = self.endpoint.link.stream.transport.set_read_timeout(None);
         let _ = self.endpoint.link.stream.transport.set_write_timeout(None);
+        let (subprotocol, response) =
+            self.opened.map_or((None, None), |opened| (opened.subprotocol, opened.response));
         Parts {
+            now: self.endpoint.link.look_at_the_clock(),
+            subprotocol,
+            response,
             unread: self.endpoint.input.into_unread(),
             unsent: self.endpoint.link.out.waiting().to_vec(),
             transport: self.endpoint.link.stream.transport,

@@ -48,10 +48,10 @@ pub(crate) enum Target<'a> {
 impl<S: Stream> Link<S> {
     pub(crate) fn new(stream: S, connection: Connection) -> Self {
         Self {
+            now: stream.now(),
             stream,
             connection,
             out: Output::default(),
-            now: Duration::ZERO,
             read_at: None,
             write_shut: false,
             mute: false,
