@@ -72,6 +72,8 @@ fn both_ends_agree_in_two_steps() {
     let mut ws = WebSocket::from_parts(ws.into_parts());
     assert_eq!(ws.subprotocol(), Some("v2.chat"), "still known when it was taken apart");
     assert_eq!(ws.response().unwrap().header("set-cookie"), Some(&b"id=7"[..]));
+    assert_eq!(ws.take_response().unwrap().status(), 101);
+    assert_eq!((ws.response(), ws.subprotocol()), (None, Some("v2.chat")));
     ws.send("hello").unwrap();
     assert_eq!(ws.recv().unwrap(), Some("hello".into()));
     ws.close(CloseCode::NORMAL, "").unwrap();

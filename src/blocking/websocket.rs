@@ -146,8 +146,18 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let Some(found) = self.endpoint.find(None, |_| true)? else { return Ok(None) };
-        lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), None)
+        self.recv_event_until(None)
+    }
+
+    /// Waits for whatever comes next, but at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when the time is over; nothing is lost and the next call goes on. Otherwise as
+    /// [`recv`](Self::recv).
+    pub fn recv_event_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, Error> {
+        let until = self.endpoint.link.look_at_the_clock().checked_add(timeout);
+        self.recv_event_until(until)
     }
 
     /// Sends a message; it has left when this returns (over a non-blocking stream: it is queued at least).
@@ -167,6 +177,16 @@ impl<S: Transport> WebSocket<S> {
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.endpoint.link.feed(message.into())
+    }
+
+    /// Sends a message that was encoded once for many connections; it has left when this returns, as after
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.endpoint.link.send_prepared(prepared)
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -224,14 +244,17 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        if self.endpoint.link.connection.state() == State::Open {
-            // Any other error is told by the verdict below, unless the peer closed before.
-            if let Err(error @ Error::Send(_)) = self.start_close(code, reason) {
-                return Err(error);
-            }
-        }
-        while self.endpoint.find(None, |_| false)?.is_some() {}
-        Ok(())
+        self.close_by(|ws| ws.start_close(code, reason))
+    }
+
+    /// Closes the connection with an empty Close frame, which the peer sees as code 1005; otherwise like
+    /// [`close`](Self::close).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn close_without_code(&mut self) -> Result<(), Error> {
+        self.close_by(Self::start_close_without_code)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.
@@ -243,6 +266,15 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.start_close(code, reason)
     }
 
+    /// Sends an empty Close frame and returns; go on receiving until the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`close_without_code`](Self::close_without_code).
+    pub fn start_close_without_code(&mut self) -> Result<(), Error> {
+        self.endpoint.link.start_close_without_code()
+    }
+
     /// The subprotocol that both ends agreed on, if any.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
@@ -250,9 +282,17 @@ impl<S: Transport> WebSocket<S> {
     }
 
     /// The server's response, for its headers and cookies; `None` on a server.
+    ///
+    /// It is kept as long as the connection, up to the size of a response's head (16 KiB by default);
+    /// [`take_response`](Self::take_response) frees it.
     #[must_use]
     pub fn response(&self) -> Option<&ResponseHead> {
         self.opened.as_ref()?.response.as_ref()
+    }
+
+    /// Takes the server's response out, so that a long-lived connection does not keep its memory.
+    pub fn take_response(&mut self) -> Option<ResponseHead> {
+        self.opened.as_mut()?.response.take()
     }
 
     /// How the connection ended, once it has.
@@ -316,6 +356,22 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
+    fn recv_event_until(&mut self, until: Option<Duration>) -> Result<Option<Event<'_>>, Error> {
+        let Some(found) = self.endpoint.find(until, |_| true)? else { return Ok(None) };
+        lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)
+    }
+
+    fn close_by(&mut self, start: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        if self.endpoint.link.connection.state() == State::Open {
+            // Any other error is told by the verdict below, unless the peer closed before.
+            if let Err(error @ Error::Send(_)) = start(self) {
+                return Err(error);
+            }
+        }
+        while self.endpoint.find(None, |_| false)?.is_some() {}
+        Ok(())
+    }
+
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         let Some(found) = self.endpoint.find_message(until)? else { return Ok(None) };
         let Some(Event::Message(message)) =
@@ -356,6 +412,15 @@ impl<S: Transport> Sender<'_, S> {
         self.link.feed(message.into())
     }
 
+    /// Sends a prepared message; see [`WebSocket::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.link.send_prepared(prepared)
+    }
+
     /// Queues a prepared message; see [`WebSocket::feed_prepared`].
     ///
     /// # Errors
@@ -392,6 +457,15 @@ impl<S: Transport> Sender<'_, S> {
         self.link.ping(payload)
     }
 
+    /// Sends a pong that nobody asked for; see [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.link.pong(payload)
+    }
+
     /// Sends the Close frame; see [`WebSocket::start_close`].
     ///
     /// # Errors
@@ -399,5 +473,14 @@ impl<S: Transport> Sender<'_, S> {
     /// As there.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.link.start_close(code, reason)
+    }
+
+    /// Sends an empty Close frame; see [`WebSocket::start_close_without_code`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn start_close_without_code(&mut self) -> Result<(), Error> {
+        self.link.start_close_without_code()
     }
 }
