@@ -251,9 +251,25 @@ fn what_cannot_be_asked_for_is_an_error_before_anything_is_sent() {
     listener.set_nonblocking(true).unwrap();
     let evil = Connector::new(&url).header("X", "1\r\nEvil: 1").connect();
     assert!(matches!(handshake_error(evil), HandshakeError::Request(_)));
-    if let Ok((mut stream, _)) = listener.accept() {
-        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0, "nothing was sent");
-    }
+    assert!(listener.accept().is_err(), "nobody was dialled");
+}
+
+#[test]
+fn the_cause_of_a_failed_handshake_is_its_source() {
+    use std::error::Error as _;
+
+    let error = blocking::connect("wss://localhost/").unwrap_err();
+    let source = error.source().unwrap();
+    assert_eq!(source.downcast_ref(), Some(&HandshakeError::TlsNeeded));
+    assert!(source.source().is_none());
+    assert_eq!(error.to_string(), "opening handshake failed");
+    assert_eq!(format!("{error:#}"), format!("{error}: {source}"));
+    let error = std::io::Error::from(error);
+    assert!(error.get_ref().unwrap().is::<HandshakeError>());
+    // Others display their cause, and name what stands behind that.
+    let error = Error::from(sansocket::SendError::Closed);
+    assert_eq!(error.to_string(), sansocket::SendError::Closed.to_string());
+    assert!(error.source().is_none());
 }
 
 #[test]

@@ -245,7 +245,11 @@ impl<S> fmt::Display for Undecided<S> {
     }
 }
 
-impl<S: fmt::Debug> core::error::Error for Undecided<S> {}
+impl<S: fmt::Debug> core::error::Error for Undecided<S> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
 
 impl<S> From<Undecided<S>> for Error {
     fn from(undecided: Undecided<S>) -> Self {

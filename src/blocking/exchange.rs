@@ -5,14 +5,14 @@ use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
+use super::bounded::SHORTEST;
 use super::{Error, Transport};
+use crate::stream::is_not_now;
 
 /// How long a refused peer may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much such a peer may send meanwhile, in bytes.
 const LINGER_BYTES: usize = 256 << 10;
-/// The shortest bound that streams can set.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A stream whose connection is not open yet.
 #[derive(Debug)]
@@ -98,8 +98,4 @@ impl<S: Transport> Exchange<S> {
         let waited = bound.is_some_and(|bound| now.saturating_sub(began) >= bound / 2);
         if waited || until.is_some_and(|until| until <= now) { Ok(()) } else { Err(Error::WouldBlock) }
     }
-}
-
-fn is_not_now(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

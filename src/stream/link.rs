@@ -413,7 +413,8 @@ fn copy_of(error: &io::Error) -> io::Error {
     }
 }
 
-fn is_not_now(error: &io::Error) -> bool {
+/// Whether the stream has only waited in vain, or does not wait.
+pub(crate) fn is_not_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
