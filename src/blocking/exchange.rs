@@ -73,18 +73,23 @@ impl<S: Transport> Exchange<S> {
     }
 
     /// Sends the last words and waits a moment, so that no reset destroys them before the peer has read them.
-    pub(super) fn end(mut self, mut last: Vec<u8>) {
+    ///
+    /// An error says that they have not left, or not all of them.
+    pub(super) fn end(mut self, mut last: Vec<u8>) -> Result<(), Error> {
         let until = Some(self.now() + LINGER);
-        if self.write(&mut last, until).is_err() || self.transport.shutdown_write().is_err() {
-            return;
+        // Neither can be made good by another call: the stream is gone.
+        self.write(&mut last, until).map_err(|error| Error::Io(error.into()))?;
+        if self.transport.shutdown_write().is_err() {
+            return Ok(());
         }
         let (mut scratch, mut seen) = ([0; 4096], 0);
         while let Ok(Some(len @ 1..)) = self.read(&mut scratch, until) {
             seen += len;
             if seen > LINGER_BYTES || Some(self.now()) >= until {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// The stream came back without a byte: its time was up, or it does not block at all.

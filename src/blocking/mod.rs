@@ -7,6 +7,7 @@ mod connect;
 mod exchange;
 mod parts;
 mod pipe;
+mod plain;
 mod transport;
 mod websocket;
 
@@ -17,6 +18,7 @@ pub use parts::Parts;
 #[cfg(feature = "rand")]
 pub use pipe::pair;
 pub use pipe::{Pipe, pipe};
+pub use plain::{Incoming, PlainRequest};
 pub use transport::{Transport, Untimed};
 pub use websocket::{Sender, WebSocket};
 
