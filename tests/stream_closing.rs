@@ -379,11 +379,10 @@ fn taking_the_stream_back_loses_no_byte() {
     assert_eq!(parts.transport.read_timeout().unwrap(), None);
     assert_eq!(parts.transport.write_timeout().unwrap(), None);
     // It goes on where it was.
-    let mut stream = parts.transport;
-    stream.write_all(&parts.unsent).unwrap();
-    let mut ws = WebSocket::with_unread(stream, parts.connection, &parts.unread);
+    let mut ws = WebSocket::from_parts(parts.map_transport(Box::new));
     assert_eq!(ws.recv().unwrap(), Some(b"begun and done".into()));
     assert_eq!(ws.recv().unwrap(), Some("two".into()));
+    ws.flush().unwrap();
     let mut heard = [0; 14];
     raw.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"\x8a\x04ping\x81\x06unsent");
@@ -410,4 +409,51 @@ fn untimed_streams_close_without_waiting_for_each_other() {
         raw.read_exact(&mut heard).unwrap();
         assert_eq!((heard[0], &heard[2..]), (0x88, &1002u16.to_be_bytes()[..]));
     });
+}
+
+#[test]
+fn a_close_without_code_is_empty() {
+    for lane in 0..3 {
+        let (mut raw, stream) = tcp();
+        let mut ws = server(stream, Config::new());
+        raw.write_all(&[masked(0x81, b"bye"), masked(0x88, b"")].concat()).unwrap();
+        raw.shutdown(Shutdown::Write).unwrap();
+        match lane {
+            0 => ws.close_without_code().unwrap(),
+            1 => {
+                ws.start_close_without_code().unwrap();
+                assert_eq!(ws.recv().unwrap(), Some("bye".into()));
+                assert_eq!(ws.recv().unwrap(), None);
+            }
+            _ => {
+                let (_, mut tx) = ws.recv_ref().unwrap().unwrap();
+                tx.send_prepared(&sansocket::Prepared::new("hi")).unwrap();
+                tx.pong(b"me").unwrap();
+                tx.start_close_without_code().unwrap();
+                assert_eq!(ws.recv().unwrap(), None);
+            }
+        }
+        let summary = ws.summary().unwrap();
+        assert!(summary.clean && summary.code == CloseCode::NO_STATUS_RECEIVED, "{summary}");
+        drop(ws);
+        let mut heard = Vec::new();
+        raw.read_to_end(&mut heard).unwrap();
+        let expected: &[u8] = if lane == 2 { b"\x81\x02hi\x8a\x02me\x88\x00" } else { b"\x88\x00" };
+        assert_eq!(heard, expected, "{lane}");
+    }
+}
+
+#[test]
+fn an_event_is_waited_for_no_longer_than_asked_and_prepared_messages_leave_at_once() {
+    let (mut raw, stream) = tcp();
+    let mut ws = server(stream, Config::new());
+    let short = Duration::from_millis(20);
+    assert!(matches!(ws.recv_event_timeout(short), Err(Error::TimedOut)));
+    raw.write_all(&masked(0x8a, b"pong")).unwrap();
+    assert!(matches!(ws.recv_event_timeout(8 * SECOND), Ok(Some(Event::Pong(_)))));
+    ws.send_prepared(&sansocket::Prepared::new("hi")).unwrap();
+    let mut heard = [0; 4];
+    raw.set_read_timeout(Some(8 * SECOND)).unwrap();
+    raw.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"\x81\x02hi");
 }

@@ -63,6 +63,32 @@ fn recv_timeout_waits_for_its_time() {
     }
 }
 
+#[test]
+fn a_connection_that_was_taken_apart_keeps_its_deadlines() {
+    let (_raw, stream) = tcp();
+    // Pings after 20 s of silence, of which 15 s pass while nobody has the connection.
+    let mut parts = server(stream, Config::new()).into_parts();
+    assert!(parts.now < 5 * SECOND);
+    parts.now += 15 * SECOND;
+    let mut ws = WebSocket::from_parts(parts);
+    let left = ws.next_deadline().unwrap();
+    assert!(left <= 5 * SECOND && left > SECOND, "{left:?}");
+    let mut parts = ws.into_parts();
+    assert!(parts.now >= 15 * SECOND, "{:?}", parts.now);
+    // No clock is looked at by hand: a ping is due and leaves with the next call.
+    parts.now += 5 * SECOND;
+    let mut ws = WebSocket::from_parts(parts);
+    assert!(matches!(ws.recv_timeout(ms(20)), Err(Error::TimedOut)));
+    let left = ws.next_deadline().unwrap();
+    assert!(left <= 20 * SECOND && left > 15 * SECOND, "the pong has its whole time: {left:?}");
+    // What comes in now counts from now, even if no read told the time before.
+    let mut parts = ws.into_parts();
+    parts.unread = b"\x81\x82\x01\x02\x03\x04\x69\x6b\x01\x80\x01\x02\x03\x04".to_vec();
+    let mut ws = WebSocket::from_parts(parts);
+    assert_eq!(ws.recv().unwrap(), Some("hi".into()));
+    assert!(matches!(ws.recv_timeout(ms(20)), Err(Error::TimedOut)));
+}
+
 // conf: FR-12
 #[test]
 fn a_cut_frame_survives_recv_timeout() {

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sansocket::blocking::{self, Acceptor, Connector, Error, HandshakeError, WebSocket};
+use sansocket::blocking::{self, Acceptor, Connector, Error, HandshakeError, Incoming, WebSocket};
 use sansocket::handshake::{Acceptance, HandshakeLimits, RequestError, Response, ResponseError};
 use sansocket::{CloseCode, Config};
 
@@ -60,7 +60,7 @@ fn both_ends_agree_in_two_steps() {
             ws.send(message).unwrap();
         }
     });
-    let mut ws = Connector::new(url)
+    let ws = Connector::new(url)
         .origin("https://app.example")
         .header("X-Token", "t1")
         .subprotocol("v1.chat")
@@ -69,7 +69,11 @@ fn both_ends_agree_in_two_steps() {
         .connect()
         .unwrap();
     assert_eq!(ws.subprotocol(), Some("v2.chat"));
+    let mut ws = WebSocket::from_parts(ws.into_parts());
+    assert_eq!(ws.subprotocol(), Some("v2.chat"), "still known when it was taken apart");
     assert_eq!(ws.response().unwrap().header("set-cookie"), Some(&b"id=7"[..]));
+    assert_eq!(ws.take_response().unwrap().status(), 101);
+    assert_eq!((ws.response(), ws.subprotocol()), (None, Some("v2.chat")));
     ws.send("hello").unwrap();
     assert_eq!(ws.recv().unwrap(), Some("hello".into()));
     ws.close(CloseCode::NORMAL, "").unwrap();
@@ -83,8 +87,12 @@ fn a_wrong_answer_leaves_the_request_to_another() {
         let request = Acceptor::new().read_request(stream).unwrap();
         let undecided = request.accept(&Acceptance::new().subprotocol("not offered")).unwrap_err();
         assert!(matches!(undecided.error, Error::Handshake(_)));
-        let undecided = undecided.pending.reject(&Response::new(101)).unwrap_err();
-        undecided.pending.reject(&Response::new(403).header("X-Why", "origin").body("not you")).unwrap();
+        let undecided = undecided.pending.unwrap().reject(&Response::new(101)).unwrap_err();
+        undecided
+            .pending
+            .unwrap()
+            .reject(&Response::new(403).header("X-Why", "origin").body("not you"))
+            .unwrap();
     });
     match handshake_error(blocking::connect(url)) {
         HandshakeError::Refusal(refusal) => {
@@ -253,9 +261,69 @@ fn what_cannot_be_asked_for_is_an_error_before_anything_is_sent() {
     listener.set_nonblocking(true).unwrap();
     let evil = Connector::new(&url).header("X", "1\r\nEvil: 1").connect();
     assert!(matches!(handshake_error(evil), HandshakeError::Request(_)));
-    if let Ok((mut stream, _)) = listener.accept() {
-        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0, "nothing was sent");
+    assert!(listener.accept().is_err(), "nobody was dialled");
+}
+
+#[test]
+fn the_cause_of_a_failed_handshake_is_its_source() {
+    use std::error::Error as _;
+
+    let error = blocking::connect("wss://localhost/").unwrap_err();
+    let source = error.source().unwrap();
+    assert_eq!(source.downcast_ref(), Some(&HandshakeError::TlsNeeded));
+    assert!(source.source().is_none());
+    assert_eq!(error.to_string(), "opening handshake failed");
+    assert_eq!(format!("{error:#}"), format!("{error}: {source}"));
+    let error = std::io::Error::from(error);
+    assert!(error.get_ref().unwrap().is::<HandshakeError>());
+    // Others display their cause, and name what stands behind that.
+    let error = Error::from(sansocket::SendError::Closed);
+    assert_eq!(error.to_string(), sansocket::SendError::Closed.to_string());
+    assert!(error.source().is_none());
+}
+
+#[test]
+fn plain_requests_are_answered_beside_websockets() {
+    let act = |stream: TcpStream| match Acceptor::new().read(stream) {
+        Ok(Incoming::Plain(plain)) if plain.head().path() == "/health" => {
+            plain.respond(&Response::new(200).body("up")).unwrap();
+        }
+        Ok(Incoming::Plain(plain)) => drop(plain.refuse()),
+        Ok(Incoming::Request(mut request)) => {
+            request.transport_mut().set_nodelay(true).unwrap();
+            let (mut stream, unread) = request.into_transport();
+            assert_eq!(stream.read_timeout().unwrap(), None);
+            stream.write_all(&unread).unwrap();
+        }
+        Err(_) => {}
+    };
+    for (said, answer, end) in [
+        (&b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"[..], "HTTP/1.1 200 ", "up"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 ", ""),
+        (b"nonsense\r\n\r\n", "HTTP/1.1 400 ", ""),
+        (&[REQUEST, b"frames"].concat(), "frames", ""),
+    ] {
+        let (url, server) = serve(act);
+        let heard = send_raw(&url, said);
+        assert!(heard.starts_with(answer) && heard.ends_with(end), "{heard}");
+        server.join().unwrap();
     }
+}
+
+#[test]
+fn a_rejection_that_does_not_leave_is_an_error() {
+    let (url, server) = serve(|stream| {
+        stream.set_nonblocking(true).unwrap();
+        let mut opening = Acceptor::new().begin(stream);
+        assert!(opening.transport().is_some());
+        let request = until_ready(|| opening.proceed());
+        request.reject(&Response::new(403).body(vec![b'x'; 32 << 20])).unwrap_err()
+    });
+    let mut stream = TcpStream::connect(url.trim_start_matches("ws://").split('/').next().unwrap()).unwrap();
+    stream.write_all(REQUEST).unwrap();
+    let undecided = server.join().unwrap();
+    assert!(undecided.pending.is_none());
+    assert!(matches!(undecided.error, Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock));
 }
 
 #[test]

@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use super::exchange::Exchange;
 use super::websocket::Opened;
-use super::{Error, HandshakeError, Transport, WebSocket};
+use super::{Error, HandshakeError, Incoming, PlainRequest, Transport, WebSocket};
 use crate::Config;
-use crate::handshake::{
-    Acceptance, HandshakeLimits, RefusedRequest, Request, RequestError, Response, ServerHandshake, ServerStep,
-};
+use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
+///
+/// A refusal waits up to 1 s for the client to read it and close. `TCP_NODELAY` is the caller's to set, before.
 ///
 /// It takes any Origin; use [`Acceptor::read_request`] for a server that browsers reach.
 ///
@@ -64,13 +64,41 @@ impl Acceptor {
         Ok(self.read_request(transport)?.accept(&Acceptance::new())?)
     }
 
-    /// Reads the client's request and returns it for a decision.
+    /// Reads the client's request and returns it for a decision; refuses what is none for a WebSocket.
+    ///
+    /// A refusal waits up to 1 s for the client to read it and close.
     ///
     /// # Errors
     ///
     /// As [`accept`]. A non-blocking stream needs [`begin`](Self::begin): here [`Error::WouldBlock`] loses it.
     pub fn read_request<S: Transport>(&self, transport: S) -> Result<PendingRequest<S>, Error> {
         self.begin(transport).proceed()
+    }
+
+    /// Reads a request and returns it whether or not it asks for a WebSocket.
+    ///
+    /// ```no_run
+    /// use sansocket::blocking::{Acceptor, Error, Incoming, WebSocket};
+    /// use sansocket::handshake::{Acceptance, Response};
+    /// # use std::net::TcpStream;
+    ///
+    /// fn open(stream: TcpStream) -> Result<Option<WebSocket<TcpStream>>, Error> {
+    ///     match Acceptor::new().read(stream)? {
+    ///         Incoming::Request(request) => Ok(Some(request.accept(&Acceptance::new())?)),
+    ///         Incoming::Plain(plain) if plain.head().path() == "/health" => {
+    ///             plain.respond(&Response::new(200).body("up"))?;
+    ///             Ok(None)
+    ///         }
+    ///         Incoming::Plain(plain) => Err(plain.refuse()),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`read_request`](Self::read_request), for requests that are not valid.
+    pub fn read<S: Transport>(&self, transport: S) -> Result<Incoming<S>, Error> {
+        self.begin(transport).proceed_to_any()
     }
 
     /// Begins to read a request without waiting; for non-blocking streams.
@@ -102,6 +130,18 @@ impl<S: Transport> Opening<S> {
     /// [`Error::WouldBlock`]: call it again when the stream is readable. Any other error ends the attempt, as for
     /// [`accept`].
     pub fn proceed(&mut self) -> Result<PendingRequest<S>, Error> {
+        match self.proceed_to_any()? {
+            Incoming::Request(pending) => Ok(pending),
+            Incoming::Plain(plain) => Err(plain.refuse()),
+        }
+    }
+
+    /// Like [`proceed`](Self::proceed), but leaves the answer to ordinary HTTP requests to the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`proceed`](Self::proceed).
+    pub fn proceed_to_any(&mut self) -> Result<Incoming<S>, Error> {
         let mut scratch = [0; 4096];
         while let Some(mut reading) = self.0.take() {
             let until = reading.handshake.poll_timeout();
@@ -114,15 +154,15 @@ impl<S: Transport> Opening<S> {
                     return Err(error);
                 }
             };
-            if let Some(pending) = self.take(reading, read.map(|len| &scratch[..len]))? {
-                return Ok(pending);
+            if let Some(incoming) = self.take(reading, read.map(|len| &scratch[..len]))? {
+                return Ok(incoming);
             }
         }
         Err(Error::Io(std::io::ErrorKind::NotConnected.into()))
     }
 
     /// Takes what was read (`None`: the time is up); keeps the rest of the work for later, or ends it.
-    fn take(&mut self, reading: Reading<S>, read: Option<&[u8]>) -> Result<Option<PendingRequest<S>>, Error> {
+    fn take(&mut self, reading: Reading<S>, read: Option<&[u8]>) -> Result<Option<Incoming<S>>, Error> {
         let Reading { exchange, handshake, config } = reading;
         let now = exchange.now();
         let step = match read {
@@ -137,10 +177,16 @@ impl<S: Transport> Opening<S> {
             }
             Ok(ServerStep::Request { request, consumed }) => {
                 let unread = read.and_then(|bytes| bytes.get(consumed..)).unwrap_or_default().to_vec();
-                Ok(Some(PendingRequest { exchange, request, unread, config }))
+                Ok(Some(Incoming::Request(PendingRequest { exchange, request, unread, config })))
             }
-            Err(refused) => Err(refuse(exchange, refused)),
+            Err(refused) => Ok(Some(Incoming::Plain(PlainRequest::new(exchange, refused)?))),
         }
+    }
+
+    /// The stream, to ask for its readiness, until the request is complete.
+    #[must_use]
+    pub fn transport(&self) -> Option<&S> {
+        self.0.as_ref().map(|reading| &reading.exchange.transport)
     }
 
     /// How long the request may still take, `None` without a limit; [`proceed`](Self::proceed) must be called then.
@@ -149,15 +195,6 @@ impl<S: Transport> Opening<S> {
         let reading = self.0.as_ref()?;
         Some(reading.handshake.poll_timeout()?.saturating_sub(reading.exchange.now()))
     }
-}
-
-/// Tells the client why there is no connection.
-fn refuse<S: Transport>(exchange: Exchange<S>, refused: RefusedRequest) -> Error {
-    let mut response = Vec::new();
-    if *refused.error() != RequestError::EndOfStream && refused.write_response(&mut response).is_ok() {
-        exchange.end(response);
-    }
-    HandshakeError::Refused(refused).into()
 }
 
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
@@ -197,27 +234,28 @@ impl<S: Transport> PendingRequest<S> {
             }
             Err(not) => {
                 let pending = Self { exchange, request: not.request, unread, config };
-                Err(Undecided { pending, error: HandshakeError::Accept(not.error).into() })
+                Err(Undecided { pending: Some(pending), error: HandshakeError::Accept(not.error).into() })
             }
         }
     }
 
     /// Rejects with a response of your own and ends the stream.
     ///
+    /// It waits up to 1 s for the client to read the response and close.
+    ///
     /// # Errors
     ///
-    /// [`Undecided`] if the response cannot be sent, for instance for a status of 1xx; the request is still there.
+    /// [`Undecided`] if the response cannot be sent, for instance for a status of 1xx; the request is still there. It is
+    /// not if the stream did not take the whole response, which [`Error::Io`] tells: a non-blocking stream that is
+    /// full says [`WouldBlock`](std::io::ErrorKind::WouldBlock) there, and the rest is lost.
     pub fn reject(self, response: &Response) -> Result<(), Undecided<S>> {
         let Self { exchange, request, unread, config } = self;
         let mut bytes = Vec::new();
         match request.reject(response, &mut bytes) {
-            Ok(()) => {
-                exchange.end(bytes);
-                Ok(())
-            }
+            Ok(()) => exchange.end(bytes).map_err(|error| Undecided { pending: None, error }),
             Err(not) => {
                 let pending = Self { exchange, request: not.request, unread, config };
-                Err(Undecided { pending, error: HandshakeError::Reject(not.error).into() })
+                Err(Undecided { pending: Some(pending), error: HandshakeError::Reject(not.error).into() })
             }
         }
     }
@@ -227,15 +265,30 @@ impl<S: Transport> PendingRequest<S> {
     pub const fn transport(&self) -> &S {
         &self.exchange.transport
     }
+
+    /// The stream, to set its options.
+    #[must_use]
+    pub const fn transport_mut(&mut self) -> &mut S {
+        &mut self.exchange.transport
+    }
+
+    /// Gives the stream back unanswered, its waits unbounded, with what was read behind the request.
+    #[must_use]
+    pub fn into_transport(self) -> (S, Vec<u8>) {
+        let mut transport = self.exchange.transport;
+        // A stream that has failed tells its next owner by itself.
+        let _ = transport.set_read_timeout(None);
+        (transport, self.unread)
+    }
 }
 
-/// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
+/// The decision could not be carried out. It turns into an [`Error`] with `?`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Undecided<S> {
-    /// The request, for another try.
-    pub pending: PendingRequest<S>,
-    /// What is wrong with the answer.
+    /// The request, for another try, with nothing written; `None` if the stream failed under the response.
+    pub pending: Option<PendingRequest<S>>,
+    /// What is wrong with the answer, or with the stream.
     pub error: Error,
 }
 
@@ -245,7 +298,11 @@ impl<S> fmt::Display for Undecided<S> {
     }
 }
 
-impl<S: fmt::Debug> core::error::Error for Undecided<S> {}
+impl<S: fmt::Debug> core::error::Error for Undecided<S> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
 
 impl<S> From<Undecided<S>> for Error {
     fn from(undecided: Undecided<S>) -> Self {

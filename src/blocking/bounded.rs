@@ -5,12 +5,12 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::Transport;
-use crate::stream::Stream;
+use crate::stream::{Stream, is_not_now};
 
 /// A blocked write looks at the deadlines this often.
 const WRITE_SLICE: Duration = Duration::from_millis(500);
 /// The shortest bound that streams can set.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 /// Waits over this are split rather than bounded to the point.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -18,14 +18,18 @@ const LONG: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Bounded<S> {
     pub(super) transport: S,
+    /// The time at the epoch: later than zero where a connection goes on that has lived before.
+    began: Duration,
     epoch: Instant,
     reads: Bound,
     writes: Bound,
 }
 
 impl<S> Bounded<S> {
-    pub(super) fn new(transport: S) -> Self {
-        Self { transport, epoch: Instant::now(), reads: Bound::default(), writes: Bound::default() }
+    /// Its clock shows `now` and goes on from there.
+    pub(super) fn new(transport: S, now: Duration) -> Self {
+        let (reads, writes) = (Bound::default(), Bound::default());
+        Self { transport, began: now, epoch: Instant::now(), reads, writes }
     }
 }
 
@@ -54,7 +58,7 @@ impl<S: Transport> Bounded<S> {
 
 impl<S: Transport> Stream for Bounded<S> {
     fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.began.saturating_add(self.epoch.elapsed())
     }
 
     fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize> {
@@ -103,12 +107,10 @@ impl Bound {
     /// Streams say the same when they have waited and when they do not wait. One that came back long before its bound
     /// does not block.
     fn judge(self, error: io::Error, took: impl FnOnce() -> Duration) -> io::Error {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                let waited = self.0.flatten().is_some_and(|bound| took() >= bound / 2);
-                if waited { io::ErrorKind::TimedOut.into() } else { io::ErrorKind::WouldBlock.into() }
-            }
-            _ => error,
+        if !is_not_now(&error) {
+            return error;
         }
+        let waited = self.0.flatten().is_some_and(|bound| took() >= bound / 2);
+        if waited { io::ErrorKind::TimedOut.into() } else { io::ErrorKind::WouldBlock.into() }
     }
 }

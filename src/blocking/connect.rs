@@ -2,11 +2,13 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
+use super::bounded::SHORTEST;
 use super::exchange::Exchange;
 use super::websocket::Opened;
 use super::{Error, HandshakeError, Transport, WebSocket};
@@ -114,6 +116,9 @@ impl Connector {
 
     /// Connects over TCP, each address of the host in turn, and opens the WebSocket.
     ///
+    /// An address that does not answer gets its share of the time that is left, so that the next ones get theirs.
+    /// `TCP_NODELAY` is set. Nothing is dialled for a request that cannot be sent.
+    ///
     /// # Errors
     ///
     /// [`Error::Handshake`] for an URL, header or subprotocol that cannot be sent, for a refusal by the server
@@ -125,9 +130,10 @@ impl Connector {
         if uri.is_secure() {
             return Err(HandshakeError::TlsNeeded.into());
         }
+        let asked = self.ask()?;
         let stream = dial(uri.host(), uri.port(), began, self.timeout)?;
         stream.set_nodelay(true)?;
-        self.begin_since(stream, began)?.proceed()
+        self.connecting(asked, Exchange::since(stream, began)).proceed()
     }
 
     /// Opens the WebSocket over a stream that is connected to the server already, TLS included for `wss:`.
@@ -146,19 +152,22 @@ impl Connector {
     ///
     /// [`Error::Handshake`] for something that cannot be sent.
     pub fn begin<S: Transport>(&self, transport: S) -> Result<Connecting<S>, Error> {
-        self.begin_since(transport, Instant::now())
+        let began = Instant::now();
+        Ok(self.connecting(self.ask()?, Exchange::since(transport, began)))
     }
 
-    fn begin_since<S>(&self, transport: S, began: Instant) -> Result<Connecting<S>, Error>
-    where
-        S: Transport,
-    {
+    /// The request in bytes, and what waits for its response.
+    fn ask(&self) -> Result<(ClientHandshake, Vec<u8>), Error> {
         let mut unsent = Vec::new();
         let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
         let request = self.request()?.clone().limits(self.limits.timeout(self.timeout));
         let handshake = request.start(nonce, Duration::ZERO, &mut unsent).map_err(HandshakeError::Request)?;
-        let exchange = Exchange::since(transport, began);
-        Ok(Connecting(Some(Asking { exchange, handshake, unsent, config: self.config.clone() })))
+        Ok((handshake, unsent))
+    }
+
+    fn connecting<S>(&self, asked: (ClientHandshake, Vec<u8>), exchange: Exchange<S>) -> Connecting<S> {
+        let (handshake, unsent) = asked;
+        Connecting(Some(Asking { exchange, handshake, unsent, config: self.config.clone() }))
     }
 
     fn request(&self) -> Result<&ClientRequest, Error> {
@@ -174,14 +183,25 @@ impl Connector {
 /// RFC 6455 §4.1: "There MUST be no more than one connection in a CONNECTING state." Whether the application has
 /// another is its own to know; the addresses of one host are tried one after the other.
 fn dial(host: &str, port: u16, began: Instant, timeout: Duration) -> Result<TcpStream, Error> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    dial_each(&addresses, began, timeout, TcpStream::connect_timeout)
+}
+
+/// Each address gets its share of the time that is left: one that does not answer leaves the others theirs.
+fn dial_each<T>(
+    addresses: &[SocketAddr],
+    began: Instant,
+    timeout: Duration,
+    mut dial: impl FnMut(&SocketAddr, Duration) -> io::Result<T>,
+) -> Result<T, Error> {
     let mut failure = Error::Io(io::Error::new(io::ErrorKind::NotFound, "host has no address"));
-    for address in (host, port).to_socket_addrs()? {
+    for (remaining, address) in (1..=addresses.len()).rev().zip(addresses) {
         let left = timeout.saturating_sub(began.elapsed());
         if left.is_zero() {
             return Err(Error::TimedOut);
         }
-        match TcpStream::connect_timeout(&address, left) {
+        let share = left / u32::try_from(remaining).unwrap_or(u32::MAX);
+        match dial(address, share.max(SHORTEST)) {
             Ok(stream) => return Ok(stream),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => failure = Error::TimedOut,
             Err(error) => failure = Error::Io(error),
@@ -268,5 +288,27 @@ impl<S: Transport> Connecting<S> {
                 Ok(Some(ws))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_do_not_answer_leave_time_for_the_next() {
+        let addresses = [1, 2, 3, 4].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let (began, timeout) = (Instant::now(), Duration::from_secs(3600));
+        let mut shares = Vec::new();
+        let dialled = dial_each(&addresses, began, timeout, |address, share| {
+            shares.push(share.as_secs().div_ceil(60));
+            if address.port() == 3 { Ok(address.port()) } else { Err(io::ErrorKind::TimedOut.into()) }
+        });
+        assert_eq!(dialled.ok(), Some(3));
+        assert_eq!(shares, [15, 20, 30], "of what is left: no time has passed here");
+        let dialled = dial_each::<()>(&addresses, began, timeout, |_, _| Err(io::ErrorKind::TimedOut.into()));
+        assert!(matches!(dialled, Err(Error::TimedOut)));
+        let dialled = dial_each::<()>(&addresses, began, Duration::ZERO, |_, _| panic!("no time"));
+        assert!(matches!(dialled, Err(Error::TimedOut)));
     }
 }

@@ -5,14 +5,14 @@ use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
+use super::bounded::SHORTEST;
 use super::{Error, Transport};
+use crate::stream::is_not_now;
 
 /// How long a refused peer may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much such a peer may send meanwhile, in bytes.
 const LINGER_BYTES: usize = 256 << 10;
-/// The shortest bound that streams can set.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A stream whose connection is not open yet.
 #[derive(Debug)]
@@ -73,18 +73,23 @@ impl<S: Transport> Exchange<S> {
     }
 
     /// Sends the last words and waits a moment, so that no reset destroys them before the peer has read them.
-    pub(super) fn end(mut self, mut last: Vec<u8>) {
+    ///
+    /// An error says that they have not left, or not all of them.
+    pub(super) fn end(mut self, mut last: Vec<u8>) -> Result<(), Error> {
         let until = Some(self.now() + LINGER);
-        if self.write(&mut last, until).is_err() || self.transport.shutdown_write().is_err() {
-            return;
+        // Neither can be made good by another call: the stream is gone.
+        self.write(&mut last, until).map_err(|error| Error::Io(error.into()))?;
+        if self.transport.shutdown_write().is_err() {
+            return Ok(());
         }
         let (mut scratch, mut seen) = ([0; 4096], 0);
         while let Ok(Some(len @ 1..)) = self.read(&mut scratch, until) {
             seen += len;
             if seen > LINGER_BYTES || Some(self.now()) >= until {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// The stream came back without a byte: its time was up, or it does not block at all.
@@ -98,8 +103,4 @@ impl<S: Transport> Exchange<S> {
         let waited = bound.is_some_and(|bound| now.saturating_sub(began) >= bound / 2);
         if waited || until.is_some_and(|until| until <= now) { Ok(()) } else { Err(Error::WouldBlock) }
     }
-}
-
-fn is_not_now(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

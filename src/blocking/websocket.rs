@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bounded::Bounded;
-use super::{Error, Transport};
+use super::{Error, Parts, Transport};
 use crate::handshake::ResponseHead;
 use crate::stream::{Endpoint, Link, lend};
 use crate::{CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
@@ -20,7 +20,8 @@ use crate::{CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary
 /// Pings are answered and deadlines watched inside the receiving calls: a thread that never receives drives
 /// neither. A call that sends over a blocking stream waits until the peer takes the bytes and does not receive
 /// meanwhile, so that two ends which both send more than the stream holds before either receives end with
-/// [`Deadline::Write`](crate::Deadline::Write), by default after 30 s. When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
+/// [`Deadline::Write`](crate::Deadline::Write), by default after 30 s. When it is dropped without
+/// [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
     endpoint: Endpoint<Bounded<S>>,
@@ -36,24 +37,17 @@ pub(super) struct Opened {
     pub(super) response: Option<ResponseHead>,
 }
 
-/// The pieces of a [`WebSocket`] that was taken apart.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Parts<S> {
-    /// The stream.
-    pub transport: S,
-    /// The state of the protocol, with the parts of a message that is not complete yet.
-    pub connection: Connection,
-    /// What was read from the stream and not taken by the connection, in order.
-    pub unread: Vec<u8>,
-    /// What the stream has not taken yet, in order.
-    pub unsent: Vec<u8>,
+impl Opened {
+    fn boxed(self) -> Option<Box<Self>> {
+        (self.subprotocol.is_some() || self.response.is_some()).then(|| Box::new(self))
+    }
 }
 
 impl<S: Transport> WebSocket<S> {
     /// Runs an open connection over `transport`, after an opening handshake that was done elsewhere.
     ///
-    /// `connection` must have been made with the time zero: its clock starts now.
+    /// `connection` must have been made with the time zero: its clock starts now. One that came out of
+    /// [`into_parts`](Self::into_parts) goes back with [`from_parts`](Self::from_parts).
     #[must_use]
     pub fn over(transport: S, connection: Connection) -> Self {
         Self::with_unread(transport, connection, &[])
@@ -62,7 +56,22 @@ impl<S: Transport> WebSocket<S> {
     /// Like [`over`](Self::over), with bytes that were read together with the handshake.
     #[must_use]
     pub fn with_unread(transport: S, connection: Connection, unread: &[u8]) -> Self {
-        Self { endpoint: Endpoint::new(Bounded::new(transport), connection, unread), opened: None }
+        Self {
+            endpoint: Endpoint::new(Bounded::new(transport, Duration::ZERO), connection, unread),
+            opened: None,
+        }
+    }
+
+    /// Puts together what [`into_parts`](Self::into_parts) took apart, and goes on where that stopped.
+    ///
+    /// The clock goes on from [`Parts::now`], so that every deadline is as far away as it was then. The transport may
+    /// be another one, see [`Parts::map_transport`]. What was unsent leaves before the next wait, as after [`feed`](Self::feed).
+    #[must_use]
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { transport, connection, now, unread, unsent, subprotocol, response } = parts;
+        let mut endpoint = Endpoint::new(Bounded::new(transport, now), connection, &unread);
+        *endpoint.link.out.sink() = unsent;
+        Self { endpoint, opened: Opened { subprotocol, response }.boxed() }
     }
 
     /// Starts after an opening handshake of this module; `response` is still to be written.
@@ -77,7 +86,7 @@ impl<S: Transport> WebSocket<S> {
         *ws.endpoint.link.out.sink() = response;
         // A stream that fails now fails the first call too.
         let _ = ws.endpoint.link.flush(None);
-        ws.opened = (opened.subprotocol.is_some() || opened.response.is_some()).then(|| Box::new(opened));
+        ws.opened = opened.boxed();
         ws
     }
 
@@ -137,8 +146,18 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let Some(found) = self.endpoint.find(None, |_| true)? else { return Ok(None) };
-        lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), None)
+        self.recv_event_until(None)
+    }
+
+    /// Waits for whatever comes next, but at most for `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] when the time is over; nothing is lost and the next call goes on. Otherwise as
+    /// [`recv`](Self::recv).
+    pub fn recv_event_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, Error> {
+        let until = self.endpoint.link.look_at_the_clock().checked_add(timeout);
+        self.recv_event_until(until)
     }
 
     /// Sends a message; it has left when this returns (over a non-blocking stream: it is queued at least).
@@ -158,6 +177,16 @@ impl<S: Transport> WebSocket<S> {
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.endpoint.link.feed(message.into())
+    }
+
+    /// Sends a message that was encoded once for many connections; it has left when this returns, as after
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.endpoint.link.send_prepared(prepared)
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -215,14 +244,17 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        if self.endpoint.link.connection.state() == State::Open {
-            // Any other error is told by the verdict below, unless the peer closed before.
-            if let Err(error @ Error::Send(_)) = self.start_close(code, reason) {
-                return Err(error);
-            }
-        }
-        while self.endpoint.find(None, |_| false)?.is_some() {}
-        Ok(())
+        self.close_by(|ws| ws.start_close(code, reason))
+    }
+
+    /// Closes the connection with an empty Close frame, which the peer sees as code 1005; otherwise like
+    /// [`close`](Self::close).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn close_without_code(&mut self) -> Result<(), Error> {
+        self.close_by(Self::start_close_without_code)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.
@@ -234,6 +266,15 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.start_close(code, reason)
     }
 
+    /// Sends an empty Close frame and returns; go on receiving until the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`close_without_code`](Self::close_without_code).
+    pub fn start_close_without_code(&mut self) -> Result<(), Error> {
+        self.endpoint.link.start_close_without_code()
+    }
+
     /// The subprotocol that both ends agreed on, if any.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
@@ -241,9 +282,17 @@ impl<S: Transport> WebSocket<S> {
     }
 
     /// The server's response, for its headers and cookies; `None` on a server.
+    ///
+    /// It is kept as long as the connection, up to the size of a response's head (16 KiB by default);
+    /// [`take_response`](Self::take_response) frees it.
     #[must_use]
     pub fn response(&self) -> Option<&ResponseHead> {
         self.opened.as_ref()?.response.as_ref()
+    }
+
+    /// Takes the server's response out, so that a long-lived connection does not keep its memory.
+    pub fn take_response(&mut self) -> Option<ResponseHead> {
+        self.opened.as_mut()?.response.take()
     }
 
     /// How the connection ended, once it has.
@@ -285,18 +334,42 @@ impl<S: Transport> WebSocket<S> {
         &mut self.endpoint.link.stream.transport
     }
 
-    /// Takes the connection apart without losing a byte; the stream's waits are unbounded again.
+    /// Takes the connection apart without losing a byte or a deadline; the stream's waits are unbounded again.
+    ///
+    /// For handing it to another thread of control, such as an event loop that drives the [`Connection`] itself, or
+    /// for putting another stream under it; [`from_parts`](Self::from_parts) is the way back.
     #[must_use]
     pub fn into_parts(mut self) -> Parts<S> {
         // The next owner waits as long as it likes; a stream that has failed tells it so by itself.
         let _ = self.endpoint.link.stream.transport.set_read_timeout(None);
         let _ = self.endpoint.link.stream.transport.set_write_timeout(None);
+        let (subprotocol, response) =
+            self.opened.map_or((None, None), |opened| (opened.subprotocol, opened.response));
         Parts {
+            now: self.endpoint.link.look_at_the_clock(),
+            subprotocol,
+            response,
             unread: self.endpoint.input.into_unread(),
             unsent: self.endpoint.link.out.waiting().to_vec(),
             transport: self.endpoint.link.stream.transport,
             connection: self.endpoint.link.connection,
         }
+    }
+
+    fn recv_event_until(&mut self, until: Option<Duration>) -> Result<Option<Event<'_>>, Error> {
+        let Some(found) = self.endpoint.find(until, |_| true)? else { return Ok(None) };
+        lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)
+    }
+
+    fn close_by(&mut self, start: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        if self.endpoint.link.connection.state() == State::Open {
+            // Any other error is told by the verdict below, unless the peer closed before.
+            if let Err(error @ Error::Send(_)) = start(self) {
+                return Err(error);
+            }
+        }
+        while self.endpoint.find(None, |_| false)?.is_some() {}
+        Ok(())
     }
 
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
@@ -339,6 +412,15 @@ impl<S: Transport> Sender<'_, S> {
         self.link.feed(message.into())
     }
 
+    /// Sends a prepared message; see [`WebSocket::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.link.send_prepared(prepared)
+    }
+
     /// Queues a prepared message; see [`WebSocket::feed_prepared`].
     ///
     /// # Errors
@@ -375,6 +457,15 @@ impl<S: Transport> Sender<'_, S> {
         self.link.ping(payload)
     }
 
+    /// Sends a pong that nobody asked for; see [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.link.pong(payload)
+    }
+
     /// Sends the Close frame; see [`WebSocket::start_close`].
     ///
     /// # Errors
@@ -382,5 +473,14 @@ impl<S: Transport> Sender<'_, S> {
     /// As there.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.link.start_close(code, reason)
+    }
+
+    /// Sends an empty Close frame; see [`WebSocket::start_close_without_code`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn start_close_without_code(&mut self) -> Result<(), Error> {
+        self.link.start_close_without_code()
     }
 }

@@ -10,6 +10,8 @@ use crate::handshake::{
 use crate::{SendError, UriError};
 
 /// Why a call on a connection over a stream did not do what it was asked to.
+///
+/// The cause of a failed handshake is the [source](core::error::Error::source); `{:#}` shows both in one line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -45,7 +47,8 @@ impl fmt::Display for Error {
             Self::TimedOut => f.write_str("nothing came within the time given"),
             Self::ChunkDelivery => f.write_str("connection delivers chunks: receive with recv_event"),
             Self::Io(error) => write!(f, "stream failed: {error}"),
-            Self::Handshake(error) => error.fmt(f),
+            Self::Handshake(error) if f.alternate() => write!(f, "opening handshake failed: {error}"),
+            Self::Handshake(_) => f.write_str("opening handshake failed"),
             Self::Connection(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
         }
@@ -55,10 +58,11 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Io(error) => Some(error),
-            Self::Handshake(error) => Some(error),
-            Self::Connection(error) => Some(error),
-            Self::Send(error) => Some(error),
+            Self::Handshake(error) => Some(&**error),
+            // They are displayed already.
+            Self::Io(error) => error.source(),
+            Self::Connection(error) => error.source(),
+            Self::Send(error) => error.source(),
             Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery => None,
         }
     }
@@ -88,7 +92,7 @@ impl From<Error> for io::Error {
             Error::WouldBlock => io::ErrorKind::WouldBlock.into(),
             Error::TimedOut => io::ErrorKind::TimedOut.into(),
             Error::Io(error) => error,
-            Error::Handshake(error) => Self::other(error),
+            Error::Handshake(error) => Self::other(*error),
             Error::Connection(error) => Self::other(error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),
             Error::Send(error) => Self::new(io::ErrorKind::InvalidInput, error),
@@ -139,7 +143,22 @@ impl fmt::Display for HandshakeError {
     }
 }
 
-impl core::error::Error for HandshakeError {}
+impl core::error::Error for HandshakeError {
+    /// What stands behind the cause that is displayed.
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Uri(error) => error.source(),
+            #[cfg(feature = "rand")]
+            Self::Randomness(error) => error.source(),
+            Self::Request(error) => error.source(),
+            Self::Response(error) => error.source(),
+            Self::Refused(error) => error.source(),
+            Self::Accept(error) => error.source(),
+            Self::Reject(error) => error.source(),
+            Self::TlsNeeded | Self::Refusal(_) => None,
+        }
+    }
+}
 
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {

@@ -48,10 +48,10 @@ pub(crate) enum Target<'a> {
 impl<S: Stream> Link<S> {
     pub(crate) fn new(stream: S, connection: Connection) -> Self {
         Self {
+            now: stream.now(),
             stream,
             connection,
             out: Output::default(),
-            now: Duration::ZERO,
             read_at: None,
             write_shut: false,
             mute: false,
@@ -77,6 +77,11 @@ impl<S: Stream> Link<S> {
         if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
+    pub(crate) fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.queue(|connection, out| connection.send_prepared(prepared, out))?;
+        self.flush_unless_blocked()
+    }
+
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.queue(|connection, out| connection.send_prepared(prepared, out))?;
         if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
@@ -100,6 +105,12 @@ impl<S: Stream> Link<S> {
     pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let now = self.look_at_the_clock();
         self.connection.close(now, code, reason, self.out.sink())?;
+        self.flush_unless_blocked()
+    }
+
+    pub(crate) fn start_close_without_code(&mut self) -> Result<(), Error> {
+        let now = self.look_at_the_clock();
+        self.connection.close_without_code(now, self.out.sink())?;
         self.flush_unless_blocked()
     }
 
@@ -402,7 +413,8 @@ fn copy_of(error: &io::Error) -> io::Error {
     }
 }
 
-fn is_not_now(error: &io::Error) -> bool {
+/// Whether the stream has only waited in vain, or does not wait.
+pub(crate) fn is_not_now(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 

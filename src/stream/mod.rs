@@ -11,7 +11,7 @@ use std::io::{self, IoSlice};
 
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-pub(crate) use link::Link;
+pub(crate) use link::{Link, is_not_now};
 
 /// A byte stream with a clock of its own.
 ///

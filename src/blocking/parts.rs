@@ -1,0 +1,53 @@
+//! A connection over a stream, in its pieces.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::Connection;
+use crate::handshake::ResponseHead;
+
+/// The pieces of a [`WebSocket`](super::WebSocket) that was taken apart.
+///
+/// ```
+/// use sansocket::{Config, blocking::{self, WebSocket}};
+///
+/// # #[cfg(feature = "rand")] {
+/// let (client, mut server) = blocking::pair(Config::default());
+/// // The stream gets another layer, below the same connection.
+/// let parts = client.into_parts().map_transport(Box::new);
+/// let mut client = WebSocket::from_parts(parts);
+/// client.send("hello")?;
+/// assert_eq!(server.recv()?, Some("hello".into()));
+/// # }
+/// # Ok::<(), blocking::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parts<S> {
+    /// The stream.
+    pub transport: S,
+    /// The state of the protocol, with the parts of a message that is not complete yet.
+    pub connection: Connection,
+    /// The time on the connection's clock when it was taken apart, as [`Connection`]'s methods take it.
+    ///
+    /// Time that passes until it is put together again does not count, unless it is added here.
+    pub now: Duration,
+    /// What was read from the stream and not taken by the connection, in order.
+    pub unread: Vec<u8>,
+    /// What the stream has not taken yet, in order.
+    pub unsent: Vec<u8>,
+    /// The subprotocol that both ends agreed on, if any.
+    pub subprotocol: Option<String>,
+    /// The server's response to a client; `None` on a server.
+    pub response: Option<ResponseHead>,
+}
+
+impl<S> Parts<S> {
+    /// Replaces the stream by what `change` makes of it and keeps all else.
+    #[must_use]
+    pub fn map_transport<T>(self, change: impl FnOnce(S) -> T) -> Parts<T> {
+        let Self { transport, connection, now, unread, unsent, subprotocol, response } = self;
+        Parts { transport: change(transport), connection, now, unread, unsent, subprotocol, response }
+    }
+}
