@@ -265,18 +265,14 @@ fn what_cannot_be_asked_for_is_an_error_before_anything_is_sent() {
 }
 
 #[test]
-fn the_cause_of_a_failed_handshake_is_its_source() {
+fn errors_say_their_cause_once() {
     use std::error::Error as _;
 
     let error = blocking::connect("wss://localhost/").unwrap_err();
-    let source = error.source().unwrap();
-    assert_eq!(source.downcast_ref(), Some(&HandshakeError::TlsNeeded));
-    assert!(source.source().is_none());
-    assert_eq!(error.to_string(), "opening handshake failed");
-    assert_eq!(format!("{error:#}"), format!("{error}: {source}"));
+    assert_eq!(error.to_string(), HandshakeError::TlsNeeded.to_string());
+    assert!(error.source().is_none(), "a chain of sources would say it twice");
     let error = std::io::Error::from(error);
     assert!(error.get_ref().unwrap().is::<HandshakeError>());
-    // Others display their cause, and name what stands behind that.
     let error = Error::from(sansocket::SendError::Closed);
     assert_eq!(error.to_string(), sansocket::SendError::Closed.to_string());
     assert!(error.source().is_none());

@@ -47,8 +47,7 @@ impl fmt::Display for Error {
             Self::TimedOut => f.write_str("nothing came within the time given"),
             Self::ChunkDelivery => f.write_str("connection delivers chunks: receive with recv_event"),
             Self::Io(error) => write!(f, "stream failed: {error}"),
-            Self::Handshake(error) if f.alternate() => write!(f, "opening handshake failed: {error}"),
-            Self::Handshake(_) => f.write_str("opening handshake failed"),
+            Self::Handshake(error) => error.fmt(f),
             Self::Connection(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
         }
@@ -58,8 +57,8 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Handshake(error) => Some(&**error),
-            // They are displayed already.
+            // The causes are displayed already; what stands behind them is not.
+            Self::Handshake(error) => error.source(),
             Self::Io(error) => error.source(),
             Self::Connection(error) => error.source(),
             Self::Send(error) => error.source(),
