@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 DIRECT = {"base64", "bytes", "rand", "sha1", "simdutf8"}
+OPTIONAL = {"futures-core", "futures-sink", "tokio"}  # off by default, so that what it needs is not counted
 MOST = 18  # crates in all, the library included
 NO_RUST_VERSION = {"simdutf8"}  # it states none; it builds with compilers far older than ours
 
@@ -41,8 +42,8 @@ def version(text):
 problems = []
 # The manifest's list, so that an optional dependency that is off by default counts too.
 direct = {dep["name"] for dep in packages[root]["dependencies"] if dep["kind"] is None}
-if direct != DIRECT:
-    problems.append(f"direct dependencies: {sorted(direct)}, allowed are exactly {sorted(DIRECT)}")
+if direct != DIRECT | OPTIONAL:
+    problems.append(f"direct dependencies: {sorted(direct)}, allowed are exactly {sorted(DIRECT | OPTIONAL)}")
 if len(reached) > MOST:
     problems.append(f"{len(reached)} crates in all, at most {MOST}")
 msrv = packages[root]["rust_version"]

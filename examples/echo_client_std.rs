@@ -11,7 +11,7 @@ Echoes every message of the server at URL (ws://host:port/path) until it closes;
 Exits with 0 after a clean close.";
 
 fn main() -> Result<(), Error> {
-    let (url, config) = options::parse(HELP, None);
+    let (url, config, []) = options::parse(HELP, None, []);
     let mut ws = Connector::new(url).config(config).connect()?;
     while let Some((message, mut tx)) = ws.recv_ref()? {
         tx.feed(&message)?;

@@ -31,7 +31,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const MOST_KEPT: usize = 1 << 20;
 
 fn main() -> io::Result<()> {
-    let (addr, config) = options::parse(HELP, Some("127.0.0.1:9001"));
+    let (addr, config, []) = options::parse(HELP, Some("127.0.0.1:9001"), []);
     let addr = addr.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut listener = TcpListener::bind(addr)?;
     let mut poll = Poll::new()?;

@@ -1,6 +1,6 @@
-#![cfg_attr(feature = "rand", doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "rand", feature = "tokio"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(feature = "rand"),
+    not(all(feature = "rand", feature = "tokio")),
     doc = "WebSocket (RFC 6455) as a sans-IO state machine that owns its deadlines too."
 )]
 #![no_std]
@@ -25,6 +25,8 @@ mod role;
 mod sink;
 #[cfg(feature = "std")]
 mod stream;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod uri;
 pub mod utf8;
 

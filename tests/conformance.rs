@@ -205,7 +205,8 @@ fn proofs_of_tests(path: &str, text: &str, proofs: &mut Vec<Proof>, problems: &m
         } else if code.starts_with("#[") {
             attributes.push_str(code);
         } else if let Some(name) = function_name(code) {
-            let runs = attributes.contains("test]") && !attributes.contains("#[ignore");
+            let is_test = ["#[test]", "#[tokio::test"].iter().any(|test| attributes.contains(test));
+            let runs = is_test && !attributes.contains("#[ignore");
             attributes.clear();
             open.retain(|function| function.indent < indent);
             open.push(Function { indent, name, runs });

@@ -14,9 +14,10 @@ const LAYERS: [&[&str]; 7] = [
     &["connection"],
     &["handshake", "uri"],
     &[ENGINE],
-    &[ADAPTER],
+    &ADAPTERS,
 ];
-const ADAPTER: &str = "blocking";
+/// These use nothing of each other.
+const ADAPTERS: [&str; 2] = ["blocking", "tokio"];
 /// What the adapters share.
 const ENGINE: &str = "stream";
 const NEVER_ALLOCATE: [&str; 2] = ["frame", "utf8"];
@@ -115,14 +116,13 @@ impl File<'_> {
 
     fn check_words(&mut self, code: &[Token]) {
         let is_root = self.path == "src/lib.rs";
-        let may_name_std = is_root || [ENGINE, ADAPTER].contains(&self.top()) || self.path == MAY_NAME_STD;
+        let is_adapter = self.top() == ENGINE || ADAPTERS.contains(&self.top());
+        let may_name_std = is_root || is_adapter || self.path == MAY_NAME_STD;
         let never_allocates = NEVER_ALLOCATE.contains(&self.top());
         for (at, token) in code.iter().enumerate() {
             let next = code.get(at + 1).map_or("", |token| token.text.as_str());
             match token.text.as_str() {
-                "std" if !may_name_std => {
-                    self.report(token.line, "names `std`, which only the std adapter may")
-                }
+                "std" if !may_name_std => self.report(token.line, "names `std`, which only the adapters may"),
                 "extern" if next == "crate" && !is_root => {
                     self.report(token.line, "`extern crate` outside lib.rs")
                 }
@@ -163,9 +163,13 @@ impl File<'_> {
                 self.report(line, &format!("`crate::{first}` is in no layer that this check knows"));
                 continue;
             };
+            let is_beside = ADAPTERS.contains(&target) && target != self.top();
             match layer_of(target) {
-                Some(used) if used <= layer => {}
-                _ => self.report(line, &format!("`{}` uses `{target}`, a layer above it", self.module[0])),
+                Some(used) if used <= layer && !is_beside => {}
+                _ => self.report(
+                    line,
+                    &format!("`{}` uses `{target}`, which is no layer below it", self.module[0]),
+                ),
             }
         }
     }
@@ -464,6 +468,7 @@ mod the_check_itself {
         );
         assert_passes("src/handshake/mod.rs", "use crate::uri::Uri; use crate::handshake::key;");
         assert_passes("src/blocking/mod.rs", "use std::io; use crate::connection::Connection;");
+        assert_passes("src/tokio/mod.rs", "use crate::stream::Link; use super::tokio::x; use ::tokio::io;");
     }
 
     #[test]
@@ -484,7 +489,9 @@ mod the_check_itself {
         assert_fails("src/handshake/mod.rs", "use crate::blocking::Stream;", "uses `blocking`");
         assert_fails("src/frame/mod.rs", "use crate::*;", "names the whole crate");
         assert_fails("src/frame/mod.rs", "use crate::Unknown;", "in no layer");
-        assert_fails("src/tokio.rs", "", "without a layer");
+        assert_fails("src/stream/mod.rs", "use crate::tokio::Sender;", "`stream` uses `tokio`");
+        assert_fails("src/tokio/mod.rs", "use crate::blocking::accept;", "`tokio` uses `blocking`");
+        assert_fails("src/other.rs", "", "without a layer");
     }
 
     #[test]

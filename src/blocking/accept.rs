@@ -8,10 +8,10 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::exchange::Exchange;
-use super::websocket::Opened;
 use super::{Error, HandshakeError, Incoming, PlainRequest, Transport, WebSocket};
 use crate::Config;
 use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
+use crate::stream::Opened;
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
 ///

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use super::bounded::SHORTEST;
 use super::exchange::Exchange;
-use super::websocket::Opened;
 use super::{Error, HandshakeError, Transport, WebSocket};
 use crate::handshake::{
     ClientHandshake, ClientRequest, ClientStep, Extension, HandshakeLimits, random_nonce,
 };
+use crate::stream::Opened;
 use crate::{Config, MaskKeys, UriError, WebSocketUri};
 
 /// Connects to a `ws:` URL over TCP, with the defaults.

@@ -27,14 +27,13 @@
 //! ```
 //!
 //! Where 20 ms of delay, or a thread for each connection, cost too much, run an event loop on the core, as
-//! `examples/echo_epoll.rs` does. An async adapter is to come.
+//! `examples/echo_epoll.rs` does. Over tokio there are halves for both (feature `tokio`).
 
 mod accept;
 mod bounded;
 #[cfg(feature = "rand")]
 mod connect;
 mod exchange;
-mod parts;
 mod pipe;
 mod plain;
 mod transport;
@@ -43,7 +42,6 @@ mod websocket;
 pub use accept::{Acceptor, Opening, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
 pub use connect::{Connecting, Connector, connect};
-pub use parts::Parts;
 #[cfg(feature = "rand")]
 pub use pipe::pair;
 pub use pipe::{Pipe, pipe};
@@ -51,4 +49,4 @@ pub use plain::{Incoming, PlainRequest};
 pub use transport::{Transport, Untimed};
 pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{Error, HandshakeError};
+pub use crate::stream::{Error, HandshakeError, Parts};

@@ -1,15 +1,14 @@
 //! A connection over a stream.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
 use crate::handshake::ResponseHead;
-use crate::stream::{Endpoint, Link, lend};
-use crate::{CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
+use crate::stream::{Endpoint, Link, Opened, lend};
+use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over a [`Transport`].
 ///
@@ -27,20 +26,6 @@ pub struct WebSocket<S> {
     endpoint: Endpoint<Bounded<S>>,
     /// Boxed, as most connections negotiate nothing.
     opened: Option<Box<Opened>>,
-}
-
-/// What the opening handshake brought.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) subprotocol: Option<String>,
-    /// A client's only.
-    pub(super) response: Option<ResponseHead>,
-}
-
-impl Opened {
-    fn boxed(self) -> Option<Box<Self>> {
-        (self.subprotocol.is_some() || self.response.is_some()).then(|| Box::new(self))
-    }
 }
 
 impl<S: Transport> WebSocket<S> {
@@ -100,7 +85,7 @@ impl<S: Transport> WebSocket<S> {
     /// frame that fits the error has been sent, and the peer was given time to read it. When the stream fails, what
     /// had come before is returned first, and if there is a Close frame among it the end is a clean one.
     pub fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
-        self.recv_until(None)
+        self.endpoint.recv_until(None)
     }
 
     /// Waits for the next message, but at most for `timeout`.
@@ -111,7 +96,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'static>>, Error> {
         let until = self.endpoint.link.look_at_the_clock().checked_add(timeout);
-        self.recv_until(until)
+        self.endpoint.recv_until(until)
     }
 
     /// Waits for the next message and lends it together with a sender, so that it can be answered without a copy.
@@ -129,6 +114,14 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
+        if let Some((kind, payload)) = self.endpoint.find_at_hand() {
+            let Endpoint { link, input } = &mut self.endpoint;
+            let payload = input.lent().get(payload).unwrap_or_default();
+            return match link.message(kind, payload) {
+                Some(message) => Ok(Some((message, Sender { link }))),
+                None => link.finish(None).map(|()| None),
+            };
+        }
         let Some(found) = self.endpoint.find_message(None)? else { return Ok(None) };
         let Endpoint { link, input } = &mut self.endpoint;
         match lend(link, found, input.lent(), None)? {
@@ -167,7 +160,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] if the message cannot be sent; [`Error::WouldBlock`] if the queue is full, with nothing
     /// taken; otherwise the end of the connection.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.endpoint.link.send(message.into())
+        self.endpoint.link.send(&message.into())
     }
 
     /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 64 KiB wait.
@@ -176,7 +169,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.endpoint.link.feed(message.into())
+        self.endpoint.link.feed(&message.into())
     }
 
     /// Sends a message that was encoded once for many connections; it has left when this returns, as after
@@ -213,7 +206,16 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.endpoint.link.send_fragment(fragment.into(), fin)
+        self.endpoint.link.send_fragment(&fragment.into(), fin)
+    }
+
+    /// Sends on a chunk that another connection received; see [`Connection::send_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.endpoint.link.send_chunk(chunk)
     }
 
     /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
@@ -371,18 +373,6 @@ impl<S: Transport> WebSocket<S> {
         while self.endpoint.find(None, |_| false)?.is_some() {}
         Ok(())
     }
-
-    fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
-        let Some(found) = self.endpoint.find_message(until)? else { return Ok(None) };
-        let Some(Event::Message(message)) =
-            lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)?
-        else {
-            return Ok(None);
-        };
-        let message = message.into_owned();
-        self.endpoint.input.release();
-        Ok(Some(message))
-    }
 }
 
 /// The sending side of a [`WebSocket`] whose receiving side lends a message; see [`WebSocket::recv_ref`].
@@ -400,7 +390,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// As there.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.link.send(message.into())
+        self.link.send(&message.into())
     }
 
     /// Queues a message; see [`WebSocket::feed`].
@@ -409,7 +399,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// As there.
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.link.feed(message.into())
+        self.link.feed(&message.into())
     }
 
     /// Sends a prepared message; see [`WebSocket::send_prepared`].
@@ -436,7 +426,16 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// As there.
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.link.send_fragment(fragment.into(), fin)
+        self.link.send_fragment(&fragment.into(), fin)
+    }
+
+    /// Sends on a chunk; see [`WebSocket::send_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.link.send_chunk(chunk)
     }
 
     /// Writes everything that is queued; see [`WebSocket::flush`].

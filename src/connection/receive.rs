@@ -46,7 +46,7 @@ impl Connection {
         // that stalls the loads after it, twice the time of everything else here.
         match kind {
             Kind::Binary => Ok(Some(Event::Message(Message::Binary(payload.into())))),
-            Kind::Text => Ok(Some(Event::Message(Message::Text(self.valid(now, payload, out)?.into())))),
+            Kind::Text => Ok(Some(Event::Message(Message::Text(self.text(now, payload, out)?.into())))),
         }
     }
 
@@ -205,8 +205,8 @@ impl Connection {
     }
 
     /// The message at the start of `bytes`, unmasked, if it is there whole in one small frame and nothing is unusual.
-    #[inline]
-    fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
+    #[inline(always)]
+    pub(crate) fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
         if !self.is_usual() || self.config.delivery != Delivery::Messages {
             return None;
         }
@@ -218,7 +218,12 @@ impl Connection {
 
     /// The text that `payload` is, or the end of the connection.
     #[inline]
-    fn valid<'a>(&mut self, now: Duration, payload: &'a [u8], out: &mut impl Sink) -> Result<&'a str, Error> {
+    pub(crate) fn text<'a>(
+        &mut self,
+        now: Duration,
+        payload: &'a [u8],
+        out: &mut impl Sink,
+    ) -> Result<&'a str, Error> {
         match utf8::validate(payload) {
             Ok(text) => Ok(text),
             Err(error) => Err(self.fail(error.into(), now, out)),

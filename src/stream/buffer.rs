@@ -28,15 +28,18 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.unread.is_empty()
     }
 
+    #[inline]
     pub(crate) fn unread(&mut self) -> &mut [u8] {
         &mut self.bytes[self.unread.clone()]
     }
 
     /// Takes `len` bytes off the front; they can be lent until the next read.
+    #[inline]
     pub(crate) fn take(&mut self, len: usize) {
         let taken = len.min(self.unread.len());
         self.lent = self.unread.start..self.unread.start + taken;
@@ -44,6 +47,7 @@ impl ReadBuffer {
     }
 
     /// The bytes that were taken last.
+    #[inline]
     pub(crate) fn lent(&self) -> &[u8] {
         &self.bytes[self.lent.clone()]
     }

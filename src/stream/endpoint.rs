@@ -1,11 +1,12 @@
 //! The receiving side of a connection over a stream.
 
+use core::ops::Range;
 use core::time::Duration;
 
 use super::buffer::ReadBuffer;
 use super::link::{Link, Read, Target};
 use super::{Error, Stream};
-use crate::{Connection, Delivery, Event, Found};
+use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
 /// From this size on the rest of a payload is read straight to its place in the message.
 const DIRECT_READ: usize = 16 << 10;
@@ -27,11 +28,35 @@ impl<S: Stream> Endpoint<S> {
         Self { link: Link::new(stream, connection), input }
     }
 
+    /// The next message, owned; `None` at the clean end.
+    pub(crate) fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
+        let Some(found) = self.find_message(until)? else { return Ok(None) };
+        let Self { link, input } = self;
+        let Some(Event::Message(message)) = lend(link, found, input.lent(), until)? else {
+            return Ok(None);
+        };
+        let message = message.into_owned();
+        input.release();
+        Ok(Some(message))
+    }
+
     pub(crate) fn find_message(&mut self, until: Option<Duration>) -> Result<Option<Found>, Error> {
         if self.link.connection.config().delivery == Delivery::Chunks {
             return Err(Error::ChunkDelivery);
         }
         self.find(until, Found::is_data)
+    }
+
+    /// A message that is in the buffer already, for the case that nothing else is to be done.
+    #[inline(always)]
+    pub(crate) fn find_at_hand(&mut self) -> Option<(Kind, Range<usize>)> {
+        let Self { link, input } = self;
+        if input.is_empty() {
+            return None;
+        }
+        let (kind, payload) = link.connection.whole_message(link.now, input.unread())?;
+        input.take(payload.end);
+        Some((kind, payload))
     }
 
     /// Goes on until something of interest was found, or to the end of the connection (`None`).

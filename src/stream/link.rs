@@ -8,7 +8,10 @@ use std::io::{self, IoSlice};
 
 use super::output::Output;
 use super::{Error, Stream};
-use crate::{CloseCode, Connection, Fin, Message, Prepared, Role, SendError, State, TransportAction, Unread};
+use crate::{
+    Chunk, CloseCode, Connection, Fin, Kind, Message, Prepared, Role, SendError, State, TransportAction,
+    Unread,
+};
 
 /// Queued output leaves when there is this much of it, about what one read brings.
 const WRITE_AT: usize = 64 << 10;
@@ -25,6 +28,8 @@ pub(crate) struct Link<S> {
     /// When the latest read brought bytes, and whether more may lie behind them.
     read_at: Option<(Duration, Unread)>,
     write_shut: bool,
+    /// Something was written that the stream may still hold back.
+    unflushed: bool,
     /// The stream takes no more output. What the peer said before can still be read.
     mute: bool,
     /// What ended the stream, if it was an error.
@@ -54,6 +59,7 @@ impl<S: Stream> Link<S> {
             out: Output::default(),
             read_at: None,
             write_shut: false,
+            unflushed: true,
             mute: false,
             lost: None,
         }
@@ -64,17 +70,26 @@ impl<S: Stream> Link<S> {
         self.now
     }
 
-    pub(crate) fn send(&mut self, message: Message<'_>) -> Result<(), Error> {
+    pub(crate) fn send(&mut self, message: &Message<'_>) -> Result<(), Error> {
         if message.len() >= DIRECT_WRITE && self.connection.role() == Role::Server {
-            return self.send_direct(&message);
+            return self.send_direct(message);
         }
-        self.queue(|connection, out| connection.send(&message, out))?;
+        self.queue(|connection, out| connection.send(message, out))?;
         self.flush_unless_blocked()
     }
 
-    pub(crate) fn feed(&mut self, message: Message<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send(&message, out))?;
+    pub(crate) fn feed(&mut self, message: &Message<'_>) -> Result<(), Error> {
+        if let Some(fed) = self.feed_at_once(message) {
+            return fed;
+        }
+        self.queue(|connection, out| connection.send(message, out))?;
         if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+    }
+
+    /// Queues a message without writing anything, also if the queue is full.
+    #[cfg(feature = "futures-sink")]
+    pub(crate) fn take(&mut self, message: &Message<'_>) -> Result<(), Error> {
+        Ok(self.connection.send(message, self.out.sink())?)
     }
 
     pub(crate) fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
@@ -82,13 +97,40 @@ impl<S: Stream> Link<S> {
         self.flush_unless_blocked()
     }
 
+    /// What lies whole in the input as a message; `None` if it ends the connection, as text that is none does.
+    #[inline(always)]
+    pub(crate) fn message<'a>(&mut self, kind: Kind, payload: &'a [u8]) -> Option<Message<'a>> {
+        match kind {
+            Kind::Binary => Some(Message::from(payload)),
+            Kind::Text => self.connection.text(self.now, payload, self.out.sink()).ok().map(Message::from),
+        }
+    }
+
+    /// [`feed`](Self::feed) where nothing need be written for that.
+    #[inline]
+    pub(crate) fn feed_at_once(&mut self, message: &Message<'_>) -> Option<Result<(), Error>> {
+        let waiting = self.out.waiting().len();
+        if self.connection.state() != State::Open
+            || waiting + message.len() >= WRITE_AT
+            || waiting >= self.connection.config().max_queued_output
+        {
+            return None;
+        }
+        Some(self.connection.send(message, self.out.sink_for_more()).map_err(Error::from))
+    }
+
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.queue(|connection, out| connection.send_prepared(prepared, out))?;
         if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
-    pub(crate) fn send_fragment(&mut self, fragment: Message<'_>, fin: Fin) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_fragment(&fragment, fin, out))?;
+    pub(crate) fn send_fragment(&mut self, fragment: &Message<'_>, fin: Fin) -> Result<(), Error> {
+        self.queue(|connection, out| connection.send_fragment(fragment, fin, out))?;
+        self.flush_unless_blocked()
+    }
+
+    pub(crate) fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
         self.flush_unless_blocked()
     }
 
@@ -128,10 +170,10 @@ impl<S: Stream> Link<S> {
                 flushed => flushed?,
             }
         }
-        Ok(encode(&mut self.connection, self.out.sink())?)
+        Ok(encode(&mut self.connection, self.out.sink_for_more())?)
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.out.waiting().len() >= self.connection.config().max_queued_output
     }
 
@@ -195,18 +237,21 @@ impl<S: Stream> Link<S> {
     }
 
     fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
-        loop {
-            let began = self.look_at_the_clock();
+        while self.unflushed {
             match self.stream.flush() {
                 Ok(()) => {
-                    self.connection.handle_written(began, 0, 0);
-                    return Ok(());
+                    self.connection.handle_written(self.now, 0, 0);
+                    self.unflushed = false;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_not_now(&error) => self.write_blocked(1, began, until, &error)?,
+                Err(error) if is_not_now(&error) => {
+                    let began = self.look_at_the_clock();
+                    self.write_blocked(1, began, until, &error)?;
+                }
                 Err(error) => return Err(self.fall_silent(error)),
             }
         }
+        Ok(())
     }
 
     /// One write of a part of `parts`, which are not empty.
@@ -223,6 +268,7 @@ impl<S: Stream> Link<S> {
             match self.stream.write(parts, due) {
                 Ok(0) => return Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
                 Ok(len) => {
+                    self.unflushed = true;
                     let now = if len < waiting { self.look_at_the_clock() } else { self.now };
                     self.connection.handle_written(now, len, waiting.saturating_sub(len));
                     return Ok(len.min(waiting));
@@ -259,9 +305,8 @@ impl<S: Stream> Link<S> {
 
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
     pub(crate) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
-        let began = self.look_at_the_clock();
         // All that had come before the stream failed is still heard, but not waited for.
-        let due = if self.mute { Some(began) } else { self.connection.poll_timeout() };
+        let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
         let due = [until, due].into_iter().flatten().min();
         let (read, room) = match target {
             Target::Buffer(room) => (self.stream.read(room, due), room.len()),

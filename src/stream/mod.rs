@@ -5,6 +5,7 @@ mod endpoint;
 mod error;
 mod link;
 mod output;
+mod parts;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
@@ -12,6 +13,8 @@ use std::io::{self, IoSlice};
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
 pub(crate) use link::{Link, is_not_now};
+pub(crate) use parts::Opened;
+pub use parts::Parts;
 
 /// A byte stream with a clock of its own.
 ///

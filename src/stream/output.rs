@@ -4,6 +4,9 @@ use alloc::vec::Vec;
 
 use crate::Sink;
 
+/// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
+const FIRST: usize = 2048;
+
 /// The queue between the encoders and the stream. It holds memory only while something waits.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -12,11 +15,13 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    #[inline]
     pub(crate) fn waiting(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
     /// Where to append.
+    #[inline]
     pub(crate) fn sink(&mut self) -> &mut Vec<u8> {
         // A queue that never runs empty must not keep what has left. Each byte moves once on average at the most.
         if self.written > self.bytes.len() / 2 {
@@ -24,6 +29,15 @@ impl Output {
             self.written = 0;
         }
         &mut self.bytes
+    }
+
+    /// Where to append what is certain to come.
+    #[inline]
+    pub(crate) fn sink_for_more(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(FIRST);
+        }
+        self.sink()
     }
 
     /// Where replies go that nobody asked this side for: as far as less than `limit` waits, or nothing.

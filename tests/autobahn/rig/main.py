@@ -51,7 +51,7 @@ def parse(role):
     option("--command", metavar="CMD", help=f"test this command instead; it may contain {words}")
     option("--cases", metavar="LIST", default=DEFAULT_CASES, help="patterns, default %(default)s")
     option("--quick", action="store_true", help="leave out section 9 (large and many messages)")
-    option("--features", metavar="LIST", help="features that the example needs, for cargo")
+    option("--features", metavar="LIST", help="features for cargo, default those that the example requires")
     option("--package", metavar="NAME", help="package of the example, for cargo")
     option("--stall", metavar="S", type=float, default=60, help="seconds for one case, default %(default)g")
     option("--limit", metavar="S", type=float, default=900, help="seconds in all, default %(default)g")
@@ -113,6 +113,8 @@ def build(example, options):
     """Builds the example in release mode; the path of its executable."""
     argv = ["cargo", "build", "--release", "--example", example]
     argv += ["--message-format", "json-render-diagnostics"]
+    if not options.features and not options.package:
+        argv += ["--features", ",".join(required_features(example))]
     for option in ("features", "package"):
         if value := getattr(options, option):
             argv += [f"--{option}", value]
@@ -124,6 +126,19 @@ def build(example, options):
         if message.get("executable") and message["target"]["name"] == example:
             return message["executable"]
     raise Failure(f"cargo named no executable for the example {example}")
+
+
+def required_features(example):
+    """What the manifest says that the example needs."""
+    argv = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
+    listed = subprocess.run(argv, cwd=CRATE, stdout=subprocess.PIPE, text=True)
+    if listed.returncode != 0:
+        raise Failure("cargo does not read the manifest")
+    for package in json.loads(listed.stdout)["packages"]:
+        for target in package["targets"]:
+            if target["name"] == example and "example" in target["kind"]:
+                return target.get("required-features", [])
+    return []
 
 
 def fresh_folder(role, name):

@@ -1,5 +1,6 @@
 //! A connection over a stream, in its pieces.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -7,7 +8,7 @@ use core::time::Duration;
 use crate::Connection;
 use crate::handshake::ResponseHead;
 
-/// The pieces of a [`WebSocket`](super::WebSocket) that was taken apart.
+/// The pieces of a `WebSocket` that was taken apart.
 ///
 /// ```
 /// use sansocket::{Config, blocking::{self, WebSocket}};
@@ -49,5 +50,19 @@ impl<S> Parts<S> {
     pub fn map_transport<T>(self, change: impl FnOnce(S) -> T) -> Parts<T> {
         let Self { transport, connection, now, unread, unsent, subprotocol, response } = self;
         Parts { transport: change(transport), connection, now, unread, unsent, subprotocol, response }
+    }
+}
+
+/// What the opening handshake brought.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) subprotocol: Option<String>,
+    /// A client's only.
+    pub(crate) response: Option<ResponseHead>,
+}
+
+impl Opened {
+    pub(crate) fn boxed(self) -> Option<Box<Self>> {
+        (self.subprotocol.is_some() || self.response.is_some()).then(|| Box::new(self))
     }
 }

@@ -1,0 +1,211 @@
+//! The server's side of the opening handshake, in one step or in two.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+use core::time::Duration;
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+
+use super::exchange::Exchange;
+use super::{Error, HandshakeError, WebSocket};
+use crate::Config;
+use crate::handshake::{
+    Acceptance, HandshakeLimits, RefusedRequest, Request, RequestError, Response, ServerHandshake, ServerStep,
+};
+use crate::stream::Opened;
+
+/// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
+///
+/// It takes any Origin; use [`Acceptor::read_request`] for a server that browsers reach. Over TCP set
+/// `TCP_NODELAY` before, or small messages wait for each other. Dropping the future drops the stream.
+///
+/// # Errors
+///
+/// [`Error::Handshake`] for a request that is not one for a WebSocket or took too long; the client has got the HTTP
+/// response that says so, and up to a second to read it. [`Error::Io`] if the stream failed.
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
+    Acceptor::new().accept(stream).await
+}
+
+/// How a server accepts connections; one serves any number of them.
+#[derive(Clone, Debug, Default)]
+pub struct Acceptor {
+    config: Arc<Config>,
+    limits: HandshakeLimits,
+}
+
+impl Acceptor {
+    /// The defaults of [`Config`] and [`HandshakeLimits`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets limits and deadlines of the open connections.
+    #[must_use]
+    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// Sets what a request may cost: its size, its number of headers, and its time, 10 s by default.
+    #[must_use]
+    pub fn limits(mut self, limits: HandshakeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Accepts a WebSocket in one step, whatever its path, Origin and subprotocols.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`].
+    pub async fn accept<S>(&self, stream: S) -> Result<WebSocket<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        Ok(self.read_request(stream).await?.accept(&Acceptance::new()).await?)
+    }
+
+    /// Reads the client's request and returns it for a decision, which may take its time in async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`].
+    pub async fn read_request<S>(&self, stream: S) -> Result<PendingRequest<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut exchange = Exchange::new(stream);
+        let mut handshake = ServerHandshake::new(self.limits, Duration::ZERO);
+        let mut buffer = alloc::vec![0; 4096];
+        loop {
+            let read = exchange.read(&mut buffer, handshake.poll_timeout()).await?;
+            let bytes = buffer.get(..read.unwrap_or_default()).unwrap_or_default();
+            let now = exchange.now();
+            let step = match read {
+                None => handshake.handle_timeout(now).map(ServerStep::NeedMore),
+                Some(0) => Err(handshake.handle_eof()),
+                Some(_) => handshake.receive(now, bytes),
+            };
+            handshake = match step {
+                Ok(ServerStep::NeedMore(handshake)) => handshake,
+                Ok(ServerStep::Request { request, consumed }) => {
+                    let unread = bytes.get(consumed..).unwrap_or_default().to_vec();
+                    return Ok(PendingRequest { exchange, request, unread, config: self.config.clone() });
+                }
+                Err(refused) => return Err(refuse(exchange, refused).await),
+            };
+        }
+    }
+}
+
+/// Tells the client why there is no connection.
+async fn refuse<S>(exchange: Exchange<S>, refused: RefusedRequest) -> Error
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut response = Vec::new();
+    if *refused.error() != RequestError::EndOfStream && refused.write_response(&mut response).is_ok() {
+        exchange.end(response).await;
+    }
+    HandshakeError::Refused(refused).into()
+}
+
+/// A valid request that waits for the decision; it dereferences to the [`Request`].
+///
+/// Dropping it closes the stream without an answer.
+#[derive(Debug)]
+pub struct PendingRequest<S> {
+    exchange: Exchange<S>,
+    request: Request,
+    unread: Vec<u8>,
+    config: Arc<Config>,
+}
+
+impl<S> Deref for PendingRequest<S> {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.request
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
+    /// Accepts: answers `101` and opens the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Undecided`] if the acceptance does not fit the request: a subprotocol that the client did not offer, a header
+    /// that cannot be sent. Nothing was written and the request is still there.
+    pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
+        let Self { exchange, request, unread, config } = self;
+        let mut response = Vec::new();
+        match request.accept(acceptance, &mut response) {
+            Ok(accepted) => {
+                let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);
+                let opened = Opened { subprotocol: negotiated.subprotocol, response: None };
+                let mut ws = WebSocket::open(exchange.stream.io, connection, &unread, response, opened);
+                // A stream that fails now fails the first call too.
+                let _ = ws.flush().await;
+                Ok(ws)
+            }
+            Err(not) => {
+                let pending = Self { exchange, request: not.request, unread, config };
+                Err(Undecided { pending, error: HandshakeError::Accept(not.error).into() })
+            }
+        }
+    }
+
+    /// Rejects with a response of your own, gives the client up to a second to read it, and ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Undecided`] if the response cannot be sent, for instance for a status of 1xx; the request is still there.
+    pub async fn reject(self, response: &Response) -> Result<(), Undecided<S>> {
+        let Self { exchange, request, unread, config } = self;
+        let mut bytes = Vec::new();
+        match request.reject(response, &mut bytes) {
+            Ok(()) => {
+                exchange.end(bytes).await;
+                Ok(())
+            }
+            Err(not) => {
+                let pending = Self { exchange, request: not.request, unread, config };
+                Err(Undecided { pending, error: HandshakeError::Reject(not.error).into() })
+            }
+        }
+    }
+
+    /// The stream, to ask for the address of its peer.
+    #[must_use]
+    pub const fn stream(&self) -> &S {
+        &self.exchange.stream.io
+    }
+}
+
+/// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Undecided<S> {
+    /// The request, for another try.
+    pub pending: PendingRequest<S>,
+    /// What is wrong with the answer.
+    pub error: Error,
+}
+
+impl<S> fmt::Display for Undecided<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<S: fmt::Debug> core::error::Error for Undecided<S> {}
+
+impl<S> From<Undecided<S>> for Error {
+    fn from(undecided: Undecided<S>) -> Self {
+        undecided.error
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads and writes of an opening handshake, each within a deadline.
+
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io::{self, IoSlice};
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Error;
+use super::polled::{Polled, Timer};
+use crate::stream::Stream;
+
+/// How long a refused peer may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much such a peer may send meanwhile, in bytes.
+const LINGER_BYTES: usize = 256 << 10;
+
+/// A stream whose connection is not open yet.
+#[derive(Debug)]
+pub(super) struct Exchange<S> {
+    pub(super) stream: Polled<S>,
+    timer: Timer,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream: Polled::new(stream), timer: Timer::default() }
+    }
+
+    /// The time since the exchange began.
+    pub(super) fn now(&self) -> Duration {
+        self.stream.now()
+    }
+
+    /// One read; `None` when nothing came until `until`.
+    pub(super) async fn read(
+        &mut self,
+        place: &mut [u8],
+        until: Option<Duration>,
+    ) -> Result<Option<usize>, Error> {
+        poll_fn(|context| self.poll(context, until, |stream| stream.read(place, None))).await
+    }
+
+    /// Writes all of `bytes`.
+    pub(super) async fn write(&mut self, bytes: &[u8], until: Option<Duration>) -> Result<(), Error> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let write = |stream: &mut Polled<S>| stream.write(&[IoSlice::new(rest)], None);
+            match poll_fn(|context| self.poll(context, until, write)).await? {
+                None => return Err(Error::TimedOut),
+                Some(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
+                Some(len) => rest = rest.get(len..).unwrap_or_default(),
+            }
+        }
+        match poll_fn(|context| self.poll(context, until, Stream::flush)).await? {
+            None => Err(Error::TimedOut),
+            Some(()) => Ok(()),
+        }
+    }
+
+    /// Sends the last words and waits a moment, so that no reset destroys them before the peer has read them.
+    pub(super) async fn end(mut self, last: Vec<u8>) {
+        let until = self.now().checked_add(LINGER);
+        if self.write(&last, until).await.is_err() {
+            return;
+        }
+        let shutdown = |stream: &mut Polled<S>| stream.shutdown_write();
+        if !matches!(poll_fn(|context| self.poll(context, until, shutdown)).await, Ok(Some(()))) {
+            return;
+        }
+        let (mut scratch, mut seen) = (alloc::vec![0; 4096], 0);
+        while let Ok(Some(len @ 1..)) = self.read(&mut scratch, until).await {
+            seen += len;
+            if seen > LINGER_BYTES {
+                return;
+            }
+        }
+    }
+
+    /// Does `act` until it need not wait any more, or until the time is up.
+    fn poll<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        until: Option<Duration>,
+        mut act: impl FnMut(&mut Polled<S>) -> io::Result<R>,
+    ) -> Poll<Result<Option<R>, Error>> {
+        self.stream.set_waker(context.waker());
+        loop {
+            match act(&mut self.stream) {
+                Ok(done) => return Poll::Ready(Ok(Some(done))),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Poll::Ready(Err(Error::Io(error))),
+            }
+        }
+        let due = until.and_then(|until| self.stream.instant_of(until));
+        self.timer.poll(due, context).map(|()| Ok(None))
+    }
+}

@@ -1,0 +1,145 @@
+//! Graceful shutdown of a set of connections.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::tokio::time::timeout;
+
+/// A set of connections that are closed together, for instance when a server goes down.
+///
+/// Each connection [joins](super::WebSocket::join) it and is otherwise used as always. After
+/// [`shutdown`](Self::shutdown) its next receive sends a Close frame with 1001, goes on returning what still comes,
+/// and ends with `None`.
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket::tokio::{Group, pair};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), sansocket::tokio::Error> {
+/// let group = Group::new();
+/// let (mut client, mut server) = pair(sansocket::Config::default());
+/// server.join(&group);
+/// let serving = tokio::spawn(async move {
+///     while let Some((message, mut tx)) = server.recv_ref().await? {
+///         tx.feed(&message).await?;
+///     }
+///     Ok::<_, sansocket::tokio::Error>(())
+/// });
+/// // The process was told to end: stop accepting, then
+/// let (left, end) = tokio::join!(group.shutdown(Duration::from_secs(5)), client.recv());
+/// assert_eq!((left, end?), (0, None));
+/// assert_eq!(client.summary().unwrap().code, sansocket::CloseCode::GOING_AWAY);
+/// serving.await.unwrap()
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Group(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    closing: AtomicBool,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    /// By number; the waker of the task that waits for the connection.
+    wakers: BTreeMap<u64, Waker>,
+    next: u64,
+    /// Who waits for the last one to leave.
+    waiting: Option<Waker>,
+}
+
+impl Group {
+    /// An empty set; clones are the same set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Closes all connections of the set with 1001 and waits until they have ended, for `within` at most.
+    ///
+    /// Returns how many are left. Connections that join later are closed at once. Dropping the future leaves the
+    /// connections closing.
+    pub async fn shutdown(&self, within: Duration) -> usize {
+        self.0.closing.store(true, Ordering::Release);
+        let wakers: BTreeMap<_, _> = self.0.lock().wakers.clone();
+        wakers.into_values().for_each(Waker::wake);
+        let _ = timeout(within, poll_fn(|context| self.poll_empty(context))).await;
+        self.len()
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.lock().wakers.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn member(&self) -> Member {
+        let mut members = self.0.lock();
+        let number = members.next;
+        members.next += 1;
+        members.wakers.insert(number, Waker::noop().clone());
+        drop(members);
+        Member { group: self.0.clone(), number, waker: Waker::noop().clone() }
+    }
+
+    fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
+        let mut members = self.0.lock();
+        if members.wakers.is_empty() {
+            return Poll::Ready(());
+        }
+        members.waiting = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a connection in a [`Group`].
+#[derive(Debug)]
+pub(super) struct Member {
+    group: Arc<State>,
+    number: u64,
+    waker: Waker,
+}
+
+impl Member {
+    /// Whether the connection is to be closed; if not, the task is woken when it is.
+    pub(super) fn is_closing(&mut self, context: &Context<'_>) -> bool {
+        if !self.waker.will_wake(context.waker()) {
+            self.waker.clone_from(context.waker());
+            self.group.lock().wakers.insert(self.number, self.waker.clone());
+        }
+        self.group.closing.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut members = self.group.lock();
+        members.wakers.remove(&self.number);
+        if members.wakers.is_empty() {
+            if let Some(waiting) = members.waiting.take() {
+                drop(members);
+                waiting.wake();
+            }
+        }
+    }
+}

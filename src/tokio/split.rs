@@ -1,0 +1,353 @@
+//! One connection, used by several tasks at once.
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll, Waker};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+
+use super::polled::{Polled, Timer};
+use super::{Error, WebSocket};
+use crate::stream::{Endpoint, Link, lend};
+use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State};
+
+/// The number of the receiving half among the wakers.
+const RECEIVER: u64 = 0;
+
+/// The receiving half of a connection; see [`WebSocket::split`].
+///
+/// It answers pings, watches the deadlines and writes what the other half queued. When it is dropped nobody does.
+#[derive(Debug)]
+pub struct ReceiveHalf<S> {
+    shared: Arc<Shared<S>>,
+    timer: Timer,
+}
+
+/// A sending half of a connection, which can be cloned for any number of tasks; see [`WebSocket::split`].
+#[derive(Debug)]
+pub struct SendHalf<S> {
+    shared: Arc<Shared<S>>,
+    timer: Timer,
+    number: u64,
+}
+
+/// The lock is held while a half is polled and never across an await.
+#[derive(Debug)]
+struct Shared<S> {
+    ws: Mutex<WebSocket<S>>,
+    waiting: Arc<Waiting>,
+    next: AtomicU64,
+}
+
+/// The tasks that wait for the connection. The stream wakes all of them: each asks it in either direction, and it
+/// remembers only the one that asked last.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<Vec<(u64, Waker)>>);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, number: u64, waker: &Waker) {
+        let mut waiting = self.lock();
+        match waiting.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, old)) => old.clone_from(waker),
+            None => waiting.push((number, waker.clone())),
+        }
+    }
+
+    fn remove(&self, number: u64) {
+        self.lock().retain(|(other, _)| *other != number);
+    }
+
+    fn wake_those(&self, which: impl Fn(u64) -> bool) {
+        let mut woken = Vec::new();
+        self.lock().retain(|(number, waker)| {
+            let wake = which(*number);
+            if wake {
+                woken.push(waker.clone());
+            }
+            !wake
+        });
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_those(|_| true);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Splits the connection into halves for different tasks; the sending half can be cloned.
+    ///
+    /// No half holds a lock across an await. Pongs and Close frames go out also if only the receiving half is used.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sansocket::tokio::Error> {
+    /// # let (ws, mut peer) = sansocket::tokio::pair(sansocket::Config::default());
+    /// let (mut rx, mut tx) = ws.split();
+    /// let sending = tokio::spawn(async move { tx.send("from another task").await });
+    /// assert_eq!(peer.recv().await?, Some("from another task".into()));
+    /// peer.send("to this one").await?;
+    /// assert_eq!(rx.recv().await?, Some("to this one".into()));
+    /// # sending.await.unwrap()
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn split(mut self) -> (ReceiveHalf<S>, SendHalf<S>) {
+        let waiting = Arc::new(Waiting::default());
+        self.endpoint.link.stream.set_waker(&Waker::from(waiting.clone()));
+        let shared = Arc::new(Shared { ws: Mutex::new(self), waiting, next: AtomicU64::new(RECEIVER + 1) });
+        (ReceiveHalf { shared: shared.clone(), timer: Timer::default() }, SendHalf::new(shared))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
+    /// Does `act` for half `number` until it need not wait any more; meanwhile the deadlines go on.
+    fn poll_with<R>(
+        &self,
+        number: u64,
+        timer: &mut Timer,
+        context: &mut Context<'_>,
+        mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        // Before the stream is asked, so that an answer that comes at once finds somebody to wake.
+        self.waiting.set(number, context.waker());
+        let mut ws = self.lock();
+        if number == RECEIVER {
+            ws.follow_group(context);
+        }
+        let result = loop {
+            match act(&mut ws.endpoint) {
+                Err(Error::WouldBlock) => {
+                    if ws.endpoint.link.wait(timer, context).is_pending() {
+                        break Poll::Pending;
+                    }
+                }
+                done => break Poll::Ready(done),
+            }
+        };
+        if number == RECEIVER {
+            ws.follow_group(context);
+        }
+        let link = &ws.endpoint.link;
+        let (queued, full) = (!link.out.waiting().is_empty(), link.is_full());
+        let ending = link.connection.state() != State::Open;
+        drop(ws);
+        if result.is_ready() {
+            self.waiting.remove(number);
+        }
+        // Senders wait for room or for their bytes to leave, the receiver writes what they only queued.
+        self.waiting.wake_those(|other| match other {
+            _ if other == number => false,
+            RECEIVER => queued || ending,
+            _ => !full && (number == RECEIVER || !queued) || ending,
+        });
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WebSocket<S>> {
+        self.ws.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
+    /// Waits for the next message; see [`WebSocket::recv`]. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// [`recv`](Self::recv) as a poll.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
+        self.shared.poll_with(RECEIVER, &mut self.timer, context, |endpoint| endpoint.recv_until(None))
+    }
+
+    /// Waits for whatever comes next, owned; see [`WebSocket::recv_event`]. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
+        let Self { shared, timer } = self;
+        poll_fn(|context| {
+            shared.poll_with(RECEIVER, timer, context, |endpoint| {
+                let Some(found) = endpoint.find(None, |_| true)? else { return Ok(None) };
+                let Endpoint { link, input } = endpoint;
+                Ok(lend(link, found, input.lent(), None)?.map(Event::into_owned))
+            })
+        })
+        .await
+    }
+
+    /// Asks the connection something: its state, how it ended, its round-trip time.
+    pub fn connection<R>(&self, ask: impl FnOnce(&Connection) -> R) -> R {
+        ask(&self.shared.lock().endpoint.link.connection)
+    }
+
+    /// Puts the connection together again, without losing a byte.
+    ///
+    /// # Errors
+    ///
+    /// Both halves, if they belong to different connections or a clone of the sending half still exists.
+    pub fn reunite(self, other: SendHalf<S>) -> Result<WebSocket<S>, (Self, SendHalf<S>)> {
+        if !Arc::ptr_eq(&self.shared, &other.shared) || Arc::strong_count(&self.shared) > 2 {
+            return Err((self, other));
+        }
+        drop(other);
+        let Self { shared, timer } = self;
+        match Arc::try_unwrap(shared) {
+            Ok(shared) => Ok(shared.ws.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            // A clone was made in between: this half has become two again.
+            Err(shared) => Err((Self { shared: shared.clone(), timer }, SendHalf::new(shared))),
+        }
+    }
+}
+
+impl<S> SendHalf<S> {
+    fn new(shared: Arc<Shared<S>>) -> Self {
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        Self { shared, timer: Timer::default(), number }
+    }
+}
+
+impl<S> Clone for SendHalf<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone())
+    }
+}
+
+impl<S> Drop for SendHalf<S> {
+    fn drop(&mut self) {
+        self.shared.waiting.remove(self.number);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
+    /// Sends a message; see [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        self.until_done(|link| link.send(&message)).await?;
+        self.flush().await
+    }
+
+    /// Queues a message, which the receiving half writes before it sleeps; see [`WebSocket::feed`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        self.until_done(|link| link.feed(&message)).await
+    }
+
+    /// Sends a prepared message; see [`WebSocket::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.until_done(|link| link.send_prepared(prepared)).await?;
+        self.flush().await
+    }
+
+    /// Queues a prepared message; see [`WebSocket::feed_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.until_done(|link| link.feed_prepared(prepared)).await
+    }
+
+    /// Sends a fragment; see [`WebSocket::send_fragment`]. Other clones cannot send messages until the final one.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_fragment<'m>(
+        &mut self,
+        fragment: impl Into<Message<'m>>,
+        fin: Fin,
+    ) -> Result<(), Error> {
+        let fragment = fragment.into();
+        self.until_done(|link| link.send_fragment(&fragment, fin)).await?;
+        self.flush().await
+    }
+
+    /// Sends on a chunk; see [`WebSocket::send_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.until_done(|link| link.send_chunk(chunk)).await?;
+        self.flush().await
+    }
+
+    /// Writes everything that is queued; see [`WebSocket::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.until_done(|link| link.flush(None)).await
+    }
+
+    /// Sends a ping; see [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.until_done(|link| link.ping(payload)).await?;
+        self.flush().await
+    }
+
+    /// Sends a pong; see [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.until_done(|link| link.pong(payload)).await?;
+        self.flush().await
+    }
+
+    /// Sends the Close frame; the receiving half goes on until the end. See [`WebSocket::start_close`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.until_done(|link| link.start_close(code, reason)).await?;
+        self.flush().await
+    }
+
+    async fn until_done<R>(
+        &mut self,
+        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let Self { shared, timer, number } = self;
+        poll_fn(|context| shared.poll_with(*number, timer, context, |endpoint| act(&mut endpoint.link))).await
+    }
+}

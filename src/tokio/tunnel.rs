@@ -1,0 +1,107 @@
+//! A connection as a stream of bytes.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::io;
+
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes};
+
+use super::{Error, WebSocket};
+use crate::stream::{Endpoint, lend};
+use crate::{CloseCode, Event, Found, Kind, Message};
+
+/// The most that one write puts into a message, in bytes.
+const MOST: usize = 64 << 10;
+
+/// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.
+///
+/// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each write makes a message of at most 64 KiB, which leaves with a flush or before a
+/// read sleeps; shutting down sends a Close frame with 1000. A text message is an error of kind `InvalidData`. The
+/// end of the stream is the clean close, everything else an error.
+#[derive(Debug)]
+pub struct Tunnel<S> {
+    ws: WebSocket<S>,
+    /// What was received and not read yet.
+    rest: Bytes,
+}
+
+impl<S> WebSocket<S> {
+    /// Uses the connection as a stream of bytes.
+    #[must_use]
+    pub fn into_tunnel(self) -> Tunnel<S> {
+        Tunnel { ws: self, rest: Bytes::new() }
+    }
+}
+
+impl<S> Tunnel<S> {
+    /// The connection again, and what was received and not read.
+    #[must_use]
+    pub fn into_inner(self) -> (WebSocket<S>, Bytes) {
+        (self.ws, self.rest)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        place: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.rest.is_empty() {
+            let event = ready!(self.ws.poll_with(context, |endpoint| {
+                let Some(found) = endpoint.find(None, Found::is_data)? else { return Ok(None) };
+                let Endpoint { link, input } = endpoint;
+                Ok(lend(link, found, input.lent(), None)?.map(Event::into_owned))
+            }))?;
+            match event {
+                Some(Event::Message(Message::Binary(bytes))) => self.rest = bytes.into_bytes(),
+                Some(Event::Chunk(chunk)) if chunk.kind == Kind::Binary => {
+                    self.rest = chunk.payload.into_bytes()
+                }
+                Some(_) => {
+                    let error = io::Error::new(io::ErrorKind::InvalidData, "text message in a tunnel");
+                    return Poll::Ready(Err(error));
+                }
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let len = self.rest.len().min(place.remaining());
+        place.put_slice(&self.rest[..len]);
+        self.rest.advance(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let part = &bytes[..bytes.len().min(MOST)];
+        if part.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let message = Message::from(part);
+        ready!(self.ws.poll_with(context, |endpoint| endpoint.link.feed(&message)))?;
+        Poll::Ready(Ok(part.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(ready!(self.ws.poll_with(context, |endpoint| endpoint.link.flush(None)))?))
+    }
+
+    /// Sends the Close frame. What the peer still sends can be read until its own.
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closed = self.ws.poll_with(context, |endpoint| {
+            let link = &mut endpoint.link;
+            match link.start_close(CloseCode::NORMAL, "") {
+                // It is closing already.
+                Ok(()) | Err(Error::Send(_)) => link.flush(None),
+                Err(error) => Err(error),
+            }
+        });
+        Poll::Ready(Ok(ready!(closed)?))
+    }
+}

@@ -1,0 +1,561 @@
+//! A connection over an asynchronous stream.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+
+use super::group::{Group, Member};
+use super::polled::{Polled, Timer};
+use super::{Error, Parts};
+use crate::handshake::ResponseHead;
+use crate::stream::{Endpoint, Link, Opened};
+use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
+
+/// An open WebSocket connection over anything that is `AsyncRead + AsyncWrite`.
+///
+/// Pings are answered, deadlines watched and queued output is written inside the receiving calls: a task that never
+/// receives drives none of it. All state lives in this value and none in the futures, so that every future may be
+/// dropped at any await (by `select!` or a timeout) without losing a byte or leaving half a frame.
+///
+/// When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
+#[derive(Debug)]
+pub struct WebSocket<S> {
+    pub(super) endpoint: Endpoint<Polled<S>>,
+    timer: Timer,
+    /// Whether the trait `Stream` has told the end.
+    #[cfg(feature = "futures-core")]
+    pub(super) stream_ended: bool,
+    /// For a shutdown of many.
+    member: Option<Box<Member>>,
+    /// Boxed, as most connections negotiate nothing.
+    opened: Option<Box<Opened>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Runs an open connection over `stream`, after an opening handshake that was done elsewhere.
+    ///
+    /// `connection` must have been made with the time zero: its clock starts now. Call it inside a runtime.
+    #[must_use]
+    pub fn over(stream: S, connection: Connection) -> Self {
+        Self::with_unread(stream, connection, &[])
+    }
+
+    /// Like [`over`](Self::over), with bytes that were read together with the handshake.
+    #[must_use]
+    pub fn with_unread(stream: S, connection: Connection, unread: &[u8]) -> Self {
+        Self {
+            endpoint: Endpoint::new(Polled::new(stream), connection, unread),
+            timer: Timer::default(),
+            #[cfg(feature = "futures-core")]
+            stream_ended: false,
+            member: None,
+            opened: None,
+        }
+    }
+
+    /// Puts together what [`into_parts`](Self::into_parts) took apart, and goes on where that stopped.
+    ///
+    /// The clock goes on from [`Parts::now`], so that every deadline is as far away as it was then. What was unsent
+    /// leaves before the next receive sleeps, as after [`feed`](Self::feed). Call it inside a runtime.
+    #[must_use]
+    pub fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { transport, connection, now, unread, unsent, subprotocol, response } = parts;
+        let mut ws = Self::with_unread(transport, connection, &unread);
+        ws.endpoint.link.stream.set_time(now);
+        ws.endpoint.link.look_at_the_clock();
+        *ws.endpoint.link.out.sink() = unsent;
+        ws.opened = Opened { subprotocol, response }.boxed();
+        ws
+    }
+
+    /// Starts after an opening handshake of this module; `response` is still to be written.
+    pub(super) fn open(
+        stream: S,
+        connection: Connection,
+        unread: &[u8],
+        response: Vec<u8>,
+        opened: Opened,
+    ) -> Self {
+        let mut ws = Self::with_unread(stream, connection, unread);
+        *ws.endpoint.link.out.sink() = response;
+        ws.opened = opened.boxed();
+        ws
+    }
+
+    /// Waits for the next message and returns it owned: it can be kept, sent to another task, sent back.
+    ///
+    /// What was queued with [`feed`](Self::feed) is written before this sleeps, and not earlier. `None` is the clean
+    /// end. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended, in every case that is not a clean close; the same again on later calls. The Close
+    /// frame that fits the error has been sent, and the peer was given time to read it.
+    pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
+        if let Some((kind, payload)) = self.endpoint.find_at_hand() {
+            let Endpoint { link, input } = &mut self.endpoint;
+            let payload = input.lent().get(payload).unwrap_or_default();
+            if let Some(message) = link.message(kind, payload) {
+                let message = message.into_owned();
+                input.release();
+                return Ok(Some(message));
+            }
+        }
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// [`recv`](Self::recv) as a poll, for hand-written futures; the task that asked last is woken.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
+        self.poll_with(context, |endpoint| endpoint.recv_until(None))
+    }
+
+    /// Waits for the next message and lends it together with a sender, so that it can be answered without a copy.
+    ///
+    /// ```no_run
+    /// # async fn echo(ws: &mut sansocket::tokio::WebSocket<tokio::net::TcpStream>) -> Result<(), sansocket::tokio::Error> {
+    /// while let Some((message, mut tx)) = ws.recv_ref().await? {
+    ///     tx.feed(&message).await?; // leaves before the next wait, with the answers to all that one read brought
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Dropping the future loses nothing. An `async fn` with such a loop borrows the connection: one that takes it by
+    /// value keeps it twice in its future.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
+        if let Some((kind, payload)) = self.endpoint.find_at_hand() {
+            let Self { endpoint: Endpoint { link, input }, timer, .. } = self;
+            let payload = input.lent().get(payload).unwrap_or_default();
+            return match link.message(kind, payload) {
+                Some(message) => Ok(Some((message, Sender { link, timer }))),
+                None => finish(link, timer).await.map(|()| None),
+            };
+        }
+        let found =
+            poll_fn(|context| self.poll_with(context, |endpoint| endpoint.find_message(None))).await?;
+        let Some(found) = found else { return Ok(None) };
+        let Self { endpoint: Endpoint { link, input }, timer, .. } = self;
+        match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
+            Ok(Event::Message(message)) => Ok(Some((message, Sender { link, timer }))),
+            _ => finish(link, timer).await.map(|()| None),
+        }
+    }
+
+    /// Waits for whatever comes next: messages or chunks, pings and pongs, the peer's Close frame.
+    ///
+    /// Pings and Close frames have been answered when they are seen. Use it where the configuration asks for
+    /// [chunks](crate::Delivery::Chunks). `None` is the clean end. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        let found =
+            poll_fn(|context| self.poll_with(context, |endpoint| endpoint.find(None, |_| true))).await?;
+        let Some(found) = found else { return Ok(None) };
+        let Self { endpoint: Endpoint { link, input }, timer, .. } = self;
+        match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
+            Ok(event) => Ok(Some(event)),
+            Err(_) => finish(link, timer).await.map(|()| None),
+        }
+    }
+
+    /// The sending side, which borrows this connection.
+    fn sender(&mut self) -> Sender<'_, S> {
+        Sender { link: &mut self.endpoint.link, timer: &mut self.timer }
+    }
+
+    /// Sends a message; it has left when this returns.
+    ///
+    /// If the future is dropped, the message was taken whole or not at all; what was taken leaves with the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] if the message cannot be sent; otherwise the end of the connection.
+    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.sender().send(message).await
+    }
+
+    /// Queues a message; it leaves before the next receive sleeps, with [`flush`](Self::flush), or once 64 KiB wait.
+    ///
+    /// It waits only while the queue is full ([`max_queued_output`](crate::Config::max_queued_output)). If the future
+    /// is dropped, the message was taken whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        if let Some(fed) = self.endpoint.link.feed_at_once(&message) {
+            return fed;
+        }
+        self.sender().feed(message).await
+    }
+
+    /// Sends a message that was encoded once for many connections; it has left when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.sender().send_prepared(prepared).await
+    }
+
+    /// Queues a message that was encoded once for many connections; see [`feed`](Self::feed).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.sender().feed_prepared(prepared).await
+    }
+
+    /// Writes everything that is queued. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// The end of the connection.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.sender().flush().await
+    }
+
+    /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_fragment<'m>(
+        &mut self,
+        fragment: impl Into<Message<'m>>,
+        fin: Fin,
+    ) -> Result<(), Error> {
+        self.sender().send_fragment(fragment, fin).await
+    }
+
+    /// Sends on a chunk that another connection received; see [`Connection::send_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.sender().send_chunk(chunk).await
+    }
+
+    /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.sender().ping(payload).await
+    }
+
+    /// Sends a pong that nobody asked for; pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.sender().pong(payload).await
+    }
+
+    /// Closes the connection: sends the Close frame and waits for the peer's and for the end of the stream.
+    ///
+    /// Messages that still come are thrown away; who wants them calls [`start_close`](Self::start_close) and goes
+    /// on receiving. It waits for the close timeout (default 10 s) at most. On a connection that is closing already
+    /// it only waits. Dropping the future leaves the closing handshake to the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        poll_fn(|context| self.poll_closed(context, code, reason)).await
+    }
+
+    pub(super) fn poll_closed(
+        &mut self,
+        context: &mut Context<'_>,
+        code: CloseCode,
+        reason: &str,
+    ) -> Poll<Result<(), Error>> {
+        self.poll_with(context, |endpoint| {
+            if endpoint.link.connection.state() == State::Open {
+                // Any other error is the end of the connection, and the verdict below.
+                if let Err(error @ Error::Send(_)) = endpoint.link.start_close(code, reason) {
+                    return Err(error);
+                }
+            }
+            while endpoint.find(None, |_| false)?.is_some() {}
+            Ok(())
+        })
+    }
+
+    /// Sends the Close frame and returns; go on receiving until the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.sender().start_close(code, reason).await
+    }
+
+    /// Makes the connection one of a set that is shut down together.
+    pub fn join(&mut self, group: &Group) {
+        self.member = Some(Box::new(group.member()));
+    }
+
+    /// The subprotocol that both ends agreed on, if any.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.opened.as_ref()?.subprotocol.as_deref()
+    }
+
+    /// The server's response, for its headers and cookies; `None` on a server.
+    #[must_use]
+    pub fn response(&self) -> Option<&ResponseHead> {
+        self.opened.as_ref()?.response.as_ref()
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary<'_>> {
+        self.endpoint.link.connection.summary()
+    }
+
+    /// The state of the protocol, for its questions: state, round-trip time and so on.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.endpoint.link.connection
+    }
+
+    /// How many encoded bytes wait for the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.endpoint.link.out.waiting().len()
+    }
+
+    /// The stream, to ask for its address.
+    #[must_use]
+    pub const fn stream(&self) -> &S {
+        &self.endpoint.link.stream.io
+    }
+
+    /// The stream, to set its options. Bytes read or written here are missing there.
+    #[must_use]
+    pub const fn stream_mut(&mut self) -> &mut S {
+        &mut self.endpoint.link.stream.io
+    }
+
+    /// Takes the connection apart without losing a byte.
+    #[must_use]
+    pub fn into_parts(mut self) -> Parts<S> {
+        let (subprotocol, response) =
+            self.opened.map_or((None, None), |opened| (opened.subprotocol, opened.response));
+        Parts {
+            now: self.endpoint.link.look_at_the_clock(),
+            subprotocol,
+            response,
+            unread: self.endpoint.input.into_unread(),
+            unsent: self.endpoint.link.out.waiting().to_vec(),
+            transport: self.endpoint.link.stream.io,
+            connection: self.endpoint.link.connection,
+        }
+    }
+
+    /// Begins to close when the group does, and leaves it at the end.
+    pub(super) fn follow_group(&mut self, context: &Context<'_>) {
+        if self.endpoint.link.connection.state() == State::Closed {
+            self.member = None;
+        }
+        if self.member.as_mut().is_some_and(|member| member.is_closing(context)) {
+            // A connection that is closing already goes on with that.
+            let _ = self.endpoint.link.start_close(CloseCode::GOING_AWAY, "");
+        }
+    }
+
+    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
+    pub(super) fn poll_with<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        self.endpoint.link.stream.set_waker(context.waker());
+        self.follow_group(context);
+        loop {
+            match act(&mut self.endpoint) {
+                Err(Error::WouldBlock) if self.endpoint.link.wait(&mut self.timer, context).is_pending() => {
+                    return Poll::Pending;
+                }
+                Err(Error::WouldBlock) => {}
+                done => {
+                    self.follow_group(context);
+                    return Poll::Ready(done);
+                }
+            }
+        }
+    }
+}
+
+impl<S> Link<Polled<S>> {
+    /// Ready when a deadline is due, so that what could not go on goes on and finds it.
+    pub(super) fn wait(&self, timer: &mut Timer, context: &mut Context<'_>) -> Poll<()> {
+        timer.poll(self.connection.poll_timeout().and_then(|due| self.stream.instant_of(due)), context)
+    }
+}
+
+/// Brings a connection that has failed to its end.
+async fn finish<S>(link: &mut Link<Polled<S>>, timer: &mut Timer) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Sender { link, timer }.until_done(|link| link.finish(None)).await
+}
+
+/// The sending side of a [`WebSocket`] whose receiving side lends a message; see [`WebSocket::recv_ref`].
+///
+/// Its methods are those of the connection.
+#[derive(Debug)]
+pub struct Sender<'a, S> {
+    link: &'a mut Link<Polled<S>>,
+    timer: &'a mut Timer,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
+    /// Sends a message; see [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        self.until_done(|link| link.send(&message)).await?;
+        self.flush().await
+    }
+
+    /// Queues a message; see [`WebSocket::feed`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        if let Some(fed) = self.link.feed_at_once(&message) {
+            return fed;
+        }
+        self.until_done(|link| link.feed(&message)).await
+    }
+
+    /// Sends a prepared message; see [`WebSocket::send_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.until_done(|link| link.send_prepared(prepared)).await?;
+        self.flush().await
+    }
+
+    /// Queues a prepared message; see [`WebSocket::feed_prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.until_done(|link| link.feed_prepared(prepared)).await
+    }
+
+    /// Sends a fragment; see [`WebSocket::send_fragment`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_fragment<'m>(
+        &mut self,
+        fragment: impl Into<Message<'m>>,
+        fin: Fin,
+    ) -> Result<(), Error> {
+        let fragment = fragment.into();
+        self.until_done(|link| link.send_fragment(&fragment, fin)).await?;
+        self.flush().await
+    }
+
+    /// Sends on a chunk; see [`WebSocket::send_chunk`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.until_done(|link| link.send_chunk(chunk)).await?;
+        self.flush().await
+    }
+
+    /// Writes everything that is queued; see [`WebSocket::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.until_done(|link| link.flush(None)).await
+    }
+
+    /// Sends a ping; see [`WebSocket::ping`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.until_done(|link| link.ping(payload)).await?;
+        self.flush().await
+    }
+
+    /// Sends a pong; see [`WebSocket::pong`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.until_done(|link| link.pong(payload)).await?;
+        self.flush().await
+    }
+
+    /// Sends the Close frame; see [`WebSocket::start_close`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.until_done(|link| link.start_close(code, reason)).await?;
+        self.flush().await
+    }
+
+    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
+    async fn until_done<R>(
+        &mut self,
+        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        poll_fn(|context| {
+            self.link.stream.set_waker(context.waker());
+            loop {
+                match act(self.link) {
+                    Err(Error::WouldBlock) if self.link.wait(self.timer, context).is_pending() => {
+                        return Poll::Pending;
+                    }
+                    Err(Error::WouldBlock) => {}
+                    done => return Poll::Ready(done),
+                }
+            }
+        })
+        .await
+    }
+}
