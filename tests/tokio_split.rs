@@ -100,6 +100,35 @@ async fn a_sender_that_waits_hears_of_the_end() {
 }
 
 #[tokio::test]
+async fn halves_that_wait_do_not_wake_each_other_for_ever() {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    let (client, server) = pair(Config::default());
+    let (mut rx, mut tx) = client.split();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let count = polls.clone();
+    let receiving = tokio::spawn(async move {
+        let mut recv = pin!(rx.recv());
+        std::future::poll_fn(|context| {
+            count.fetch_add(1, Ordering::Relaxed);
+            recv.as_mut().poll(context)
+        })
+        .await
+    });
+    // Nobody reads: what is sent fills the pipe and stays.
+    let sending = tokio::spawn(async move { tx.send(vec![0; 300_000]).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!sending.is_finished());
+    assert!(polls.load(Ordering::Relaxed) < 20, "{polls:?} polls of a receiver that has nothing to do");
+    drop(server);
+    assert!(timeout(SOON, sending).await.unwrap().unwrap().is_err());
+    assert!(timeout(SOON, receiving).await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test]
 async fn halves_reunite_only_with_their_own_and_without_clones() {
     let (a, b) = pair(Config::default());
     let ((rx_a, tx_a), (rx_b, tx_b)) = (a.split(), b.split());
@@ -147,8 +176,10 @@ async fn a_shutdown_closes_all_and_waits_for_them_but_not_for_ever() {
     for task in answering {
         assert_eq!(task.await.unwrap(), CloseCode::GOING_AWAY);
     }
-    // Its close timeout ends it later.
-    assert_eq!(group.shutdown(Duration::from_secs(60)).await, 0);
+    // Its close timeout ends it later; all who wait hear of it.
+    let (first, second) =
+        tokio::join!(group.shutdown(Duration::from_secs(60)), group.shutdown(Duration::from_secs(60)));
+    assert_eq!((first, second), (0, 0));
     drop(deaf);
 }
 

@@ -173,6 +173,12 @@ impl<S: Stream> Link<S> {
         Ok(encode(&mut self.connection, self.out.sink_for_more())?)
     }
 
+    /// How things stand for those who share the connection: whatever they wait for changes some of it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn standing(&self) -> (bool, bool, bool, bool, State) {
+        (!self.out.waiting().is_empty(), self.is_full(), self.unflushed, self.mute, self.connection.state())
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.out.waiting().len() >= self.connection.config().max_queued_output
     }

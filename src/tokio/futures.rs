@@ -1,7 +1,9 @@
 //! The traits `Stream` and `Sink`, for the combinators of the futures crates.
+//!
+//! A connection wakes only the task that polled last: for two tasks there is [`WebSocket::split`].
 
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
@@ -17,7 +19,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for WebSocket<S> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = ready!(self.poll_recv(context)).transpose();
+        let next = core::task::ready!(self.poll_recv(context)).transpose();
         self.stream_ended = !matches!(next, Some(Ok(_)));
         Poll::Ready(next)
     }

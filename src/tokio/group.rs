@@ -2,7 +2,9 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -16,7 +18,8 @@ use ::tokio::time::timeout;
 /// [`shutdown`](Self::shutdown) its next receive sends a Close frame with 1001, goes on returning what still comes,
 /// and ends with `None`.
 ///
-/// ```
+#[cfg_attr(feature = "rand", doc = "```")]
+#[cfg_attr(not(feature = "rand"), doc = "```ignore")]
 /// use core::time::Duration;
 /// use sansocket::tokio::{Group, pair};
 ///
@@ -52,8 +55,8 @@ struct Members {
     /// By number; the waker of the task that waits for the connection.
     wakers: BTreeMap<u64, Waker>,
     next: u64,
-    /// Who waits for the last one to leave.
-    waiting: Option<Waker>,
+    /// Those who wait for the last one to leave.
+    waiting: Vec<Waker>,
 }
 
 impl Group {
@@ -101,7 +104,9 @@ impl Group {
         if members.wakers.is_empty() {
             return Poll::Ready(());
         }
-        members.waiting = Some(context.waker().clone());
+        if !members.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            members.waiting.push(context.waker().clone());
+        }
         Poll::Pending
     }
 }
@@ -125,7 +130,8 @@ impl Member {
     pub(super) fn is_closing(&mut self, context: &Context<'_>) -> bool {
         if !self.waker.will_wake(context.waker()) {
             self.waker.clone_from(context.waker());
-            self.group.lock().wakers.insert(self.number, self.waker.clone());
+            let old = self.group.lock().wakers.insert(self.number, self.waker.clone());
+            drop(old);
         }
         self.group.closing.load(Ordering::Acquire)
     }
@@ -134,12 +140,11 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut members = self.group.lock();
-        members.wakers.remove(&self.number);
-        if members.wakers.is_empty() {
-            if let Some(waiting) = members.waiting.take() {
-                drop(members);
-                waiting.wake();
-            }
-        }
+        let own = members.wakers.remove(&self.number);
+        let waiting = if members.wakers.is_empty() { mem::take(&mut members.waiting) } else { Vec::new() };
+        // Wakers may own tasks: they are woken and dropped without the lock.
+        drop(members);
+        drop(own);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }

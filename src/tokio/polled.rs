@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::stream::Stream;
+use crate::stream::{Stream, is_not_now};
 
 /// An asynchronous stream as one that may not be ready; it wakes whoever asked last.
 #[derive(Debug)]
@@ -73,8 +73,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
 
 fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
     match poll {
-        Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        // A stream that is asynchronous does not wait: these are failures like any other.
+        Poll::Ready(Err(error)) if is_not_now(&error) => Err(io::Error::other(error)),
+        Poll::Ready(result) => result,
     }
 }
 

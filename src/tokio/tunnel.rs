@@ -19,6 +19,10 @@ const MOST: usize = 64 << 10;
 /// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each write makes a message of at most 64 KiB, which leaves with a flush or before a
 /// read sleeps; shutting down sends a Close frame with 1000. A text message is an error of kind `InvalidData`. The
 /// end of the stream is the clean close, everything else an error.
+///
+/// A WebSocket has no half-close: shutting down ends both directions as soon as the peer answers. And it wakes only the
+/// task that polled last: use both directions in one task, as `copy_bidirectional` does, and do not divide it with
+/// `tokio::io::split`.
 #[derive(Debug)]
 pub struct Tunnel<S> {
     ws: WebSocket<S>,
@@ -69,6 +73,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
         let len = self.rest.len().min(place.remaining());
         place.put_slice(&self.rest[..len]);
         self.rest.advance(len);
+        if self.rest.is_empty() {
+            // What was large is given back.
+            self.rest = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

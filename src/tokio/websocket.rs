@@ -135,20 +135,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
         if let Some((kind, payload)) = self.endpoint.find_at_hand() {
-            let Self { endpoint: Endpoint { link, input }, timer, .. } = self;
+            let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
             let payload = input.lent().get(payload).unwrap_or_default();
             return match link.message(kind, payload) {
                 Some(message) => Ok(Some((message, Sender { link, timer }))),
-                None => finish(link, timer).await.map(|()| None),
+                None => finish(link, timer, member).await.map(|()| None),
             };
         }
         let found =
             poll_fn(|context| self.poll_with(context, |endpoint| endpoint.find_message(None))).await?;
         let Some(found) = found else { return Ok(None) };
-        let Self { endpoint: Endpoint { link, input }, timer, .. } = self;
+        let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
         match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
             Ok(Event::Message(message)) => Ok(Some((message, Sender { link, timer }))),
-            _ => finish(link, timer).await.map(|()| None),
+            _ => finish(link, timer, member).await.map(|()| None),
         }
     }
 
@@ -164,10 +164,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let found =
             poll_fn(|context| self.poll_with(context, |endpoint| endpoint.find(None, |_| true))).await?;
         let Some(found) = found else { return Ok(None) };
-        let Self { endpoint: Endpoint { link, input }, timer, .. } = self;
+        let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
         match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
             Ok(event) => Ok(Some(event)),
-            Err(_) => finish(link, timer).await.map(|()| None),
+            Err(_) => finish(link, timer, member).await.map(|()| None),
         }
     }
 
@@ -415,11 +415,17 @@ impl<S> Link<Polled<S>> {
 }
 
 /// Brings a connection that has failed to its end.
-async fn finish<S>(link: &mut Link<Polled<S>>, timer: &mut Timer) -> Result<(), Error>
+async fn finish<S>(
+    link: &mut Link<Polled<S>>,
+    timer: &mut Timer,
+    member: &mut Option<Box<Member>>,
+) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    Sender { link, timer }.until_done(|link| link.finish(None)).await
+    let end = Sender { link, timer }.until_done(|link| link.finish(None)).await;
+    *member = None;
+    end
 }
 
 /// The sending side of a [`WebSocket`] whose receiving side lends a message; see [`WebSocket::recv_ref`].
