@@ -45,10 +45,10 @@
 //!
 //! | tokio-tungstenite | here |
 //! |---|---|
-//! | `connect_async(url)` | [`connect(url)`](connect) |
+//! | `connect_async(url)` | [`connect(url)`](connect()) |
 //! | `connect_async(request with headers)` | [`Connector::new(url).header(..)`](Connector::header) |
 //! | `client_async(request, stream)` | [`Connector::new(url).connect_over(stream)`](Connector::connect_over) |
-//! | `accept_async(stream)` | [`accept(stream)`](accept) |
+//! | `accept_async(stream)` | [`accept(stream)`](accept()) |
 //! | `accept_hdr_async(stream, callback)` | [`Acceptor::read_request`], then `accept` or `reject`, with `.await` in between |
 //! | `WebSocketConfig` | [`Config`](crate::Config) |
 //! | `ws.next().await` → `Option<Result<Message>>` | [`ws.recv().await`](WebSocket::recv) → `Result<Option<Message>>` |
