@@ -468,3 +468,54 @@ fn hash(number: usize) -> usize {
     let mixed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) as usize
 }
+
+/// A stream that reports its own time-out, or what only streams that do not wait say, each time it is asked.
+struct Impatient(ErrorKind);
+
+impl AsyncRead for Impatient {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Err(self.0.into()))
+    }
+}
+
+impl AsyncWrite for Impatient {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Err(self.0.into()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Err(self.0.into()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Err(self.0.into()))
+    }
+}
+
+#[tokio::test]
+async fn a_time_out_of_the_stream_itself_is_its_failure() {
+    use sansocket::{Config, Connection};
+
+    for kind in [ErrorKind::TimedOut, ErrorKind::WouldBlock] {
+        let connection = Connection::server(Config::default(), Duration::ZERO);
+        let mut ws = WebSocket::over(Impatient(kind), connection);
+        for _ in 0..2 {
+            assert!(matches!(ws.recv().await, Err(Error::Io(_))), "{kind:?}");
+        }
+        assert!(ws.send("too late").await.is_err());
+    }
+}
