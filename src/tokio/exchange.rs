@@ -10,6 +10,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Error;
 use super::polled::{Polled, Timer};
+use super::waiting::RECEIVER;
 use crate::stream::Stream;
 
 /// How long a refused peer may take to read why.
@@ -86,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         until: Option<Duration>,
         mut act: impl FnMut(&mut Polled<S>) -> io::Result<R>,
     ) -> Poll<Result<Option<R>, Error>> {
-        self.stream.set_waker(context.waker());
+        self.stream.begin(RECEIVER, context.waker());
         loop {
             match act(&mut self.stream) {
                 Ok(done) => return Poll::Ready(Ok(Some(done))),

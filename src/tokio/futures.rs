@@ -1,18 +1,35 @@
 //! The traits `Stream` and `Sink`, for the combinators of the futures crates.
-//!
-//! A connection wakes only the task that polled last: for two tasks there is [`WebSocket::split`].
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Error, WebSocket};
+#[cfg(feature = "futures-sink")]
+use super::waiting::SENDER;
+use super::{Error, ReceiveHalf, SendHalf, WebSocket};
 use crate::Message;
+#[cfg(feature = "futures-sink")]
+use crate::State;
 
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]
 impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for WebSocket<S> {
+    type Item = Result<Message<'static>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.stream_ended {
+            return Poll::Ready(None);
+        }
+        let next = core::task::ready!(self.poll_recv(context)).transpose();
+        self.stream_ended = !matches!(next, Some(Ok(_)));
+        Poll::Ready(next)
+    }
+}
+
+/// As of the whole connection.
+#[cfg(feature = "futures-core")]
+impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for ReceiveHalf<S> {
     type Item = Result<Message<'static>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -31,11 +48,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.endpoint.link.is_full() {
-            self.poll_with(context, |endpoint| endpoint.link.flush(None))
-        } else {
-            Poll::Ready(Ok(()))
-        }
+        self.poll_with(SENDER, context, |endpoint| {
+            let link = &mut endpoint.link;
+            if link.is_full() { link.flush(None) } else { Ok(()) }
+        })
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
@@ -43,10 +59,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(context, |endpoint| endpoint.link.flush(None))
+        self.poll_with(SENDER, context, |endpoint| endpoint.link.flush(None))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_closed(context, crate::CloseCode::NORMAL, "")
+    }
+}
+
+/// As of the whole connection; but closing does not wait for the peer, which the receiving half does.
+#[cfg(feature = "futures-sink")]
+impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for SendHalf<S> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_with(context, |link| if link.is_full() { link.flush(None) } else { Ok(()) })
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
+        self.with_link(|link| link.take(&message))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_with(context, |link| link.flush(None))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_with(context, |link| {
+            if link.connection.state() == State::Open {
+                link.start_close(crate::CloseCode::NORMAL, "")?;
+            }
+            link.flush(None)
+        })
     }
 }

@@ -126,10 +126,10 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Whether the connection is to be closed; if not, the task is woken when it is.
-    pub(super) fn is_closing(&mut self, context: &Context<'_>) -> bool {
-        if !self.waker.will_wake(context.waker()) {
-            self.waker.clone_from(context.waker());
+    /// Whether the connection is to be closed; if not, `waker` is woken when it is.
+    pub(super) fn is_closing(&mut self, waker: &Waker) -> bool {
+        if !self.waker.will_wake(waker) {
+            self.waker.clone_from(waker);
             let old = self.group.lock().wakers.insert(self.number, self.waker.clone());
             drop(old);
         }

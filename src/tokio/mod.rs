@@ -64,6 +64,7 @@
 mod accept;
 #[cfg(feature = "rand")]
 mod connect;
+mod drive;
 mod exchange;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
@@ -73,6 +74,7 @@ mod pair;
 mod polled;
 mod split;
 mod tunnel;
+mod waiting;
 mod websocket;
 
 pub use accept::{Acceptor, PendingRequest, Undecided, accept};

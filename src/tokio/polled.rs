@@ -1,6 +1,7 @@
 //! Tokio's traits, clock and timer: the only file that knows them.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -9,13 +10,18 @@ use std::io::{self, IoSlice};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
+use super::waiting::Waiting;
 use crate::stream::{Stream, is_not_now};
 
-/// An asynchronous stream as one that may not be ready; it wakes whoever asked last.
+/// An asynchronous stream as one that may not be ready; it wakes all who wait.
 #[derive(Debug)]
 pub(super) struct Polled<T> {
     pub(super) io: T,
     waker: Waker,
+    /// The side whose last call did not end.
+    pending: Option<u64>,
+    /// Those whom `waker` wakes, once several tasks wait at the same time.
+    waiting: Option<Arc<Waiting>>,
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
     began: Duration,
     epoch: Instant,
@@ -23,12 +29,57 @@ pub(super) struct Polled<T> {
 
 impl<T> Polled<T> {
     pub(super) fn new(io: T) -> Self {
-        Self { io, waker: Waker::noop().clone(), began: Duration::ZERO, epoch: Instant::now() }
+        Self {
+            io,
+            waker: Waker::noop().clone(),
+            pending: None,
+            waiting: None,
+            began: Duration::ZERO,
+            epoch: Instant::now(),
+        }
     }
 
-    /// Whom to wake when the stream gets ready.
-    pub(super) fn set_waker(&mut self, waker: &Waker) {
-        self.waker.clone_from(waker);
+    /// A side begins a call: `waker` is woken when the stream gets ready, and so is the other side if it still waits.
+    pub(super) fn begin(&mut self, side: u64, waker: &Waker) {
+        if self.waiting.is_none() {
+            match self.pending {
+                Some(other) if other != side && !self.waker.will_wake(waker) => {
+                    let before = self.waker.clone();
+                    self.share().set(other, &before);
+                }
+                _ => self.waker.clone_from(waker),
+            }
+        }
+        if let Some(waiting) = &self.waiting {
+            waiting.set(side, waker);
+        }
+    }
+
+    /// The call of a side has ended or not.
+    pub(super) fn end(&mut self, side: u64, ended: bool) {
+        self.pending = (!ended).then_some(side);
+        if let (true, Some(waiting)) = (ended, &self.waiting) {
+            waiting.remove(side);
+        }
+    }
+
+    /// From now on several tasks may wait.
+    pub(super) fn share(&mut self) -> &Arc<Waiting> {
+        self.waiting.get_or_insert_with(|| {
+            let waiting = Arc::new(Waiting::default());
+            self.waker = Waker::from(waiting.clone());
+            waiting
+        })
+    }
+
+    /// Those who wait, if they may be several.
+    pub(super) const fn waiting(&self) -> Option<&Arc<Waiting>> {
+        self.waiting.as_ref()
+    }
+
+    /// Wakes all who wait.
+    pub(super) const fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// Lets the clock go on from `now`.

@@ -1,22 +1,19 @@
 //! One connection, used by several tasks at once.
 
 use alloc::sync::Arc;
-use alloc::task::Wake;
-use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicU64, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use super::polled::{Polled, Timer};
+use super::drive::drive;
+use super::polled::Polled;
+use super::waiting::{RECEIVER, SENDER, Waiting};
 use super::{Error, WebSocket};
 use crate::stream::{Endpoint, Link, lend};
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared};
-
-/// The number of the receiving half among the wakers.
-const RECEIVER: u64 = 0;
 
 /// The receiving half of a connection; see [`WebSocket::split`].
 ///
@@ -24,14 +21,15 @@ const RECEIVER: u64 = 0;
 #[derive(Debug)]
 pub struct ReceiveHalf<S> {
     shared: Arc<Shared<S>>,
-    timer: Timer,
+    /// Whether the trait `Stream` has told the end.
+    #[cfg(feature = "futures-core")]
+    pub(super) stream_ended: bool,
 }
 
 /// A sending half of a connection, which can be cloned for any number of tasks; see [`WebSocket::split`].
 #[derive(Debug)]
 pub struct SendHalf<S> {
     shared: Arc<Shared<S>>,
-    timer: Timer,
     number: u64,
 }
 
@@ -41,47 +39,6 @@ struct Shared<S> {
     ws: Mutex<WebSocket<S>>,
     waiting: Arc<Waiting>,
     next: AtomicU64,
-}
-
-/// The tasks that wait for the connection. The stream wakes all of them: each asks it in either direction, and it
-/// remembers only the one that asked last.
-#[derive(Debug, Default)]
-struct Waiting(Mutex<Vec<(u64, Waker)>>);
-
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, number: u64, waker: &Waker) {
-        let mut waiting = self.lock();
-        match waiting.iter_mut().find(|(other, _)| *other == number) {
-            Some((_, old)) => old.clone_from(waker),
-            None => waiting.push((number, waker.clone())),
-        }
-    }
-
-    fn remove(&self, number: u64) {
-        self.lock().retain(|(other, _)| *other != number);
-    }
-
-    fn wake_those(&self, which: impl Fn(u64) -> bool) {
-        let mut woken = Vec::new();
-        self.lock().retain(|(number, waker)| {
-            let wake = which(*number);
-            if wake {
-                woken.push(waker.clone());
-            }
-            !wake
-        });
-        woken.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        self.wake_those(|_| true);
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -104,10 +61,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// ```
     #[must_use]
     pub fn split(mut self) -> (ReceiveHalf<S>, SendHalf<S>) {
-        let waiting = Arc::new(Waiting::default());
-        self.endpoint.link.stream.set_waker(&Waker::from(waiting.clone()));
-        let shared = Arc::new(Shared { ws: Mutex::new(self), waiting, next: AtomicU64::new(RECEIVER + 1) });
-        (ReceiveHalf { shared: shared.clone(), timer: Timer::default() }, SendHalf::new(shared))
+        let waiting = self.endpoint.link.stream.share().clone();
+        let shared = Arc::new(Shared { ws: Mutex::new(self), waiting, next: AtomicU64::new(SENDER) });
+        (ReceiveHalf::new(shared.clone()), SendHalf::new(shared))
+    }
+}
+
+impl<S> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, WebSocket<S>> {
+        self.ws.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,45 +78,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     fn poll_with<R>(
         &self,
         number: u64,
-        timer: &mut Timer,
-        context: &mut Context<'_>,
+        context: &Context<'_>,
         mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        // Before the stream is asked, so that an answer that comes at once finds somebody to wake.
-        self.waiting.set(number, context.waker());
         let mut ws = self.lock();
-        let before = ws.endpoint.link.standing();
-        if number == RECEIVER {
-            ws.follow_group(context);
-        }
-        let result = loop {
-            match act(&mut ws.endpoint) {
-                Err(Error::WouldBlock) => {
-                    if ws.endpoint.link.wait(timer, context).is_pending() {
-                        break Poll::Pending;
-                    }
-                }
-                done => break Poll::Ready(done),
-            }
-        };
-        if number == RECEIVER {
-            ws.follow_group(context);
-        }
-        let moved = ws.endpoint.link.standing() != before;
+        let (result, afterwards) = drive(&mut *ws, number, context, |ws| act(&mut ws.endpoint));
         drop(ws);
-        if result.is_ready() {
-            self.waiting.remove(number);
-        }
-        // Senders wait for room or for their bytes to leave, the receiver writes what they only queued. They hear of
-        // what has changed and not of how things stand, or they would wake each other for ever.
-        if moved {
-            self.waiting.wake_those(|other| other != number);
-        }
+        afterwards.settle();
         result
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WebSocket<S>> {
-        self.ws.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
     ///
     /// As there.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
-        self.shared.poll_with(RECEIVER, &mut self.timer, context, |endpoint| endpoint.recv_until(None))
+        self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
     }
 
     /// Waits for whatever comes next, owned; see [`WebSocket::recv_event`]. Dropping the future loses nothing.
@@ -183,9 +114,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
     ///
     /// As there.
     pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        let Self { shared, timer } = self;
         poll_fn(|context| {
-            shared.poll_with(RECEIVER, timer, context, |endpoint| {
+            self.shared.poll_with(RECEIVER, context, |endpoint| {
                 let Some(found) = endpoint.find(None, |_| true)? else { return Ok(None) };
                 let Endpoint { link, input } = endpoint;
                 Ok(lend(link, found, input.lent(), None)?.map(Event::into_owned))
@@ -209,11 +139,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
             return Err((self, other));
         }
         drop(other);
-        let Self { shared, timer } = self;
+        let shared = self.shared.clone();
+        drop(self);
         match Arc::try_unwrap(shared) {
             Ok(shared) => Ok(shared.ws.into_inner().unwrap_or_else(PoisonError::into_inner)),
             // A clone was made in between: this half has become two again.
-            Err(shared) => Err((Self { shared: shared.clone(), timer }, SendHalf::new(shared))),
+            Err(shared) => Err((Self::new(shared.clone()), SendHalf::new(shared))),
+        }
+    }
+}
+
+impl<S> ReceiveHalf<S> {
+    const fn new(shared: Arc<Shared<S>>) -> Self {
+        Self {
+            shared,
+            #[cfg(feature = "futures-core")]
+            stream_ended: false,
         }
     }
 }
@@ -221,13 +162,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
 impl<S> SendHalf<S> {
     fn new(shared: Arc<Shared<S>>) -> Self {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        Self { shared, timer: Timer::default(), number }
+        Self { shared, number }
     }
 }
 
 impl<S> Clone for SendHalf<S> {
     fn clone(&self) -> Self {
         Self::new(self.shared.clone())
+    }
+}
+
+impl<S> Drop for ReceiveHalf<S> {
+    fn drop(&mut self) {
+        self.shared.waiting.remove(RECEIVER);
     }
 }
 
@@ -346,7 +293,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
         &mut self,
         mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let Self { shared, timer, number } = self;
-        poll_fn(|context| shared.poll_with(*number, timer, context, |endpoint| act(&mut endpoint.link))).await
+        poll_fn(|context| self.poll_with(context, &mut act)).await
+    }
+
+    /// What neither writes nor waits.
+    #[cfg(feature = "futures-sink")]
+    pub(super) fn with_link<R>(&self, act: impl FnOnce(&mut Link<Polled<S>>) -> R) -> R {
+        let mut ws = self.shared.lock();
+        let result = act(&mut ws.endpoint.link);
+        drop(ws);
+        // The receiving half writes what is queued before it sleeps: also if it sleeps already.
+        self.shared.waiting.wake_all_but(self.number);
+        result
+    }
+
+    pub(super) fn poll_with<R>(
+        &mut self,
+        context: &Context<'_>,
+        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        self.shared.poll_with(self.number, context, |endpoint| act(&mut endpoint.link))
     }
 }

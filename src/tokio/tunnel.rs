@@ -7,6 +7,7 @@ use std::io;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use bytes::{Buf, Bytes};
 
+use super::waiting::{RECEIVER, SENDER};
 use super::{Error, WebSocket};
 use crate::stream::{Endpoint, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
@@ -16,13 +17,12 @@ const MOST: usize = 64 << 10;
 
 /// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.
 ///
-/// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each write makes a message of at most 64 KiB, which leaves with a flush or before a
-/// read sleeps; shutting down sends a Close frame with 1000. A text message is an error of kind `InvalidData`. The
-/// end of the stream is the clean close, everything else an error.
+/// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each
+/// write makes a message of at most 64 KiB, which leaves with a flush or before a read sleeps; shutting down sends a
+/// Close frame with 1000. A text message is an error of kind `InvalidData`. The end of the stream is the clean close,
+/// everything else an error. `copy_bidirectional` and the halves of `tokio::io::split` work as over TCP.
 ///
-/// A WebSocket has no half-close: shutting down ends both directions as soon as the peer answers. And it wakes only the
-/// task that polled last: use both directions in one task, as `copy_bidirectional` does, and do not divide it with
-/// `tokio::io::split`.
+/// A WebSocket has no half-close: shutting down ends both directions as soon as the peer answers.
 #[derive(Debug)]
 pub struct Tunnel<S> {
     ws: WebSocket<S>,
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
         place: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.rest.is_empty() {
-            let event = ready!(self.ws.poll_with(context, |endpoint| {
+            let event = ready!(self.ws.poll_with(RECEIVER, context, |endpoint| {
                 let Some(found) = endpoint.find(None, Found::is_data)? else { return Ok(None) };
                 let Endpoint { link, input } = endpoint;
                 Ok(lend(link, found, input.lent(), None)?.map(Event::into_owned))
@@ -92,17 +92,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
             return Poll::Ready(Ok(0));
         }
         let message = Message::from(part);
-        ready!(self.ws.poll_with(context, |endpoint| endpoint.link.feed(&message)))?;
+        ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.feed(&message)))?;
         Poll::Ready(Ok(part.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(ready!(self.ws.poll_with(context, |endpoint| endpoint.link.flush(None)))?))
+        Poll::Ready(Ok(ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.flush(None)))?))
     }
 
     /// Sends the Close frame. What the peer still sends can be read until its own.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = self.ws.poll_with(context, |endpoint| {
+        let closed = self.ws.poll_with(SENDER, context, |endpoint| {
             let link = &mut endpoint.link;
             match link.start_close(CloseCode::NORMAL, "") {
                 // It is closing already.

@@ -7,8 +7,10 @@ use core::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
+use super::drive::{Driven, drive};
 use super::group::{Group, Member};
 use super::polled::{Polled, Timer};
+use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
 use crate::handshake::ResponseHead;
 use crate::stream::{Endpoint, Link, Opened};
@@ -107,13 +109,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
-    /// [`recv`](Self::recv) as a poll, for hand-written futures; the task that asked last is woken.
+    /// [`recv`](Self::recv) as a poll, for hand-written futures.
     ///
     /// # Errors
     ///
     /// As there.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
-        self.poll_with(context, |endpoint| endpoint.recv_until(None))
+        self.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
     }
 
     /// Waits for the next message and lends it together with a sender, so that it can be answered without a copy.
@@ -143,7 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             };
         }
         let found =
-            poll_fn(|context| self.poll_with(context, |endpoint| endpoint.find_message(None))).await?;
+            poll_fn(|context| self.poll_with(RECEIVER, context, |endpoint| endpoint.find_message(None)))
+                .await?;
         let Some(found) = found else { return Ok(None) };
         let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
         match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
@@ -162,7 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`recv`](Self::recv).
     pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         let found =
-            poll_fn(|context| self.poll_with(context, |endpoint| endpoint.find(None, |_| true))).await?;
+            poll_fn(|context| self.poll_with(RECEIVER, context, |endpoint| endpoint.find(None, |_| true)))
+                .await?;
         let Some(found) = found else { return Ok(None) };
         let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
         match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
@@ -289,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         code: CloseCode,
         reason: &str,
     ) -> Poll<Result<(), Error>> {
-        self.poll_with(context, |endpoint| {
+        self.poll_with(SENDER, context, |endpoint| {
             if endpoint.link.connection.state() == State::Open {
                 // Any other error is the end of the connection, and the verdict below.
                 if let Err(error @ Error::Send(_)) = endpoint.link.start_close(code, reason) {
@@ -373,44 +377,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Begins to close when the group does, and leaves it at the end.
-    pub(super) fn follow_group(&mut self, context: &Context<'_>) {
-        if self.endpoint.link.connection.state() == State::Closed {
-            self.member = None;
-        }
-        if self.member.as_mut().is_some_and(|member| member.is_closing(context)) {
-            // A connection that is closing already goes on with that.
-            let _ = self.endpoint.link.start_close(CloseCode::GOING_AWAY, "");
-        }
-    }
-
-    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
+    /// Does `act` for `side` until it need not wait any more; meanwhile the deadlines go on.
     pub(super) fn poll_with<R>(
         &mut self,
-        context: &mut Context<'_>,
+        side: u64,
+        context: &Context<'_>,
         mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        self.endpoint.link.stream.set_waker(context.waker());
-        self.follow_group(context);
-        loop {
-            match act(&mut self.endpoint) {
-                Err(Error::WouldBlock) if self.endpoint.link.wait(&mut self.timer, context).is_pending() => {
-                    return Poll::Pending;
-                }
-                Err(Error::WouldBlock) => {}
-                done => {
-                    self.follow_group(context);
-                    return Poll::Ready(done);
-                }
-            }
-        }
+        let (result, afterwards) = drive(self, side, context, |ws| act(&mut ws.endpoint));
+        afterwards.settle();
+        result
     }
 }
 
-impl<S> Link<Polled<S>> {
-    /// Ready when a deadline is due, so that what could not go on goes on and finds it.
-    pub(super) fn wait(&self, timer: &mut Timer, context: &mut Context<'_>) -> Poll<()> {
-        timer.poll(self.connection.poll_timeout().and_then(|due| self.stream.instant_of(due)), context)
+impl<S: AsyncRead + AsyncWrite + Unpin> Driven<S> for WebSocket<S> {
+    fn parts(&mut self) -> (&mut Link<Polled<S>>, &mut Timer) {
+        (&mut self.endpoint.link, &mut self.timer)
+    }
+
+    /// Begins to close when the group does, and leaves it at the end.
+    fn attend(&mut self) -> Option<Box<Member>> {
+        let link = &mut self.endpoint.link;
+        if self.member.as_mut()?.is_closing(link.stream.waker()) {
+            // A connection that is closing already goes on with that.
+            let _ = link.start_close(CloseCode::GOING_AWAY, "");
+        }
+        if link.connection.state() == State::Closed { self.member.take() } else { None }
     }
 }
 
@@ -545,23 +537,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
         self.flush().await
     }
 
-    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
     async fn until_done<R>(
         &mut self,
         mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        poll_fn(|context| {
-            self.link.stream.set_waker(context.waker());
-            loop {
-                match act(self.link) {
-                    Err(Error::WouldBlock) if self.link.wait(self.timer, context).is_pending() => {
-                        return Poll::Pending;
-                    }
-                    Err(Error::WouldBlock) => {}
-                    done => return Poll::Ready(done),
-                }
-            }
-        })
-        .await
+        poll_fn(|context| self.poll_with(context, &mut act)).await
+    }
+
+    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
+    pub(super) fn poll_with<R>(
+        &mut self,
+        context: &Context<'_>,
+        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
+    ) -> Poll<Result<R, Error>> {
+        let (result, afterwards) = drive(self, SENDER, context, |sender| act(sender.link));
+        afterwards.settle();
+        result
+    }
+}
+
+impl<S> Driven<S> for Sender<'_, S> {
+    fn parts(&mut self) -> (&mut Link<Polled<S>>, &mut Timer) {
+        (self.link, self.timer)
     }
 }

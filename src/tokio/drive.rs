@@ -1,0 +1,76 @@
+//! One call of one side, polled.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::task::{Context, Poll};
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Error;
+use super::group::Member;
+use super::polled::{Polled, Timer};
+use super::waiting::Waiting;
+use crate::stream::Link;
+
+/// What a call works on.
+pub(super) trait Driven<S> {
+    fn parts(&mut self) -> (&mut Link<Polled<S>>, &mut Timer);
+
+    /// Looks at what else may end the connection; returns the place in a group that it leaves.
+    fn attend(&mut self) -> Option<Box<Member>> {
+        None
+    }
+}
+
+/// What is to be done after a call, without any lock: it wakes and drops what belongs to others.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Afterwards {
+    side: u64,
+    others: Option<Arc<Waiting>>,
+    left: [Option<Box<Member>>; 2],
+}
+
+impl Afterwards {
+    pub(super) fn settle(self) {
+        drop(self.left);
+        if let Some(others) = self.others {
+            others.wake_all_but(self.side);
+        }
+    }
+}
+
+/// Does `act` for `side` until it need not wait any more; meanwhile the deadlines go on.
+pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
+    on: &mut T,
+    side: u64,
+    context: &Context<'_>,
+    mut act: impl FnMut(&mut T) -> Result<R, Error>,
+) -> (Poll<Result<R, Error>>, Afterwards) {
+    let link = on.parts().0;
+    link.stream.begin(side, context.waker());
+    let before = link.stream.waiting().map(|_| link.standing());
+    let joined = on.attend();
+    let result = loop {
+        match act(on) {
+            Err(Error::WouldBlock) if wait(on).is_pending() => break Poll::Pending,
+            Err(Error::WouldBlock) => {}
+            done => break Poll::Ready(done),
+        }
+    };
+    let left = if result.is_ready() { on.attend() } else { None };
+    let link = on.parts().0;
+    link.stream.end(side, result.is_ready());
+    // Senders wait for room or for their bytes to leave, the receiver writes what they only queued. They hear of what
+    // has changed and not of how things stand, or they would wake each other for ever.
+    let moved = before.is_some_and(|before| link.standing() != before);
+    let others = if moved { link.stream.waiting().cloned() } else { None };
+    (result, Afterwards { side, others, left: [joined, left] })
+}
+
+/// Ready when a deadline is due, so that what could not go on goes on and finds it.
+fn wait<S>(on: &mut impl Driven<S>) -> Poll<()> {
+    let (link, timer) = on.parts();
+    let due = link.connection.poll_timeout().and_then(|due| link.stream.instant_of(due));
+    timer.poll(due, &mut Context::from_waker(link.stream.waker()))
+}
