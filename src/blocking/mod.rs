@@ -34,6 +34,7 @@ mod bounded;
 #[cfg(feature = "rand")]
 mod connect;
 mod exchange;
+mod message_writer;
 mod pipe;
 mod plain;
 mod transport;
@@ -42,6 +43,7 @@ mod websocket;
 pub use accept::{Acceptor, Opening, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
 pub use connect::{Connecting, Connector, connect};
+pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pipe::pair;
 pub use pipe::{Pipe, pipe};

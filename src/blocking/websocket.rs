@@ -130,6 +130,10 @@ impl<S: Transport> WebSocket<S> {
         }
     }
 
+    pub(super) fn sender(&mut self) -> Sender<'_, S> {
+        Sender { link: &mut self.endpoint.link }
+    }
+
     /// Waits for whatever comes next: messages or chunks, pings and pongs, the peer's Close frame.
     ///
     /// Pings and Close frames have been answered when they are seen. Use it where the configuration asks for
@@ -200,7 +204,8 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.flush(None)
     }
 
-    /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`].
+    /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`]. For bytes of any
+    /// length there is the [message writer](Self::message_writer).
     ///
     /// # Errors
     ///
@@ -380,7 +385,7 @@ impl<S: Transport> WebSocket<S> {
 /// Its methods are those of the connection.
 #[derive(Debug)]
 pub struct Sender<'a, S> {
-    link: &'a mut Link<Bounded<S>>,
+    pub(super) link: &'a mut Link<Bounded<S>>,
 }
 
 impl<S: Transport> Sender<'_, S> {

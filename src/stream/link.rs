@@ -13,6 +13,8 @@ use crate::{
     Unread,
 };
 
+/// The most that one write of a stream of bytes puts into a message or fragment.
+pub(crate) const MAX_PART: usize = 64 << 10;
 /// Queued output leaves when there is this much of it, about what one read brings.
 const WRITE_AT: usize = 64 << 10;
 /// A payload from this size on is not copied where the role allows it.
@@ -132,6 +134,11 @@ impl<S: Stream> Link<S> {
     pub(crate) fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
         self.queue(|connection, out| connection.send_chunk(chunk, out))?;
         self.flush_unless_blocked()
+    }
+
+    pub(crate) fn feed_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
+        if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
     pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {

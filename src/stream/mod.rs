@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-pub(crate) use link::{Link, is_not_now};
+pub(crate) use link::{Link, MAX_PART, is_not_now};
 pub(crate) use parts::Opened;
 pub use parts::Parts;
 

@@ -5,9 +5,13 @@ use core::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "futures-core")]
+use super::ReceiveHalf;
+#[cfg(feature = "futures-sink")]
+use super::SendHalf;
 #[cfg(feature = "futures-sink")]
 use super::waiting::SENDER;
-use super::{Error, ReceiveHalf, SendHalf, WebSocket};
+use super::{Error, WebSocket};
 use crate::Message;
 #[cfg(feature = "futures-sink")]
 use crate::State;

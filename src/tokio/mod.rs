@@ -33,6 +33,7 @@
 //! |---|---|---|
 //! | `recv`, `recv_ref`, `recv_event` | loses nothing | what is queued, before it sleeps |
 //! | `send`, `ping`, `pong`, `send_fragment`, `send_chunk`, `start_close` | sent whole or not at all; what was taken leaves with the next call | everything |
+//! | `MessageWriter`: a write, `finish` | taken whole or not at all | once 64 KiB wait; everything |
 //! | `feed`, `feed_prepared` | taken whole or not at all | once 64 KiB wait |
 //! | `flush` | loses nothing | everything |
 //! | `close` | the next call goes on with it | everything |
@@ -69,6 +70,7 @@ mod exchange;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
+mod message_writer;
 #[cfg(feature = "rand")]
 mod pair;
 mod polled;
@@ -81,6 +83,7 @@ pub use accept::{Acceptor, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
 pub use connect::{Connector, connect};
 pub use group::Group;
+pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pair::pair;
 pub use split::{ReceiveHalf, SendHalf};

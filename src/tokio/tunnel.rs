@@ -9,11 +9,8 @@ use bytes::{Buf, Bytes};
 
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, WebSocket};
-use crate::stream::{Endpoint, lend};
+use crate::stream::{Endpoint, MAX_PART, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
-
-/// The most that one write puts into a message, in bytes.
-const MOST: usize = 64 << 10;
 
 /// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.
 ///
@@ -87,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let part = &bytes[..bytes.len().min(MOST)];
+        let part = &bytes[..bytes.len().min(MAX_PART)];
         if part.is_empty() {
             return Poll::Ready(Ok(0));
         }

@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// The sending side, which borrows this connection.
-    fn sender(&mut self) -> Sender<'_, S> {
+    pub(super) fn sender(&mut self) -> Sender<'_, S> {
         Sender { link: &mut self.endpoint.link, timer: &mut self.timer }
     }
 
@@ -234,7 +234,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.sender().flush().await
     }
 
-    /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`].
+    /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`]. For bytes of any
+    /// length there is the [message writer](Self::message_writer).
     ///
     /// # Errors
     ///
