@@ -367,3 +367,41 @@ fn an_ended_connection_holds_nothing_but_its_summary() {
         assert!(live() - before < 500, "{}", live() - before);
     });
 }
+
+// conf: FG-09
+#[test]
+fn a_large_owned_message_waits_for_slow_peers_without_being_copied() {
+    run(async {
+        let len = 4 << 20;
+        let payload = bytes::Bytes::from(pattern(len));
+        let text = Message::from("ä".repeat(len / 2)).into_owned();
+        let prepared = sansocket::Prepared::new(Message::from(payload.clone()));
+        warm_up().await;
+        let mut peers = Vec::new();
+        let queueing = async {
+            for _ in 0..20 {
+                let (there, here) = duplex(1000);
+                let config = Config::new().max_queued_output(100 << 20);
+                let mut ws = server(here, config);
+                ws.feed(payload.clone()).await.unwrap();
+                ws.feed("small, between large ones").await.unwrap();
+                assert!(timeout(ms(1), ws.send(text.clone())).await.is_err(), "the peer reads nothing");
+                ws.feed_prepared(&prepared).await.unwrap();
+                assert!(ws.queued() > 3 * len - 1000);
+                peers.push((there, ws));
+            }
+        };
+        let (_, held, peak) = cost(queueing).await;
+        println!("20 connections with 12 MiB queued on each: {held} bytes held, {peak} at the peak");
+        assert!(peak < 20 * 16_000, "{peak}");
+
+        let (there, mut ws) = peers.pop().unwrap();
+        let mut client = client(there, Config::new().max_message_size(len));
+        let sending = tokio::spawn(async move { ws.flush().await.map(|()| ws) });
+        assert_eq!(client.recv().await.unwrap().unwrap().into_bytes(), payload);
+        assert_eq!(client.recv().await.unwrap().unwrap(), "small, between large ones");
+        assert_eq!(client.recv().await.unwrap().unwrap(), text);
+        assert_eq!(client.recv().await.unwrap().unwrap().into_bytes(), payload);
+        assert_eq!(sending.await.unwrap().unwrap().queued(), 0);
+    });
+}

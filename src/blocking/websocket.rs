@@ -317,7 +317,7 @@ impl<S: Transport> WebSocket<S> {
     /// How many encoded bytes wait for the stream.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.endpoint.link.out.waiting().len()
+        self.endpoint.link.out.len()
     }
 
     /// When a call is due for a deadline's sake, as a span from now; `None` if no deadline runs.
@@ -357,7 +357,7 @@ impl<S: Transport> WebSocket<S> {
             subprotocol,
             response,
             unread: self.endpoint.input.into_unread(),
-            unsent: self.endpoint.link.out.waiting().to_vec(),
+            unsent: self.endpoint.link.out.to_vec(),
             transport: self.endpoint.link.stream.transport,
             connection: self.endpoint.link.connection,
         }

@@ -30,6 +30,15 @@ impl<'a> Binary<'a> {
         }
     }
 
+    /// The bytes without a copy, unless they are borrowed.
+    #[cfg(feature = "std")]
+    pub(crate) fn to_shared(&self) -> Option<Bytes> {
+        match &self.0 {
+            BinaryStorage::Borrowed(_) => None,
+            BinaryStorage::Shared(bytes) => Some(bytes.clone()),
+        }
+    }
+
     /// The same bytes without a borrow; copies only if they were borrowed.
     #[must_use]
     pub fn into_owned(self) -> Binary<'static> {

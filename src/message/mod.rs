@@ -66,6 +66,15 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The payload without a copy, unless it is borrowed.
+    #[cfg(feature = "std")]
+    pub(crate) fn to_shared(&self) -> Option<Bytes> {
+        match self {
+            Self::Text(text) => text.to_shared(),
+            Self::Binary(bytes) => bytes.to_shared(),
+        }
+    }
+
     /// The text of a text message.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {

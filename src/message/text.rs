@@ -46,6 +46,15 @@ impl<'a> Text<'a> {
         })
     }
 
+    /// The bytes without a copy, unless they are borrowed.
+    #[cfg(feature = "std")]
+    pub(crate) fn to_shared(&self) -> Option<Bytes> {
+        match &self.0 {
+            TextStorage::Borrowed(_) => None,
+            TextStorage::Copied(_) | TextStorage::Whole(_) => Some(self.clone().into_bytes()),
+        }
+    }
+
     /// A `String` of its own, copied unless this was its only owner.
     #[must_use]
     pub fn into_string(self) -> String {

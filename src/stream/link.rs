@@ -6,7 +6,7 @@ use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
-use super::output::Output;
+use super::output::{Output, PIECES};
 use super::{Error, Stream};
 use crate::{
     Chunk, CloseCode, Connection, Fin, Kind, Message, Prepared, Role, SendError, State, TransportAction,
@@ -73,7 +73,7 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn send(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        if message.len() >= DIRECT_WRITE && self.connection.role() == Role::Server {
+        if self.is_large(message.len()) {
             return self.send_direct(message);
         }
         self.queue(|connection, out| connection.send(message, out))?;
@@ -84,8 +84,12 @@ impl<S: Stream> Link<S> {
         if let Some(fed) = self.feed_at_once(message) {
             return fed;
         }
-        self.queue(|connection, out| connection.send(message, out))?;
-        if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        if self.is_large(message.len()) {
+            self.queue_large(message)?;
+        } else {
+            self.queue(|connection, out| connection.send(message, out))?;
+        }
+        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
     /// Queues a message without writing anything, also if the queue is full.
@@ -95,7 +99,7 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_prepared(prepared, out))?;
+        self.queue_prepared(prepared)?;
         self.flush_unless_blocked()
     }
 
@@ -111,7 +115,7 @@ impl<S: Stream> Link<S> {
     /// [`feed`](Self::feed) where nothing need be written for that.
     #[inline]
     pub(crate) fn feed_at_once(&mut self, message: &Message<'_>) -> Option<Result<(), Error>> {
-        let waiting = self.out.waiting().len();
+        let waiting = self.out.len();
         if self.connection.state() != State::Open
             || waiting + message.len() >= WRITE_AT
             || waiting >= self.connection.config().max_queued_output
@@ -122,8 +126,8 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_prepared(prepared, out))?;
-        if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        self.queue_prepared(prepared)?;
+        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
     pub(crate) fn send_fragment(&mut self, fragment: &Message<'_>, fin: Fin) -> Result<(), Error> {
@@ -138,7 +142,7 @@ impl<S: Stream> Link<S> {
 
     pub(crate) fn feed_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
         self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        if self.out.waiting().len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
     pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -183,18 +187,23 @@ impl<S: Stream> Link<S> {
     /// How things stand for those who share the connection: whatever they wait for changes some of it.
     #[cfg(feature = "tokio")]
     pub(crate) fn standing(&self) -> (bool, bool, bool, bool, State) {
-        (!self.out.waiting().is_empty(), self.is_full(), self.unflushed, self.mute, self.connection.state())
+        (!self.out.is_empty(), self.is_full(), self.unflushed, self.mute, self.connection.state())
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.out.waiting().len() >= self.connection.config().max_queued_output
+        self.out.len() >= self.connection.config().max_queued_output
     }
 
-    /// Sends a large payload without copying it; the rest is queued if the stream takes no more.
+    /// Whether `len` bytes are better written from where they are than copied; a client has to mask its own copy.
+    fn is_large(&self, len: usize) -> bool {
+        len >= DIRECT_WRITE && self.connection.role() == Role::Server
+    }
+
+    /// Sends a large payload without copying it. What the stream does not take is queued: shared if it can be.
     fn send_direct(&mut self, message: &Message<'_>) -> Result<(), Error> {
         match self.flush(None) {
             Ok(()) => {}
-            Err(Error::WouldBlock) => return self.queue(|connection, out| connection.send(message, out)),
+            Err(Error::WouldBlock) => return self.queue_large(message),
             Err(error) => return Err(error),
         }
         let envelope = self.connection.envelope(message)?;
@@ -202,22 +211,49 @@ impl<S: Stream> Link<S> {
         let mut written = 0;
         while written < header.len() + payload.len() {
             let header = header.get(written..).unwrap_or_default();
-            let payload = &payload[written.saturating_sub(envelope.header().len())..];
-            match self.write(&[IoSlice::new(header), IoSlice::new(payload)], None) {
+            let in_payload = written.saturating_sub(envelope.header().len());
+            match self.write(&[IoSlice::new(header), IoSlice::new(&payload[in_payload..])], None) {
                 Ok(len) => written += len,
                 Err(Error::WouldBlock) => {
                     // A ping may have been queued while the stream was waited for: the rest of the frame goes first.
                     let added = mem::take(&mut self.out);
-                    let out = self.out.sink();
-                    for part in [header, payload, added.waiting()] {
-                        out.extend_from_slice(part);
+                    self.out.sink().extend_from_slice(header);
+                    match message.to_shared() {
+                        Some(bytes) => self.out.share(bytes.slice(in_payload..)),
+                        None => self.out.sink().extend_from_slice(&payload[in_payload..]),
                     }
+                    self.out.sink().extend_from_slice(&added.to_vec());
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
         self.flush_unless_blocked()
+    }
+
+    /// Queues a large message, without a copy if it is shared.
+    fn queue_large(&mut self, message: &Message<'_>) -> Result<(), Error> {
+        let Some(bytes) = message.to_shared() else {
+            return self.queue(|connection, out| connection.send(message, out));
+        };
+        self.queue(|connection, out| {
+            let envelope = connection.envelope(message)?;
+            out.extend_from_slice(envelope.header());
+            Ok(())
+        })?;
+        self.out.share(bytes);
+        Ok(())
+    }
+
+    /// Queues a prepared message, without a copy if it is large.
+    fn queue_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        if !self.is_large(prepared.payload().len()) {
+            return self.queue(|connection, out| connection.send_prepared(prepared, out));
+        }
+        let message = Message::from(prepared.payload());
+        self.queue(|connection, _| connection.envelope(&message).map(drop))?;
+        self.out.share(prepared.frame().clone());
+        Ok(())
     }
 
     /// What was taken is queued and leaves later where the stream cannot take it now.
@@ -238,13 +274,17 @@ impl<S: Stream> Link<S> {
                 self.connection.handle_written(self.now, 0, 0);
                 return Err(self.cause());
             }
-            if self.out.waiting().is_empty() {
+            if self.out.is_empty() {
                 return self.flush_transport(until);
             }
             let out = mem::take(&mut self.out);
-            let wrote = self.write(&[IoSlice::new(out.waiting())], until);
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let count = out.pieces(&mut pieces);
+            let wrote = self.write(&pieces[..count], until);
             let added = mem::replace(&mut self.out, out);
-            self.out.sink().extend_from_slice(added.waiting());
+            if !added.is_empty() {
+                self.out.sink().extend_from_slice(&added.to_vec());
+            }
             self.out.wrote(wrote?);
         }
     }

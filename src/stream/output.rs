@@ -1,23 +1,46 @@
 //! Encoded bytes that have not been written yet.
 
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
 
 use crate::Sink;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
+/// How many pieces one write takes.
+pub(crate) const PIECES: usize = 8;
 
 /// The queue between the encoders and the stream. It holds memory only while something waits.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
     written: usize,
+    /// Large payloads that are shared with their owners instead of copied.
+    shared: Option<Box<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Each stands before the byte with this number in `bytes`.
+    payloads: VecDeque<(usize, Bytes)>,
+    /// How many bytes they have in all.
+    len: usize,
 }
 
 impl Output {
+    /// How many bytes wait.
     #[inline]
-    pub(crate) fn waiting(&self) -> &[u8] {
-        &self.bytes[self.written..]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.written + self.shared.as_ref().map_or(0, |shared| shared.len)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Where to append.
@@ -25,10 +48,18 @@ impl Output {
     pub(crate) fn sink(&mut self) -> &mut Vec<u8> {
         // A queue that never runs empty must not keep what has left. Each byte moves once on average at the most.
         if self.written > self.bytes.len() / 2 {
-            self.bytes.drain(..self.written);
-            self.written = 0;
+            self.drain_written();
         }
         &mut self.bytes
+    }
+
+    #[cold]
+    fn drain_written(&mut self) {
+        self.bytes.drain(..self.written);
+        for (at, _) in self.shared.iter_mut().flat_map(|shared| &mut shared.payloads) {
+            *at -= self.written;
+        }
+        self.written = 0;
     }
 
     /// Where to append what is certain to come.
@@ -40,16 +71,57 @@ impl Output {
         self.sink()
     }
 
+    /// Appends bytes without copying them.
+    pub(crate) fn share(&mut self, bytes: Bytes) {
+        let at = self.bytes.len();
+        let shared = self.shared.get_or_insert_default();
+        shared.len += bytes.len();
+        shared.payloads.push_back((at, bytes));
+    }
+
     /// Where replies go that nobody asked this side for: as far as less than `limit` waits, or nothing.
     pub(crate) fn replies(&mut self, limit: usize) -> Replies<'_> {
-        let waiting = self.waiting().len();
+        let waiting = self.len();
         let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
         Replies { bytes: self.sink(), room }
     }
 
+    /// The first pieces of what waits, in order; returns how many there are, none of them empty.
+    pub(crate) fn pieces<'a>(&'a self, pieces: &mut [IoSlice<'a>; PIECES]) -> usize {
+        let (mut at, mut count) = (self.written, 0);
+        let payloads = self.shared.iter().flat_map(|shared| &shared.payloads);
+        let ends =
+            payloads.map(|(before, payload)| (*before, &payload[..])).chain([(self.bytes.len(), &[][..])]);
+        for (before, payload) in ends {
+            for piece in [&self.bytes[at..before], payload] {
+                if let (false, Some(place)) = (piece.is_empty(), pieces.get_mut(count)) {
+                    *place = IoSlice::new(piece);
+                    count += 1;
+                }
+            }
+            at = before;
+        }
+        count
+    }
+
+    /// All that waits, in one piece.
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        let (mut all, mut at) = (Vec::with_capacity(self.len()), self.written);
+        for (before, payload) in self.shared.iter().flat_map(|shared| &shared.payloads) {
+            all.extend_from_slice(&self.bytes[at..*before]);
+            all.extend_from_slice(payload);
+            at = *before;
+        }
+        all.extend_from_slice(&self.bytes[at..]);
+        all
+    }
+
     pub(crate) fn wrote(&mut self, len: usize) {
-        self.written += len;
-        if self.written >= self.bytes.len() {
+        match &mut self.shared {
+            None => self.written += len,
+            Some(shared) => shared.wrote(&mut self.written, len),
+        }
+        if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
             self.clear();
         }
@@ -57,6 +129,24 @@ impl Output {
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Shared {
+    fn wrote(&mut self, written: &mut usize, mut len: usize) {
+        while let Some((before, payload)) = self.payloads.front_mut() {
+            let bytes = len.min(*before - *written);
+            *written += bytes;
+            let part = payload.len().min(len - bytes);
+            payload.advance(part);
+            self.len -= part;
+            len -= bytes + part;
+            if !payload.is_empty() {
+                return;
+            }
+            self.payloads.pop_front();
+        }
+        *written += len;
     }
 }
 
@@ -87,5 +177,47 @@ impl Sink for Replies<'_> {
     #[inline]
     fn reserve(&mut self, additional: usize) {
         Sink::reserve(self.bytes, additional);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Queues pieces of both sorts while others leave, `step` bytes at a time.
+    #[test]
+    fn what_is_shared_and_what_is_copied_leaves_in_order_whatever_is_taken() {
+        for step in 1..40 {
+            let (mut out, mut expected, mut left) = (Output::default(), Vec::new(), Vec::new());
+            for turn in 0..60u8 {
+                let piece = alloc::vec![turn; usize::from(turn % 7) + 1];
+                expected.extend_from_slice(&piece);
+                if turn % 3 == 0 {
+                    out.share(piece.into())
+                } else {
+                    out.sink().extend_from_slice(&piece)
+                }
+                if turn % 2 == 1 {
+                    take(&mut out, step, &mut left);
+                }
+                assert_eq!([&left[..], &out.to_vec()].concat(), expected);
+                assert_eq!(out.len(), expected.len() - left.len());
+            }
+            while !out.is_empty() {
+                take(&mut out, step, &mut left);
+            }
+            assert_eq!(left, expected, "{step} at a time");
+            assert_eq!((out.bytes.capacity(), out.shared.is_none()), (0, true), "nothing is held");
+        }
+    }
+
+    fn take(out: &mut Output, most: usize, left: &mut Vec<u8>) {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let count = out.pieces(&mut pieces);
+        assert!(pieces[..count].iter().all(|piece| !piece.is_empty()) && (count > 0) != out.is_empty());
+        let all = pieces[..count].iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<_>>();
+        let len = most.min(all.len());
+        left.extend_from_slice(&all[..len]);
+        out.wrote(len);
     }
 }

@@ -347,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// How many encoded bytes wait for the stream.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.endpoint.link.out.waiting().len()
+        self.endpoint.link.out.len()
     }
 
     /// The stream, to ask for its address.
@@ -372,7 +372,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             subprotocol,
             response,
             unread: self.endpoint.input.into_unread(),
-            unsent: self.endpoint.link.out.waiting().to_vec(),
+            unsent: self.endpoint.link.out.to_vec(),
             transport: self.endpoint.link.stream.io,
             connection: self.endpoint.link.connection,
         }
