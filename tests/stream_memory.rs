@@ -149,7 +149,7 @@ fn what_grew_for_a_large_message_is_given_back() {
         assert!(message.len() == big.len());
         drop(message);
         assert!(matches!(server.recv(), Err(Error::WouldBlock)));
-        assert_eq!(live() - before, big.len() as isize);
+        assert!(live() - before <= big.len() as isize, "{} besides", live() - before);
     }
 }
 

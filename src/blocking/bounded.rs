@@ -57,6 +57,8 @@ impl<S: Transport> Bounded<S> {
 }
 
 impl<S: Transport> Stream for Bounded<S> {
+    const WAITS: bool = true;
+
     fn now(&self) -> Duration {
         self.began.saturating_add(self.epoch.elapsed())
     }

@@ -106,6 +106,12 @@ impl Closing {
         !(self.sent | self.received | self.eof | self.failed)
     }
 
+    #[inline]
+    #[cfg(feature = "std")]
+    pub(super) const fn is_untouched(self) -> bool {
+        !(self.sent | self.received | self.eof | self.failed | self.over)
+    }
+
     /// After the peer's Close frame everything is ignored (RFC 6455 §5.5.1).
     #[inline]
     pub(super) const fn takes_input(self) -> bool {

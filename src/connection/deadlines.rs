@@ -95,18 +95,12 @@ impl Connection {
         if self.closing.eof {
             return stalled;
         }
-        let ends = [stalled, deadlines.close_overdue(config)];
-        let alive = if self.closing.is_open() {
-            [
-                deadlines.ping_due(config),
-                deadlines.pong_overdue(config),
-                self.idle_overdue(),
-                self.message_overdue(),
-            ]
-        } else {
-            [None; 4]
-        };
-        ends.into_iter().chain(alive).flatten().min()
+        let ends = sooner(stalled, deadlines.close_overdue(config));
+        if !self.closing.is_open() {
+            return ends;
+        }
+        let silent = sooner(deadlines.ping_due(config), deadlines.pong_overdue(config));
+        sooner(ends, sooner(silent, sooner(self.idle_overdue(), self.message_overdue())))
     }
 
     /// Judges the deadlines at `now` and sends the ping that is due. Early and repeated calls are harmless.
@@ -225,5 +219,15 @@ impl Connection {
 
     fn message_overdue(&self) -> Option<Duration> {
         self.incoming.as_ref()?.progress.checked_add(self.config.message_timeout?)
+    }
+}
+
+/// The earlier one, of those that there are.
+#[inline]
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (None, other) => other,
+        (one, None) => one,
     }
 }

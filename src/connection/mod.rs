@@ -1,5 +1,6 @@
 //! The open connection: the rules of both directions, control frames, the closing handshake, deadlines and limits.
 
+mod at_once;
 mod closing;
 mod deadlines;
 mod event;

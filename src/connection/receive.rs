@@ -204,18 +204,6 @@ impl Connection {
         }
     }
 
-    /// The message at the start of `bytes`, unmasked, if it is there whole in one small frame and nothing is unusual.
-    #[inline(always)]
-    pub(crate) fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
-        if !self.is_usual() || self.config.delivery != Delivery::Messages {
-            return None;
-        }
-        let limit = self.config.max_frame_size.min(self.config.max_message_size);
-        let whole = self.decoder.decode_whole(bytes, limit)?;
-        self.deadlines.last_received = now;
-        Some(whole)
-    }
-
     /// The text that `payload` is, or the end of the connection.
     #[inline]
     pub(crate) fn text<'a>(

@@ -14,7 +14,7 @@
 /// apply_mask([1, 2, 3, 4], 0, &mut payload);
 /// assert_eq!(&payload, b"hello");
 /// ```
-#[inline]
+#[inline(always)]
 pub fn apply_mask(key: [u8; 4], offset: usize, payload: &mut [u8]) {
     // RFC 6455 §5.3: "j = i MOD 4; transformed-octet-i = original-octet-i XOR masking-key-octet-j"
     let key = u32::from_be_bytes(key).rotate_left(8 * (offset % 4) as u32).to_be_bytes();
@@ -42,21 +42,20 @@ fn mask_blocks(key: [u8; 4], payload: &mut [u8]) {
 
 #[inline]
 fn mask_words(key: [u8; 4], payload: &mut [u8]) {
-    let half = u32::from_ne_bytes(key);
-    let word = u64::from(half) << 32 | u64::from(half);
-    let mut words = payload.chunks_exact_mut(8);
-    for part in &mut words {
-        if let Ok(bytes) = <[u8; 8]>::try_from(&*part) {
-            part.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ word).to_ne_bytes());
+    let word = u32::from_ne_bytes(key);
+    let pair = u64::from(word) << 32 | u64::from(word);
+    let mut pairs = payload.chunks_exact_mut(8);
+    for part in &mut pairs {
+        if let Some(part) = part.first_chunk_mut() {
+            *part = (u64::from_ne_bytes(*part) ^ pair).to_ne_bytes();
         }
     }
-    let mut halves = words.into_remainder().chunks_exact_mut(4);
-    for part in &mut halves {
-        if let Ok(bytes) = <[u8; 4]>::try_from(&*part) {
-            part.copy_from_slice(&(u32::from_ne_bytes(bytes) ^ half).to_ne_bytes());
-        }
+    let mut rest = pairs.into_remainder();
+    if let Some(part) = rest.first_chunk_mut() {
+        *part = (u32::from_ne_bytes(*part) ^ word).to_ne_bytes();
+        rest = &mut rest[4..];
     }
-    for (byte, mask) in halves.into_remainder().iter_mut().zip(key) {
+    for (byte, mask) in rest.iter_mut().zip(key) {
         *byte ^= mask;
     }
 }

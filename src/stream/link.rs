@@ -81,8 +81,8 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn feed(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        if let Some(fed) = self.feed_at_once(message) {
-            return fed;
+        if self.feed_at_once(message.kind(), message.as_bytes()) {
+            return Ok(());
         }
         if self.is_large(message.len()) {
             self.queue_large(message)?;
@@ -112,17 +112,14 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// [`feed`](Self::feed) where nothing need be written for that.
-    #[inline]
-    pub(crate) fn feed_at_once(&mut self, message: &Message<'_>) -> Option<Result<(), Error>> {
+    /// [`feed`](Self::feed) where nothing need be written for that and nothing is unusual; `false` if nothing was done.
+    #[inline(always)]
+    pub(crate) fn feed_at_once(&mut self, kind: Kind, payload: &[u8]) -> bool {
         let waiting = self.out.len();
-        if self.connection.state() != State::Open
-            || waiting + message.len() >= WRITE_AT
-            || waiting >= self.connection.config().max_queued_output
-        {
-            return None;
-        }
-        Some(self.connection.send(message, self.out.sink_for_more()).map_err(Error::from))
+        payload.len() < DIRECT_WRITE
+            && waiting + payload.len() < WRITE_AT
+            && waiting < self.connection.config().max_queued_output
+            && self.connection.send_at_once(kind, payload, self.out.sink_for_more())
     }
 
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
@@ -278,14 +275,25 @@ impl<S: Stream> Link<S> {
                 return self.flush_transport(until);
             }
             let out = mem::take(&mut self.out);
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let count = out.pieces(&mut pieces);
-            let wrote = self.write(&pieces[..count], until);
+            let wrote = match out.only_piece() {
+                Some(piece) => self.write(&[IoSlice::new(piece)], until),
+                None => {
+                    let mut pieces = [IoSlice::new(&[]); PIECES];
+                    let count = out.pieces(&mut pieces);
+                    self.write(&pieces[..count], until)
+                }
+            };
             let added = mem::replace(&mut self.out, out);
             if !added.is_empty() {
                 self.out.sink().extend_from_slice(&added.to_vec());
             }
-            self.out.wrote(wrote?);
+            match wrote {
+                Ok(len) => self.out.wrote(len),
+                Err(error) => {
+                    self.out.settle();
+                    return Err(error);
+                }
+            }
         }
     }
 
@@ -314,23 +322,32 @@ impl<S: Stream> Link<S> {
             if self.mute {
                 return Err(self.cause());
             }
-            let began = self.look_at_the_clock();
-            let stall = self.connection.config().write_timeout;
-            let stall = stall.and_then(|timeout| began.checked_add(timeout));
-            let due = [until, self.connection.poll_timeout(), stall].into_iter().flatten().min();
+            let (began, due) = if S::WAITS { self.bound_of_a_write(until) } else { (self.now, None) };
             match self.stream.write(parts, due) {
                 Ok(0) => return Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
                 Ok(len) => {
                     self.unflushed = true;
-                    let now = if len < waiting { self.look_at_the_clock() } else { self.now };
+                    let usual = len >= waiting && (S::WAITS || self.connection.state() == State::Open);
+                    let now = if usual { self.now } else { self.look_at_the_clock() };
                     self.connection.handle_written(now, len, waiting.saturating_sub(len));
                     return Ok(len.min(waiting));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_not_now(&error) => self.write_blocked(waiting, began, until, &error)?,
+                Err(error) if is_not_now(&error) => {
+                    let began = if S::WAITS { began } else { self.look_at_the_clock() };
+                    self.write_blocked(waiting, began, until, &error)?;
+                }
                 Err(error) => return Err(self.fall_silent(error)),
             }
         }
+    }
+
+    /// When a write that waits begins, and how long it may.
+    fn bound_of_a_write(&mut self, until: Option<Duration>) -> (Duration, Option<Duration>) {
+        let began = self.look_at_the_clock();
+        let stall = self.connection.config().write_timeout;
+        let stall = stall.and_then(|timeout| began.checked_add(timeout));
+        (began, [until, self.connection.poll_timeout(), stall].into_iter().flatten().min())
     }
 
     /// The stream took nothing since `began`: goes on if it waited for that, or gives up for now or for good.
@@ -359,8 +376,7 @@ impl<S: Stream> Link<S> {
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
     pub(crate) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
         // All that had come before the stream failed is still heard, but not waited for.
-        let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
-        let due = [until, due].into_iter().flatten().min();
+        let due = if S::WAITS { self.bound_of_a_read(until) } else { None };
         let (read, room) = match target {
             Target::Buffer(room) => (self.stream.read(room, due), room.len()),
             Target::Message => match self.connection.payload_target() {
@@ -368,7 +384,8 @@ impl<S: Stream> Link<S> {
                 None => return Ok(Read::Again),
             },
         };
-        let now = self.look_at_the_clock();
+        let nothing_yet = read.as_ref().is_err_and(is_not_now);
+        let now = if nothing_yet && !S::WAITS { self.now } else { self.look_at_the_clock() };
         match read {
             Ok(0) => {
                 let _ = self.connection.handle_eof();
@@ -382,6 +399,11 @@ impl<S: Stream> Link<S> {
             Err(error) if is_not_now(&error) => self.read_nothing(until, &error),
             Err(error) => Ok(self.end_reading(error)),
         }
+    }
+
+    fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {
+        let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
+        [until, due].into_iter().flatten().min()
     }
 
     fn end_reading(&mut self, error: io::Error) -> Read {

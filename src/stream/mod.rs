@@ -21,6 +21,10 @@ pub use parts::Parts;
 /// Where nothing can be read or written now, a stream that does not wait says `WouldBlock`, and one that has waited, at
 /// most until `until`, says `TimedOut`.
 pub(crate) trait Stream {
+    /// Whether a call waits, until the time that it is given. If not, its owner waits, and brings the clock up to date
+    /// when a deadline has come.
+    const WAITS: bool;
+
     /// The time since a moment of the stream's choice, never going back.
     fn now(&self) -> Duration;
 

@@ -3,7 +3,10 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::mem;
 use std::io::IoSlice;
+use std::thread_local;
 
 use bytes::{Buf, Bytes};
 
@@ -11,6 +14,15 @@ use crate::Sink;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
+/// What is kept of queues that have run empty: how many, and the largest in bytes. One that grew with a batch spares the
+/// next one, of whatever connection, the growing.
+const SPARES: usize = 4;
+const LARGEST_SPARE: usize = 256 << 10;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
 /// How many pieces one write takes.
 pub(crate) const PIECES: usize = 8;
 
@@ -63,10 +75,10 @@ impl Output {
     }
 
     /// Where to append what is certain to come.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sink_for_more(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST);
+            self.bytes = first();
         }
         self.sink()
     }
@@ -84,6 +96,12 @@ impl Output {
         let waiting = self.len();
         let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
         Replies { bytes: self.sink(), room }
+    }
+
+    /// What waits, if that is one piece.
+    #[inline]
+    pub(crate) fn only_piece(&self) -> Option<&[u8]> {
+        self.shared.is_none().then(|| &self.bytes[self.written..])
     }
 
     /// The first pieces of what waits, in order; returns how many there are, none of them empty.
@@ -127,8 +145,37 @@ impl Output {
         }
     }
 
+    /// What has to wait for the peer does not keep more memory than it needs.
+    pub(crate) fn settle(&mut self) {
+        let left = self.bytes.len() - self.written;
+        if self.bytes.capacity() > FIRST && self.bytes.capacity() / 4 > left {
+            self.drain_written();
+            let left = self.bytes.as_slice().into();
+            recycle(mem::replace(&mut self.bytes, left));
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        recycle(mem::take(self).bytes);
+    }
+}
+
+#[cold]
+fn first() -> Vec<u8> {
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+    spare.ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
+}
+
+fn recycle(mut bytes: Vec<u8>) {
+    if (FIRST..=LARGEST_SPARE).contains(&bytes.capacity()) {
+        bytes.clear();
+        // At the end of a thread there is nobody left to keep it for.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARES {
+                spare.push(bytes);
+            }
+        });
     }
 }
 

@@ -69,8 +69,11 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.
-fn wait<S>(on: &mut impl Driven<S>) -> Poll<()> {
+fn wait<S: AsyncRead + AsyncWrite + Unpin>(on: &mut impl Driven<S>) -> Poll<()> {
     let (link, timer) = on.parts();
-    let due = link.connection.poll_timeout().and_then(|due| link.stream.instant_of(due));
-    timer.poll(due, &mut Context::from_waker(link.stream.waker()))
+    let come = link.stream.poll_timer(timer, link.connection.poll_timeout());
+    if come.is_ready() {
+        link.look_at_the_clock();
+    }
+    come
 }

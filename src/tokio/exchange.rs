@@ -96,7 +96,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Err(error) => return Poll::Ready(Err(Error::Io(error))),
             }
         }
-        let due = until.and_then(|until| self.stream.instant_of(until));
-        self.timer.poll(due, context).map(|()| Ok(None))
+        self.stream.poll_timer(&mut self.timer, until).map(|()| Ok(None))
     }
 }

@@ -18,8 +18,10 @@ use crate::stream::{Stream, is_not_now};
 pub(super) struct Polled<T> {
     pub(super) io: T,
     waker: Waker,
-    /// The side whose last call did not end.
-    pending: Option<u64>,
+    /// The side whose last call did not end, while there are only two.
+    pending: Option<u8>,
+    /// Whether the timer has been told whom to wake.
+    armed: bool,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
     waiting: Option<Arc<Waiting>>,
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
@@ -33,6 +35,7 @@ impl<T> Polled<T> {
             io,
             waker: Waker::noop().clone(),
             pending: None,
+            armed: false,
             waiting: None,
             began: Duration::ZERO,
             epoch: Instant::now(),
@@ -41,23 +44,25 @@ impl<T> Polled<T> {
 
     /// A side begins a call: `waker` is woken when the stream gets ready, and so is the other side if it still waits.
     pub(super) fn begin(&mut self, side: u64, waker: &Waker) {
-        if self.waiting.is_none() {
-            match self.pending {
-                Some(other) if other != side && !self.waker.will_wake(waker) => {
+        if let Some(waiting) = &self.waiting {
+            waiting.set(side, waker);
+        } else if !self.waker.will_wake(waker) {
+            self.armed = false;
+            match self.pending.map(u64::from) {
+                Some(other) if other != side => {
                     let before = self.waker.clone();
-                    self.share().set(other, &before);
+                    let waiting = self.share();
+                    waiting.set(other, &before);
+                    waiting.set(side, waker);
                 }
                 _ => self.waker.clone_from(waker),
             }
-        }
-        if let Some(waiting) = &self.waiting {
-            waiting.set(side, waker);
         }
     }
 
     /// The call of a side has ended or not.
     pub(super) fn end(&mut self, side: u64, ended: bool) {
-        self.pending = (!ended).then_some(side);
+        self.pending = if ended { None } else { u8::try_from(side).ok() };
         if let (true, Some(waiting)) = (ended, &self.waiting) {
             waiting.remove(side);
         }
@@ -68,6 +73,7 @@ impl<T> Polled<T> {
         self.waiting.get_or_insert_with(|| {
             let waiting = Arc::new(Waiting::default());
             self.waker = Waker::from(waiting.clone());
+            self.armed = false;
             waiting
         })
     }
@@ -82,17 +88,28 @@ impl<T> Polled<T> {
         &self.waker
     }
 
+    /// Ready once `due` has come, never for `None`; those who wait are woken then.
+    #[inline]
+    pub(super) fn poll_timer(&mut self, timer: &mut Timer, due: Option<Duration>) -> Poll<()> {
+        match due.and_then(|due| self.instant_of(due)) {
+            Some(due) => timer.poll(due, &self.waker, &mut self.armed),
+            None => Poll::Pending,
+        }
+    }
+
     /// Lets the clock go on from `now`.
     pub(super) fn set_time(&mut self, now: Duration) {
         (self.began, self.epoch) = (now, Instant::now());
     }
 
-    pub(super) fn instant_of(&self, time: Duration) -> Option<Instant> {
+    fn instant_of(&self, time: Duration) -> Option<Instant> {
         self.epoch.checked_add(time.saturating_sub(self.began))
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
+    const WAITS: bool = false;
+
     fn now(&self) -> Duration {
         self.began.saturating_add(self.epoch.elapsed())
     }
@@ -139,14 +156,21 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Ready once `due` has come; never for `None`.
-    pub(super) fn poll(&mut self, due: Option<Instant>, context: &mut Context<'_>) -> Poll<()> {
-        let Some(due) = due else { return Poll::Pending };
+    #[inline]
+    fn poll(&mut self, due: Instant, waker: &Waker, armed: &mut bool) -> Poll<()> {
+        match &self.sleep {
+            Some(sleep) if *armed && sleep.deadline() <= due && !sleep.is_elapsed() => Poll::Pending,
+            _ => self.poll_anew(due, waker, armed),
+        }
+    }
+
+    fn poll_anew(&mut self, due: Instant, waker: &Waker, armed: &mut bool) -> Poll<()> {
+        let mut context = Context::from_waker(waker);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
         }
-        while sleep.as_mut().poll(context).is_ready() {
+        while sleep.as_mut().poll(&mut context).is_ready() {
             if sleep.deadline() >= due {
                 // Gone off: the next deadline sets a new one.
                 self.sleep = None;
@@ -154,6 +178,7 @@ impl Timer {
             }
             sleep.as_mut().reset(due);
         }
+        *armed = true;
         Poll::Pending
     }
 }

@@ -201,8 +201,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// As [`send`](Self::send).
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         let message = message.into();
-        if let Some(fed) = self.endpoint.link.feed_at_once(&message) {
-            return fed;
+        if self.endpoint.link.feed_at_once(message.kind(), message.as_bytes()) {
+            return Ok(());
         }
         self.sender().feed(message).await
     }
@@ -449,10 +449,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     /// As there.
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         let message = message.into();
-        if let Some(fed) = self.link.feed_at_once(&message) {
-            return fed;
+        if self.link.feed_at_once(message.kind(), message.as_bytes()) {
+            return Ok(());
         }
-        self.until_done(|link| link.feed(&message)).await
+        // Moved, so that what is fed at once is not stored in the future before.
+        let waiting = message;
+        self.until_done(|link| link.feed(&waiting)).await
     }
 
     /// Sends a prepared message; see [`WebSocket::send_prepared`].

@@ -1,0 +1,51 @@
+//! The ways that nearly every message takes, for the adapters. Whatever is unusual is left to the others.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
+
+use super::Connection;
+use crate::config::Delivery;
+use crate::frame::Opcode;
+use crate::message::Kind;
+use crate::role::Role;
+
+impl Connection {
+    /// Nothing has begun to end, and nothing is due first.
+    #[inline(always)]
+    fn is_untouched(&self) -> bool {
+        self.closing.is_untouched() && self.replies.is_none()
+    }
+
+    /// The message at the start of `bytes`, unmasked, if it is there whole in one small frame and nothing is unusual.
+    #[inline(always)]
+    pub(crate) fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
+        if !self.is_untouched() || self.config.delivery != Delivery::Messages {
+            return None;
+        }
+        let limit = self.config.max_frame_size.min(self.config.max_message_size);
+        let whole = self.decoder.decode_whole(bytes, limit)?;
+        self.deadlines.last_received = now;
+        Some(whole)
+    }
+
+    /// Sends a message of fewer than 64 KiB from a server; `false` if nothing was done.
+    #[inline(always)]
+    pub(crate) fn send_at_once(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        if !self.is_untouched() || self.role != Role::Server || self.outgoing.is_some() {
+            return false;
+        }
+        let first = 0x80 | Opcode::from(kind).bits();
+        match payload.len() {
+            len @ 0..=125 => out.extend_from_slice(&[first, len as u8]),
+            len @ 126..=0xFFFF => {
+                let [high, low] = (len as u16).to_be_bytes();
+                out.reserve(4 + len);
+                out.extend_from_slice(&[first, 126, high, low]);
+            }
+            _ => return false,
+        }
+        out.extend_from_slice(payload);
+        true
+    }
+}
