@@ -228,7 +228,7 @@ fn pings_of_a_peer_that_does_not_read_stop_the_reading() {
         };
         let both = timeout(10 * SECOND, async { tokio::join!(ws.recv(), flood) });
         assert!(both.await.is_err());
-        assert!(ws.queued() <= LIMIT, "{}", ws.queued());
+        assert!(ws.queued() <= LIMIT + 4096, "{}", ws.queued());
         assert!(ws.stream().reads < 500, "{}", ws.stream().reads);
     });
 }

@@ -435,3 +435,36 @@ fn waiting_is_not_spinning() {
         assert!(polls < 10, "{polls}");
     });
 }
+
+// conf: CT-10
+#[test]
+fn a_pong_that_lies_unread_while_the_thread_is_busy_counts() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let mut client = sansocket::blocking::connect(url).unwrap();
+        client.recv().map(|end| assert!(end.is_none()))
+    });
+    runtime.block_on(async {
+        let stream = listener.accept().unwrap().0;
+        stream.set_nonblocking(true).unwrap();
+        let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+        let config = Config::new().ping_interval(ms(50)).pong_timeout(ms(50));
+        let mut server = Acceptor::new().config(config).accept(stream).await.unwrap();
+        // Polled until the ping has left; then the thread does something else, past the deadline of the pong.
+        let since = std::time::Instant::now();
+        let mut busy = Box::pin(server.recv());
+        poll_fn(|context| {
+            assert!(busy.as_mut().poll(context).is_pending());
+            context.waker().wake_by_ref();
+            if since.elapsed() < ms(60) { core::task::Poll::Pending } else { core::task::Poll::Ready(()) }
+        })
+        .await;
+        std::thread::sleep(ms(150));
+        let quiet = timeout(ms(20), busy).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        server.close(CloseCode::NORMAL, "").await.unwrap();
+    });
+    answering.join().unwrap().unwrap();
+}

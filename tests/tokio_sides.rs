@@ -148,3 +148,64 @@ async fn halves_of_a_stream_and_sink_serve_two_tasks() {
 async fn halves_of_a_stream_and_sink_serve_two_threads() {
     halves_of_streams_meet().await;
 }
+
+#[cfg(all(feature = "futures-core", feature = "futures-sink"))]
+mod of_streams_and_sinks {
+    use super::*;
+    use futures_util::{SinkExt, StreamExt};
+    use sansocket::{Deadline, Error, Message, tokio::Error as Failed};
+
+    #[tokio::test]
+    async fn closing_the_sink_leaves_the_messages_to_the_stream() {
+        for round in 0..20 {
+            let (client, mut server) = pair(Config::default());
+            let serving = tokio::spawn(async move {
+                for number in 0..100 {
+                    server.send(format!("{number}")).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                while server.recv().await.unwrap().is_some() {}
+            });
+            let (mut sink, stream) = StreamExt::split(client);
+            let reading = tokio::spawn(stream.map(|message| message.unwrap()).count());
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            sink.send(Message::from("last question")).await.unwrap();
+            sink.close().await.unwrap();
+            serving.await.unwrap();
+            assert_eq!(timeout(SOON, reading).await.expect("it ends").unwrap(), 100);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_hears_of_silence_whoever_sent_last_and_from_which_task() {
+        for greets in [false, true] {
+            let (client, mut server) = pair(Config::default());
+            let (mut sink, mut stream) = StreamExt::split(client);
+            let talking = tokio::spawn(async move {
+                let sending = async move {
+                    if greets {
+                        sink.send(Message::from("hello")).await.unwrap();
+                    }
+                    // Another task waits for the same connection, and ends.
+                    tokio::spawn(
+                        async move { sink.send(Message::from(vec![0; 200_000])).await.map(|()| sink) },
+                    );
+                };
+                tokio::join!(stream.next(), sending).0
+            });
+            let silent = tokio::spawn(async move {
+                for _ in 0..1 + usize::from(greets) {
+                    server.recv().await.unwrap();
+                }
+                core::future::pending::<()>().await;
+                drop(server);
+            });
+            let end = timeout(Duration::from_secs(3600), talking).await.expect("the silence is noticed");
+            let error = end.unwrap().unwrap().unwrap_err();
+            assert!(matches!(error, Failed::Connection(Error::Timeout(Deadline::Pong))), "{error:?}");
+            silent.abort();
+        }
+    }
+}

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sansocket::tokio::{Group, WebSocket, pair};
-use sansocket::{CloseCode, Config, Message, State};
+use sansocket::tokio::{Error, Group, WebSocket, pair};
+use sansocket::{CloseCode, Config, Connection, MaskKeys, Message, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 
@@ -241,4 +241,67 @@ async fn the_futures_traits_see_messages_and_one_end() {
     drop(server);
     assert!(client.next().await.unwrap().is_err());
     assert!(client.next().await.is_none(), "an error is the end");
+}
+
+#[tokio::test]
+async fn a_sender_that_waits_is_not_held_up_by_those_who_go_on_and_on() {
+    let (client, mut server) = pair(Config::default());
+    let (mut rx, mut tx) = client.split();
+    let mut other = tx.clone();
+    let feeding = tokio::spawn(async move { while other.feed(vec![7; 8000]).await.is_ok() {} });
+    let receiving = tokio::spawn(async move { while let Ok(Some(_)) = rx.recv().await {} });
+    let reading = tokio::spawn(async move { while let Ok(Some(_)) = server.recv_ref().await {} });
+    for _ in 0..20 {
+        timeout(SOON, tx.send("small")).await.expect("it leaves in its turn").unwrap();
+    }
+    for task in [feeding, receiving, reading] {
+        task.abort();
+    }
+}
+
+// conf: CT-04
+#[tokio::test]
+async fn two_ends_that_send_all_they_can_still_answer_each_others_pings() {
+    let config = Config::default().max_queued_output(1000);
+    let (there, here) = tokio::io::duplex(100);
+    let zero = Duration::ZERO;
+    let ends = [
+        WebSocket::over(there, Connection::server(config.clone(), zero)),
+        WebSocket::over(here, Connection::client(config, MaskKeys::thread(), zero)),
+    ];
+    let mut receivers = Vec::new();
+    for end in ends {
+        let (mut rx, tx) = end.split();
+        let (mut feeding, mut pinging) = (tx.clone(), tx);
+        tokio::spawn(async move { while feeding.feed(vec![0; 2000]).await.is_ok() {} });
+        tokio::spawn(async move { while pinging.ping(&[1; 100]).await.is_ok() {} });
+        receivers.push(tokio::spawn(async move {
+            for _ in 0..100 {
+                assert_eq!(rx.recv().await.unwrap().unwrap().len(), 2000);
+            }
+            rx
+        }));
+    }
+    for receiver in &mut receivers {
+        drop(timeout(SOON, receiver).await.expect("nothing is stuck").unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_hub_does_not_wait_for_its_slowest_member() {
+    let (client, server) = pair(Config::default().max_queued_output(100_000));
+    let (mut rx, tx) = server.split();
+    let receiving = tokio::spawn(async move { rx.recv().await });
+    let news = sansocket::Prepared::new("x".repeat(1000));
+    let taken = (0..1000).take_while(|_| tx.try_feed_prepared(&news).is_ok()).count();
+    assert!((90..200).contains(&taken), "{taken} until the queue was full");
+    assert!(matches!(tx.try_feed("one more"), Err(Error::WouldBlock)));
+    assert!(tx.queued() >= 100_000 && tx.connection(|connection| connection.state()) == State::Open);
+    // The receiving half writes it all, though it was asleep.
+    let (mut client, _) = (client, tx);
+    for _ in 0..taken {
+        let next = timeout(SOON, client.recv()).await.expect("it leaves").unwrap();
+        assert_eq!(next.unwrap().len(), 1000);
+    }
+    receiving.abort();
 }

@@ -66,3 +66,9 @@ impl Prepared {
         self.frame.get(self.header_len..).unwrap_or_default()
     }
 }
+
+impl From<Message<'_>> for Prepared {
+    fn from(message: Message<'_>) -> Self {
+        Self::new(message)
+    }
+}

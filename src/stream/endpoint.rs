@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::buffer::ReadBuffer;
-use super::link::{Link, Read, Target};
+use super::link::{Link, REPLIES, Read, Target};
 use super::{Error, Stream};
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
@@ -69,7 +69,8 @@ impl<S: Stream> Endpoint<S> {
         let mut has_read = false;
         loop {
             if !input.is_empty() || link.connection.wants_write() {
-                let mut replies = link.out.replies(link.connection.config().max_queued_output);
+                let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
+                let mut replies = link.out.replies(limit);
                 match link.connection.locate(link.now, input.unread(), &mut replies) {
                     Ok(located) => {
                         input.take(located.consumed);

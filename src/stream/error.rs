@@ -94,6 +94,7 @@ impl From<Error> for io::Error {
             Error::Handshake(error) => Self::other(*error),
             Error::Connection(error) => Self::other(error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),
+            Error::Send(error @ SendError::Closed) => Self::new(io::ErrorKind::BrokenPipe, error),
             Error::Send(error) => Self::new(io::ErrorKind::InvalidInput, error),
         }
     }

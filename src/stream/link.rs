@@ -17,6 +17,8 @@ use crate::{
 pub(crate) const MAX_PART: usize = 64 << 10;
 /// Queued output leaves when there is this much of it, about what one read brings.
 const WRITE_AT: usize = 64 << 10;
+/// How much may wait besides messages, in bytes: two ends that both take no more messages still answer each other's pings.
+pub(super) const REPLIES: usize = 4 << 10;
 /// A payload from this size on is not copied where the role allows it.
 const DIRECT_WRITE: usize = 16 << 10;
 
@@ -27,8 +29,10 @@ pub(crate) struct Link<S> {
     pub(crate) out: Output,
     /// The time of the latest look at the clock.
     pub(crate) now: Duration,
-    /// When the latest read brought bytes, and whether more may lie behind them.
-    read_at: Option<(Duration, Unread)>,
+    /// If the latest look at the clock came with bytes: whether more may lie behind them.
+    just_read: Option<Unread>,
+    /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
+    pub(crate) alarm: bool,
     write_shut: bool,
     /// Something was written that the stream may still hold back.
     unflushed: bool,
@@ -59,7 +63,8 @@ impl<S: Stream> Link<S> {
             stream,
             connection,
             out: Output::default(),
-            read_at: None,
+            just_read: None,
+            alarm: false,
             write_shut: false,
             unflushed: true,
             mute: false,
@@ -68,6 +73,7 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn look_at_the_clock(&mut self) -> Duration {
+        self.just_read = None;
         self.now = self.stream.now();
         self.now
     }
@@ -93,9 +99,15 @@ impl<S: Stream> Link<S> {
     }
 
     /// Queues a message without writing anything, also if the queue is full.
-    #[cfg(feature = "futures-sink")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        Ok(self.connection.send(message, self.out.sink())?)
+        Ok(self.connection.send(message, self.out.sink_for_more())?)
+    }
+
+    /// [`take`](Self::take) for a prepared message.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        Ok(self.connection.send_prepared(prepared, self.out.sink_for_more())?)
     }
 
     pub(crate) fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
@@ -164,6 +176,15 @@ impl<S: Stream> Link<S> {
         self.flush_unless_blocked()
     }
 
+    /// Sends a Close frame with 1000 unless the connection is closing already.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn close_and_flush(&mut self) -> Result<(), Error> {
+        match self.start_close(CloseCode::NORMAL, "") {
+            Ok(()) | Err(Error::Send(_)) => self.flush(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Encodes into the output, if that is not too full already.
     fn queue(
         &mut self,
@@ -213,7 +234,7 @@ impl<S: Stream> Link<S> {
                 Ok(len) => written += len,
                 Err(Error::WouldBlock) => {
                     // A ping may have been queued while the stream was waited for: the rest of the frame goes first.
-                    let added = mem::take(&mut self.out);
+                    let added = self.out.take();
                     self.out.sink().extend_from_slice(header);
                     match message.to_shared() {
                         Some(bytes) => self.out.share(bytes.slice(in_payload..)),
@@ -234,6 +255,7 @@ impl<S: Stream> Link<S> {
             return self.queue(|connection, out| connection.send(message, out));
         };
         self.queue(|connection, out| {
+            connection.transmit(out);
             let envelope = connection.envelope(message)?;
             out.extend_from_slice(envelope.header());
             Ok(())
@@ -248,7 +270,10 @@ impl<S: Stream> Link<S> {
             return self.queue(|connection, out| connection.send_prepared(prepared, out));
         }
         let message = Message::from(prepared.payload());
-        self.queue(|connection, _| connection.envelope(&message).map(drop))?;
+        self.queue(|connection, out| {
+            connection.transmit(out);
+            connection.envelope(&message).map(drop)
+        })?;
         self.out.share(prepared.frame().clone());
         Ok(())
     }
@@ -261,10 +286,20 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    /// Writes what waited when so many bytes had been queued in all, and what leaves with it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn flush_until(&mut self, queued: u64) -> Result<(), Error> {
+        match self.flush(None) {
+            Err(Error::WouldBlock) if self.out.written_in_all() >= queued => self.flush_transport(None),
+            flushed => flushed,
+        }
+    }
+
     /// Writes all that waits; over a blocking stream it waits for that, until `until` at most.
     pub(crate) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
         loop {
-            self.connection.transmit(&mut self.out.replies(self.connection.config().max_queued_output));
+            let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
+            self.connection.transmit(&mut self.out.replies(limit));
             if self.mute {
                 self.out.clear();
                 // Nothing waits any more.
@@ -385,14 +420,16 @@ impl<S: Stream> Link<S> {
             },
         };
         let nothing_yet = read.as_ref().is_err_and(is_not_now);
-        let now = if nothing_yet && !S::WAITS { self.now } else { self.look_at_the_clock() };
+        if S::WAITS || !nothing_yet {
+            self.look_at_the_clock();
+        }
         match read {
             Ok(0) => {
                 let _ = self.connection.handle_eof();
                 Ok(Read::Again)
             }
             Ok(len) => {
-                self.read_at = Some((now, if len < room { Unread::Nothing } else { Unread::Possible }));
+                self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
                 Ok(Read::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
@@ -420,7 +457,7 @@ impl<S: Stream> Link<S> {
             let _ = self.connection.handle_eof();
             return Ok(Read::Again);
         }
-        if self.is_due() {
+        if self.is_due() && (S::WAITS || mem::take(&mut self.alarm)) {
             let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
             return Ok(Read::Again);
         }
@@ -438,10 +475,10 @@ impl<S: Stream> Link<S> {
         if !self.is_due() {
             return;
         }
-        let unread = match self.read_at {
-            Some((at, unread)) if at == self.now => unread,
-            _ if self.connection.state() == State::Open => return,
-            _ => Unread::Possible,
+        let unread = match self.just_read {
+            Some(unread) => unread,
+            None if self.connection.state() == State::Open => return,
+            None => Unread::Possible,
         };
         let _ = self.connection.handle_timeout(self.now, unread, self.out.sink());
     }

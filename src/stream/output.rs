@@ -33,6 +33,8 @@ pub(crate) struct Output {
     written: usize,
     /// Large payloads that are shared with their owners instead of copied.
     shared: Option<Box<Shared>>,
+    /// How many bytes have left since the beginning.
+    written_in_all: u64,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,18 @@ impl Output {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.written + self.shared.as_ref().map_or(0, |shared| shared.len)
+    }
+
+    /// How many bytes have left since the beginning.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn written_in_all(&self) -> u64 {
+        self.written_in_all
+    }
+
+    /// How many bytes have left or wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn queued_in_all(&self) -> u64 {
+        self.written_in_all + self.len() as u64
     }
 
     #[inline]
@@ -118,6 +132,9 @@ impl Output {
                 }
             }
             at = before;
+            if count == PIECES {
+                break;
+            }
         }
         count
     }
@@ -135,6 +152,7 @@ impl Output {
     }
 
     pub(crate) fn wrote(&mut self, len: usize) {
+        self.written_in_all += len as u64;
         match &mut self.shared {
             None => self.written += len,
             Some(shared) => shared.wrote(&mut self.written, len),
@@ -155,8 +173,14 @@ impl Output {
         }
     }
 
+    /// Takes all that waits out.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self { written_in_all: self.written_in_all, ..Self::default() };
+        mem::replace(self, empty)
+    }
+
     pub(crate) fn clear(&mut self) {
-        recycle(mem::take(self).bytes);
+        recycle(self.take().bytes);
     }
 }
 

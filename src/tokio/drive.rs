@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
@@ -29,11 +29,12 @@ pub(super) struct Afterwards {
     side: u64,
     others: Option<Arc<Waiting>>,
     left: [Option<Box<Member>>; 2],
+    wakers: [Option<Waker>; 2],
 }
 
 impl Afterwards {
     pub(super) fn settle(self) {
-        drop(self.left);
+        drop((self.left, self.wakers));
         if let Some(others) = self.others {
             others.wake_all_but(self.side);
         }
@@ -48,7 +49,7 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     mut act: impl FnMut(&mut T) -> Result<R, Error>,
 ) -> (Poll<Result<R, Error>>, Afterwards) {
     let link = on.parts().0;
-    link.stream.begin(side, context.waker());
+    let before_us = link.stream.begin(side, context.waker());
     let before = link.stream.waiting().map(|_| link.standing());
     let joined = on.attend();
     let result = loop {
@@ -60,12 +61,13 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     };
     let left = if result.is_ready() { on.attend() } else { None };
     let link = on.parts().0;
-    link.stream.end(side, result.is_ready());
+    let ours = link.stream.end(side, result.is_ready());
+    link.alarm = false;
     // Senders wait for room or for their bytes to leave, the receiver writes what they only queued. They hear of what
     // has changed and not of how things stand, or they would wake each other for ever.
     let moved = before.is_some_and(|before| link.standing() != before);
     let others = if moved { link.stream.waiting().cloned() } else { None };
-    (result, Afterwards { side, others, left: [joined, left] })
+    (result, Afterwards { side, others, left: [joined, left], wakers: [before_us, ours] })
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.
@@ -74,6 +76,7 @@ fn wait<S: AsyncRead + AsyncWrite + Unpin>(on: &mut impl Driven<S>) -> Poll<()> 
     let come = link.stream.poll_timer(timer, link.connection.poll_timeout());
     if come.is_ready() {
         link.look_at_the_clock();
+        link.alarm = true;
     }
     come
 }

@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         until: Option<Duration>,
         mut act: impl FnMut(&mut Polled<S>) -> io::Result<R>,
     ) -> Poll<Result<Option<R>, Error>> {
-        self.stream.begin(RECEIVER, context.waker());
+        drop(self.stream.begin(RECEIVER, context.waker()));
         loop {
             match act(&mut self.stream) {
                 Ok(done) => return Poll::Ready(Ok(Some(done))),

@@ -14,7 +14,7 @@ use super::waiting::SENDER;
 use super::{Error, WebSocket};
 use crate::Message;
 #[cfg(feature = "futures-sink")]
-use crate::State;
+use crate::stream::Link;
 
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]
@@ -46,7 +46,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for ReceiveHalf<S> 
     }
 }
 
-/// Takes messages into the queue; flushing writes them, closing sends a Close frame with 1000 and waits for the end.
+/// Takes messages into the queue; flushing writes them, closing writes a Close frame with 1000 behind them.
+///
+/// Closing does not wait for the peer, as what it still sends is for the `Stream` side: go on to its end there, or call
+/// [`close`](WebSocket::close), which does both.
 #[cfg(feature = "futures-sink")]
 impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebSocket<S> {
     type Error = Error;
@@ -67,11 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_closed(context, crate::CloseCode::NORMAL, "")
+        self.poll_with(SENDER, context, |endpoint| endpoint.link.close_and_flush())
     }
 }
 
-/// As of the whole connection; but closing does not wait for the peer, which the receiving half does.
+/// As of the whole connection.
 #[cfg(feature = "futures-sink")]
 impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for SendHalf<S> {
     type Error = Error;
@@ -89,11 +92,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for Send
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(context, |link| {
-            if link.connection.state() == State::Open {
-                link.start_close(crate::CloseCode::NORMAL, "")?;
-            }
-            link.flush(None)
-        })
+        self.poll_with(context, Link::close_and_flush)
     }
 }

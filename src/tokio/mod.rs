@@ -20,6 +20,8 @@
 //! # }
 //! ```
 //!
+//! The runtime needs its drivers for time and I/O (`enable_all`, as `#[tokio::main]` has them): tokio panics without.
+//!
 //! # Two lanes for receiving
 //!
 //! [`recv_ref`](WebSocket::recv_ref) lends each message where it lies, together with a sender made of the connection's

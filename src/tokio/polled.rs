@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -10,7 +11,7 @@ use std::io::{self, IoSlice};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
-use super::waiting::Waiting;
+use super::waiting::{RECEIVER, SENDER, Waiting};
 use crate::stream::{Stream, is_not_now};
 
 /// An asynchronous stream as one that may not be ready; it wakes all who wait.
@@ -18,8 +19,8 @@ use crate::stream::{Stream, is_not_now};
 pub(super) struct Polled<T> {
     pub(super) io: T,
     waker: Waker,
-    /// The side whose last call did not end, while there are only two.
-    pending: Option<u8>,
+    /// Which sides made calls that did not end, while there are only the two.
+    pending: [bool; 2],
     /// Whether the timer has been told whom to wake.
     armed: bool,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
@@ -34,7 +35,7 @@ impl<T> Polled<T> {
         Self {
             io,
             waker: Waker::noop().clone(),
-            pending: None,
+            pending: [false; 2],
             armed: false,
             waiting: None,
             began: Duration::ZERO,
@@ -43,29 +44,38 @@ impl<T> Polled<T> {
     }
 
     /// A side begins a call: `waker` is woken when the stream gets ready, and so is the other side if it still waits.
-    pub(super) fn begin(&mut self, side: u64, waker: &Waker) {
+    /// Returns a waker that is done with, to be dropped without any lock.
+    pub(super) fn begin(&mut self, side: u64, waker: &Waker) -> Option<Waker> {
         if let Some(waiting) = &self.waiting {
-            waiting.set(side, waker);
-        } else if !self.waker.will_wake(waker) {
-            self.armed = false;
-            match self.pending.map(u64::from) {
-                Some(other) if other != side => {
-                    let before = self.waker.clone();
-                    let waiting = self.share();
-                    waiting.set(other, &before);
-                    waiting.set(side, waker);
-                }
-                _ => self.waker.clone_from(waker),
-            }
+            return waiting.set(side, waker);
+        }
+        if self.waker.will_wake(waker) {
+            return None;
+        }
+        self.armed = false;
+        let other = if side == RECEIVER { SENDER } else { RECEIVER };
+        if !self.is_pending(other) {
+            return Some(mem::replace(&mut self.waker, waker.clone()));
+        }
+        let before = self.waker.clone();
+        let waiting = self.share();
+        waiting.set(other, &before);
+        waiting.set(side, waker)
+    }
+
+    /// The call of a side has ended or not. As [`begin`](Self::begin) otherwise.
+    pub(super) fn end(&mut self, side: u64, ended: bool) -> Option<Waker> {
+        if let Some(pending) = self.pending.get_mut(side as usize) {
+            *pending = !ended;
+        }
+        match &self.waiting {
+            Some(waiting) if ended => waiting.remove(side),
+            _ => None,
         }
     }
 
-    /// The call of a side has ended or not.
-    pub(super) fn end(&mut self, side: u64, ended: bool) {
-        self.pending = if ended { None } else { u8::try_from(side).ok() };
-        if let (true, Some(waiting)) = (ended, &self.waiting) {
-            waiting.remove(side);
-        }
+    fn is_pending(&self, side: u64) -> bool {
+        self.pending.get(side as usize).is_some_and(|pending| *pending)
     }
 
     /// From now on several tasks may wait.
@@ -166,9 +176,10 @@ impl Timer {
 
     fn poll_anew(&mut self, due: Instant, waker: &Waker, armed: &mut bool) -> Poll<()> {
         let mut context = Context::from_waker(waker);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if sleep.deadline() > due {
-            sleep.as_mut().reset(due);
+        let at = not_before_the_driver(due);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
         }
         while sleep.as_mut().poll(&mut context).is_ready() {
             if sleep.deadline() >= due {
@@ -176,9 +187,15 @@ impl Timer {
                 self.sleep = None;
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(due);
+            sleep.as_mut().reset(at);
         }
         *armed = true;
         Poll::Pending
     }
+}
+
+/// A deadline that passed while the thread was busy: what arrived meanwhile is not known to the runtime before its driver
+/// has had a turn, which a timer that lies ahead waits for. Else a peer would be blamed for bytes that lie unread.
+fn not_before_the_driver(due: Instant) -> Instant {
+    due.max(Instant::now() + Duration::from_millis(1))
 }

@@ -27,6 +27,8 @@ pub struct ReceiveHalf<S> {
 }
 
 /// A sending half of a connection, which can be cloned for any number of tasks; see [`WebSocket::split`].
+///
+/// The stream stays open as long as a half is left: after the end, which the receiving half tells, drop them all.
 #[derive(Debug)]
 pub struct SendHalf<S> {
     shared: Arc<Shared<S>>,
@@ -174,13 +176,13 @@ impl<S> Clone for SendHalf<S> {
 
 impl<S> Drop for ReceiveHalf<S> {
     fn drop(&mut self) {
-        self.shared.waiting.remove(RECEIVER);
+        drop(self.shared.waiting.remove(RECEIVER));
     }
 }
 
 impl<S> Drop for SendHalf<S> {
     fn drop(&mut self) {
-        self.shared.waiting.remove(self.number);
+        drop(self.shared.waiting.remove(self.number));
     }
 }
 
@@ -204,6 +206,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         let message = message.into();
         self.until_done(|link| link.feed(&message)).await
+    }
+
+    /// Queues a message if there is room for it at once, for hubs that do not wait for their slowest member.
+    ///
+    /// The receiving half writes it. Who is behind can be left out, or closed with
+    /// [`start_close`](Self::start_close).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WouldBlock`] while [`max_queued_output`](crate::Config::max_queued_output) bytes wait: nothing was
+    /// taken. Otherwise as [`feed`](Self::feed).
+    pub fn try_feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        let message = message.into();
+        self.with_link(|link| if link.is_full() { Err(Error::WouldBlock) } else { link.take(&message) })
+    }
+
+    /// Queues a prepared message if there is room for it at once; see [`try_feed`](Self::try_feed).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_feed_prepared(&self, prepared: &Prepared) -> Result<(), Error> {
+        self.with_link(
+            |link| {
+                if link.is_full() { Err(Error::WouldBlock) } else { link.take_prepared(prepared) }
+            },
+        )
+    }
+
+    /// How many encoded bytes wait for the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.lock().endpoint.link.out.len()
+    }
+
+    /// Asks the connection something: its state, how it ended, its round-trip time.
+    pub fn connection<R>(&self, ask: impl FnOnce(&Connection) -> R) -> R {
+        ask(&self.shared.lock().endpoint.link.connection)
     }
 
     /// Sends a prepared message; see [`WebSocket::send_prepared`].
@@ -256,7 +296,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     ///
     /// As there.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.until_done(|link| link.flush(None)).await
+        // Not until nothing waits at all: other senders may go on and on.
+        let mut queued = None;
+        self.until_done(|link| {
+            let queued = *queued.get_or_insert_with(|| link.out.queued_in_all());
+            link.flush_until(queued)
+        })
+        .await
     }
 
     /// Sends a ping; see [`WebSocket::ping`].
@@ -297,7 +343,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     }
 
     /// What neither writes nor waits.
-    #[cfg(feature = "futures-sink")]
     pub(super) fn with_link<R>(&self, act: impl FnOnce(&mut Link<Polled<S>>) -> R) -> R {
         let mut ws = self.shared.lock();
         let result = act(&mut ws.endpoint.link);

@@ -7,8 +7,8 @@ use std::io;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use bytes::{Buf, Bytes};
 
+use super::WebSocket;
 use super::waiting::{RECEIVER, SENDER};
-use super::{Error, WebSocket};
 use crate::stream::{Endpoint, MAX_PART, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
 
@@ -16,7 +16,7 @@ use crate::{CloseCode, Event, Found, Kind, Message};
 ///
 /// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each
 /// write makes a message of at most 64 KiB, which leaves with a flush or before a read sleeps; shutting down sends a
-/// Close frame with 1000. A text message is an error of kind `InvalidData`. The end of the stream is the clean close,
+/// Close frame with 1000. A text message is an error of kind `InvalidData` and closes with 1003. The end of the stream is the clean close,
 /// everything else an error. `copy_bidirectional` and the halves of `tokio::io::split` work as over TCP.
 ///
 /// A WebSocket has no half-close: shutting down ends both directions as soon as the peer answers.
@@ -61,6 +61,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
                     self.rest = chunk.payload.into_bytes()
                 }
                 Some(_) => {
+                    // RFC 6455 §7.4.1: 1003 is for "a type of data it cannot accept (e.g., an endpoint that understands
+                    // only text data MAY send this if it receives a binary message)".
+                    let _ = self.ws.endpoint.link.start_close(CloseCode::UNSUPPORTED_DATA, "");
                     let error = io::Error::new(io::ErrorKind::InvalidData, "text message in a tunnel");
                     return Poll::Ready(Err(error));
                 }
@@ -99,14 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
 
     /// Sends the Close frame. What the peer still sends can be read until its own.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = self.ws.poll_with(SENDER, context, |endpoint| {
-            let link = &mut endpoint.link;
-            match link.start_close(CloseCode::NORMAL, "") {
-                // It is closing already.
-                Ok(()) | Err(Error::Send(_)) => link.flush(None),
-                Err(error) => Err(error),
-            }
-        });
+        let closed = self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.close_and_flush());
         Poll::Ready(Ok(ready!(closed)?))
     }
 }

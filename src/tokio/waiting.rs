@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
+use core::mem;
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,21 +23,22 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set(&self, number: u64, waker: &Waker) {
+    /// Returns the one before, to be dropped without any lock.
+    pub(super) fn set(&self, number: u64, waker: &Waker) -> Option<Waker> {
         let mut waiting = self.lock();
-        let known = waiting.iter().position(|(other, _)| *other == number);
-        if known.is_some_and(|at| waiting[at].1.will_wake(waker)) {
-            return;
+        match waiting.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, known)) if known.will_wake(waker) => None,
+            Some((_, known)) => Some(mem::replace(known, waker.clone())),
+            None => {
+                waiting.push((number, waker.clone()));
+                None
+            }
         }
-        let old = known.map(|at| waiting.swap_remove(at));
-        waiting.push((number, waker.clone()));
-        drop(waiting);
-        drop(old);
     }
 
-    pub(super) fn remove(&self, number: u64) {
-        let gone = self.take(|other| other == number);
-        drop(gone);
+    /// Returns the one that waited, to be dropped without any lock.
+    pub(super) fn remove(&self, number: u64) -> Option<Waker> {
+        self.take(|other| other == number).pop().map(|(_, waker)| waker)
     }
 
     pub(super) fn wake_all_but(&self, number: u64) {
@@ -74,14 +76,14 @@ mod tests {
 
     impl Wake for Nosy {
         fn wake(self: Arc<Self>) {
-            self.0.remove(9);
+            drop(self.0.remove(9));
             self.1.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     impl Drop for Nosy {
         fn drop(&mut self) {
-            self.0.remove(9);
+            drop(self.0.remove(9));
         }
     }
 
@@ -89,11 +91,11 @@ mod tests {
     fn wakers_may_come_back_while_they_are_woken_replaced_and_dropped() {
         let (waiting, woken) = (Arc::new(Waiting::default()), Arc::new(AtomicUsize::new(0)));
         let nosy = || Waker::from(Arc::new(Nosy(waiting.clone(), woken.clone())));
-        waiting.set(RECEIVER, &nosy());
-        waiting.set(RECEIVER, &nosy());
-        waiting.set(SENDER, &nosy());
-        waiting.remove(SENDER);
-        waiting.set(SENDER, &nosy());
+        assert!(waiting.set(RECEIVER, &nosy()).is_none());
+        assert!(waiting.set(RECEIVER, &nosy()).is_some());
+        assert!(waiting.set(SENDER, &nosy()).is_none());
+        assert!(waiting.remove(SENDER).is_some());
+        assert!(waiting.set(SENDER, &nosy()).is_none());
         waiting.wake_all_but(RECEIVER);
         assert_eq!(woken.load(Ordering::Relaxed), 1);
         Waker::from(waiting.clone()).wake();
