@@ -251,12 +251,20 @@ fn replies_to_a_flood_do_not_pile_up_inside() {
     }
 }
 
-/// The best of three times, against the noise of other work on the machine.
+/// The CPU time of this thread where the system tells it, which other work on the machine does not touch.
+fn clock(since: Instant) -> Duration {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = schedstat.as_deref().and_then(|line| line.split(' ').next()?.parse().ok());
+    nanos.map_or_else(|| since.elapsed(), Duration::from_nanos)
+}
+
+/// The best of three times.
 fn time(work: impl Fn()) -> Duration {
+    let since = Instant::now();
     let once = || {
-        let start = Instant::now();
+        let start = clock(since);
         work();
-        start.elapsed()
+        clock(since) - start
     };
     once().min(once()).min(once())
 }
