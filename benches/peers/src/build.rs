@@ -29,8 +29,11 @@ pub fn build(servers: &mut Vec<&'static Server>) -> io::Result<Built> {
     }
     let mut command = cargo(own, "--release");
     command.args(["--bin", "peer_server"]);
-    if servers.iter().any(|server| server.program() == Program::Peer) {
-        command.args(["--features", "peers"]);
+    let has = |program| servers.iter().any(|server| server.program() == program);
+    match (has(Program::Peer), has(Program::LightPeer)) {
+        (true, _) => _ = command.args(["--features", "peers"]),
+        (false, true) => _ = command.args(["--features", "light-peers"]),
+        (false, false) => {}
     }
     built.peer_server = executables(command)?.pop();
     if !examples.is_empty() {
@@ -45,7 +48,7 @@ pub fn build(servers: &mut Vec<&'static Server>) -> io::Result<Built> {
             built.examples.extend(found.map(|name| (*name, path)));
         }
     }
-    if servers.iter().any(|server| server.program() == Program::Beast) {
+    if has(Program::Beast) {
         let directory = built.peer_server.as_ref().and_then(|path| path.parent());
         match beast(&own.join("beast/echo.cpp"), directory.unwrap_or(own)) {
             Ok(path) => built.beast = Some(path),

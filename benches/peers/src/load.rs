@@ -48,9 +48,8 @@ impl Clients {
     pub fn connect(addr: SocketAddr, count: usize, raw: bool) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(count);
-        let request = wire::request(None);
         for at in 0..count {
-            let stream = open(addr, (!raw).then_some(&request))?;
+            let stream = open(addr, raw)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
@@ -202,13 +201,13 @@ fn wait(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     }
 }
 
-/// A connection whose opening handshake, if there is a request, has succeeded.
-fn open(addr: SocketAddr, request: Option<&Vec<u8>>) -> io::Result<std::net::TcpStream> {
+/// A connection whose opening handshake has succeeded, unless the server is `raw`.
+fn open(addr: SocketAddr, raw: bool) -> io::Result<std::net::TcpStream> {
     let mut stream = std::net::TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
-    if let Some(request) = request {
+    if !raw {
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(request)?;
+        stream.write_all(wire::REQUEST)?;
         let (mut response, mut buffer) = (Vec::new(), [0; 4096]);
         let accepted = loop {
             match stream.read(&mut buffer)? {
@@ -224,4 +223,53 @@ fn open(addr: SocketAddr, request: Option<&Vec<u8>>) -> io::Result<std::net::Tcp
         }
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::wire::Kind;
+
+    /// A script that a raw server is to echo, and what became of it when the server did `change` the bytes.
+    fn echoed_with(change: impl Fn(&mut Vec<u8>) + Send + 'static) -> Result<u64, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let script = Script::echo(true, Kind::MultiByte, 1000, 3);
+        let len = script.sent.len();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut bytes = vec![0; len];
+            while stream.read_exact(&mut bytes).is_ok() {
+                let mut bytes = bytes.clone();
+                change(&mut bytes);
+                let _ = stream.write_all(&bytes);
+                if bytes.is_empty() {
+                    return;
+                }
+            }
+        });
+        let mut clients = Clients::connect(addr, 1, true).unwrap();
+        let echoed = clients.echo(0..1, &script, Stop::Windows(40), None).map_err(|error| error.to_string());
+        drop(clients);
+        server.join().unwrap();
+        echoed
+    }
+
+    #[test]
+    fn right_answers_count() {
+        assert_eq!(echoed_with(|_| {}), Ok(120));
+    }
+
+    #[test]
+    fn wrong_answers_are_errors() {
+        assert_eq!(
+            echoed_with(|bytes| bytes[2000] ^= 1),
+            Err("answered something else than it was asked".into())
+        );
+        assert_eq!(echoed_with(|bytes| bytes.push(0)), Err("answered more than it was asked".into()));
+        assert_eq!(echoed_with(Vec::clear), Err("closed the connection".into()));
+    }
 }

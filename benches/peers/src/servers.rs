@@ -25,7 +25,9 @@ pub struct Server {
 pub enum Program {
     /// `peer_server` of this package, in any of its builds.
     Raw,
-    /// `peer_server` with the peers in it.
+    /// `peer_server` with the peers in it that build fast.
+    LightPeer,
+    /// `peer_server` with all peers in it.
     Peer,
     /// An example of the library.
     Example(&'static str),
@@ -74,7 +76,7 @@ impl Server {
             path.clone().ok_or_else(|| io::Error::other("its program has not been built"))
         };
         let mut command = match self.program {
-            Program::Raw | Program::Peer => {
+            Program::Raw | Program::LightPeer | Program::Peer => {
                 let mut command = Command::new(executable(&built.peer_server)?);
                 command.arg(self.name);
                 command
@@ -96,7 +98,7 @@ pub const ALL: &[Server] = &[
     Server::new("echo_tokio --easy", Program::Example("echo_tokio"), "raw-tokio").args(&["--easy"]),
     Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll"),
     Server::new("echo_std", Program::Example("echo_std"), "raw-threads").threads(),
-    Server::new("tungstenite", Program::Peer, "raw-threads").threads(),
+    Server::new("tungstenite", Program::LightPeer, "raw-threads").threads(),
     Server::peer("tokio-tungstenite").broadcasts(),
     Server::peer("tokio-tungstenite+batch"),
     Server::peer("fastwebsockets"),
@@ -104,8 +106,8 @@ pub const ALL: &[Server] = &[
     Server::peer("fastwebsockets+batch").broadcasts(),
     Server::peer("tokio-websockets").broadcasts(),
     Server::peer("tokio-websockets+batch"),
-    Server::peer("web-socket"),
-    Server::peer("web-socket+batch"),
+    Server::new("web-socket", Program::LightPeer, "raw-tokio"),
+    Server::new("web-socket+batch", Program::LightPeer, "raw-tokio"),
     Server::peer("yawc"),
     Server::peer("yawc+direct").broadcasts(),
     Server::peer("yawc+batch"),

@@ -102,17 +102,12 @@ fn put_header(out: &mut Vec<u8>, first: u8, len: usize, key: Option<[u8; 4]>) {
     out.extend(key.into_iter().flatten());
 }
 
-/// The opening handshake of a client, with the nonce of RFC 6455, section 1.3. What `extensions` holds is offered.
-pub fn request(extensions: Option<&str>) -> Vec<u8> {
-    let offer = extensions.map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n")).unwrap_or_default();
-    format!(
-        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
-    )
-    .into_bytes()
-}
+/// The opening handshake of a client, with the nonce of RFC 6455, section 1.3.
+pub const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// Whether these are the first bytes of a response that accepts [`request`], `None` while its end is missing.
+/// Whether these are the first bytes of a response that accepts [`REQUEST`], `None` while its end is missing.
 pub fn is_accepted(response: &[u8]) -> Option<bool> {
     let end = response.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&response[..end]);
@@ -130,3 +125,46 @@ pub fn is_accepted(response: &[u8]) -> Option<bool> {
 
 /// A Close frame of a client with the code 1000.
 pub const CLOSE: [u8; 8] = [0x88, 0x82, 1, 2, 3, 4, 3 ^ 1, 0xE8 ^ 2];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_what_their_kind_says() {
+        for size in [0, 1, 20, 1 << 10, 64 << 10] {
+            for number in 0..4 {
+                let of = |kind: Kind| kind.payload(size, number);
+                assert_eq!(
+                    [Kind::Binary, Kind::Ascii, Kind::MultiByte].map(|kind| of(kind).len()),
+                    [size; 3]
+                );
+                assert!(of(Kind::Ascii).is_ascii());
+                let text = String::from_utf8(of(Kind::MultiByte)).unwrap();
+                let long = text.chars().filter(|char| char.len_utf8() > 1).count();
+                assert!(size < 20 || long * 3 + 9 > text.chars().count() * 2);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_have_the_lengths_of_the_rfc() {
+        for (size, header) in [(125, 2), (126, 4), (0xFFFF, 4), (0x1_0000, 10)] {
+            let script = Script::echo(false, Kind::Binary, size, 2);
+            assert_eq!(
+                (script.sent.len(), script.reply.len()),
+                (2 * (size + header + 4), 2 * (size + header))
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_right_response_is_accepted() {
+        let right =
+            b"HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        assert_eq!(is_accepted(right), Some(true));
+        assert_eq!(is_accepted(&right[..right.len() - 1]), None);
+        assert_eq!(is_accepted(&[&right[..], b"?"].concat()), Some(false));
+        assert_eq!(is_accepted(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), Some(false));
+    }
+}

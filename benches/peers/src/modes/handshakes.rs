@@ -95,7 +95,7 @@ impl Peer {
     fn connect(addr: SocketAddr, poll: &Poll, at: usize) -> io::Result<Self> {
         let mut stream = TcpStream::connect(addr)?;
         poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, said: wire::request(None), sent: 0, heard: Vec::new(), is_closing: false })
+        Ok(Self { stream, said: wire::REQUEST.to_vec(), sent: 0, heard: Vec::new(), is_closing: false })
     }
 
     /// Does what is possible; `true` once the connection has ended well.

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "peers")]
 mod fastwebsockets;
-#[cfg(feature = "peers")]
+#[cfg(feature = "light-peers")]
 mod opening;
 mod raw;
 mod runtime;
@@ -14,9 +14,9 @@ mod soketto;
 mod tokio_tungstenite;
 #[cfg(feature = "peers")]
 mod tokio_websockets;
-#[cfg(feature = "peers")]
+#[cfg(feature = "light-peers")]
 mod tungstenite;
-#[cfg(feature = "peers")]
+#[cfg(feature = "light-peers")]
 mod web_socket;
 #[cfg(feature = "peers")]
 mod wtx;
@@ -71,21 +71,23 @@ fn run(name: &str, options: &Options) -> Result<(), Error> {
         ("raw-tokio", "") => raw::tokio(options),
         ("raw-epoll", "") => raw::epoll(options),
         ("raw-threads", "") => raw::threads(options),
+        #[cfg(feature = "light-peers")]
+        ("tungstenite", _) => tungstenite::run(variant, options),
+        #[cfg(feature = "light-peers")]
+        ("web-socket", _) => web_socket::run(variant, options),
         #[cfg(feature = "peers")]
         _ => run_peer(peer, variant, options),
         #[cfg(not(feature = "peers"))]
-        _ => Err("there is no such server in this build, which lacks the feature `peers`".into()),
+        _ => Err("there is no such server, or not in this build, which lacks the feature `peers`".into()),
     }
 }
 
 #[cfg(feature = "peers")]
 fn run_peer(peer: &str, variant: &str, options: &Options) -> Result<(), Error> {
     match peer {
-        "tungstenite" => tungstenite::run(variant, options),
         "tokio-tungstenite" => tokio_tungstenite::run(variant, options),
         "fastwebsockets" => fastwebsockets::run(variant, options),
         "tokio-websockets" => tokio_websockets::run(variant, options),
-        "web-socket" => web_socket::run(variant, options),
         "yawc" => yawc::run(variant, options),
         "wtx" => wtx::run(variant, options),
         "soketto" => soketto::run(variant, options),
@@ -95,7 +97,7 @@ fn run_peer(peer: &str, variant: &str, options: &Options) -> Result<(), Error> {
 }
 
 /// The error of a server that lacks what it was asked for.
-#[cfg(feature = "peers")]
+#[cfg(feature = "light-peers")]
 fn unknown<T>() -> Result<T, Error> {
     Err("it has no such variant, or not with this option".into())
 }

@@ -1,20 +1,25 @@
 //! TCP without a protocol: as fast as an echo can be, and the limit for all the others.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use mio::{Events, Interest, Token};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
 use crate::{Error, Options, runtime};
 
-/// Of each connection, or of all where they can share one.
-const READ_BUFFER: usize = 128 << 10;
+/// All connections of an event loop share one buffer, so that an idle one costs none.
 const SHARED_READ_BUFFER: usize = 256 << 10;
+/// Of a thread that serves one connection.
+const READ_BUFFER: usize = 64 << 10;
 const LISTENER: Token = Token(usize::MAX);
 
 pub fn tokio(options: &Options) -> Result<(), Error> {
@@ -24,21 +29,44 @@ pub fn tokio(options: &Options) -> Result<(), Error> {
         async move {
             match room {
                 None => echo(stream).await,
-                Some(room) => broadcast(stream, room).await,
+                // In a box, as a task keeps room for its largest future.
+                Some(room) => Box::pin(broadcast(stream, room)).await,
             }
         }
     })
 }
 
+thread_local! {
+    static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; SHARED_READ_BUFFER]);
+}
+
 async fn echo(mut stream: tokio::net::TcpStream) -> Result<(), Error> {
-    let mut buffer = vec![0; READ_BUFFER];
-    loop {
-        let len = stream.read(&mut buffer).await?;
-        if len == 0 {
-            return Ok(());
+    while let Some(unsent) =
+        poll_fn(|cx| SHARED.with_borrow_mut(|buffer| poll_echo(&mut stream, cx, buffer))).await?
+    {
+        if !unsent.is_empty() {
+            stream.write_all(&unsent).await?;
         }
-        stream.write_all(&buffer[..len]).await?;
     }
+    Ok(())
+}
+
+/// Reads and writes once; what the socket did not take is returned, nothing at the end of the stream.
+fn poll_echo(
+    stream: &mut tokio::net::TcpStream,
+    cx: &mut Context,
+    buffer: &mut [u8],
+) -> Poll<io::Result<Option<Vec<u8>>>> {
+    let mut received = ReadBuf::new(buffer);
+    ready!(Pin::new(&mut *stream).poll_read(cx, &mut received))?;
+    if received.filled().is_empty() {
+        return Poll::Ready(Ok(None));
+    }
+    let sent = match stream.try_write(received.filled()) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        written => written?,
+    };
+    Poll::Ready(Ok(Some(received.filled()[sent..].to_vec())))
 }
 
 /// All that waits is written at once.
@@ -102,7 +130,7 @@ struct Peer {
 
 pub fn epoll(options: &Options) -> Result<(), Error> {
     let mut listener = TcpListener::bind(options.addr.parse()?)?;
-    let mut poll = Poll::new()?;
+    let mut poll = mio::Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     println!("listening on {}", listener.local_addr()?);
     let mut events = Events::with_capacity(1024);
@@ -135,7 +163,7 @@ pub fn epoll(options: &Options) -> Result<(), Error> {
     }
 }
 
-fn accept(listener: &TcpListener, poll: &Poll, peers: &mut Vec<Option<Peer>>) -> Result<(), Error> {
+fn accept(listener: &TcpListener, poll: &mio::Poll, peers: &mut Vec<Option<Peer>>) -> Result<(), Error> {
     loop {
         let mut stream = match listener.accept() {
             Ok((stream, _)) => stream,
