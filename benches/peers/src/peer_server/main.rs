@@ -1,0 +1,103 @@
+//! Echo servers to compare with: each peer as its own documentation shows it, with its best settings.
+
+#[cfg(feature = "peers")]
+mod fastwebsockets;
+#[cfg(feature = "light-peers")]
+mod opening;
+mod raw;
+mod runtime;
+#[cfg(feature = "peers")]
+mod sockudo_ws;
+#[cfg(feature = "peers")]
+mod soketto;
+#[cfg(feature = "peers")]
+mod tokio_tungstenite;
+#[cfg(feature = "peers")]
+mod tokio_websockets;
+#[cfg(feature = "light-peers")]
+mod tungstenite;
+#[cfg(feature = "light-peers")]
+mod web_socket;
+#[cfg(feature = "peers")]
+mod wtx;
+#[cfg(feature = "peers")]
+mod yawc;
+
+use std::process::ExitCode;
+
+/// Whatever ends a server or a connection.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const HELP: &str = "\
+usage: peer_server NAME ADDR [--broadcast]
+
+Echoes every message, on one thread unless NAME says otherwise, and prints its address first.
+  --broadcast  sends every message to all connections, the sender included; not all servers can";
+
+/// What a server is told besides its name.
+struct Options {
+    addr: String,
+    broadcast: bool,
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let (Some(name), Some(addr)) = (args.next(), args.next()) else {
+        eprintln!("{HELP}");
+        return ExitCode::from(2);
+    };
+    let mut options = Options { addr, broadcast: false };
+    for arg in args {
+        match arg.as_str() {
+            "--broadcast" => options.broadcast = true,
+            _ => {
+                eprintln!("unknown option {arg}\n\n{HELP}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    match run(&name, &options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(name: &str, options: &Options) -> Result<(), Error> {
+    let (peer, variant) = name.split_once('+').unwrap_or((name, ""));
+    match (peer, variant) {
+        ("raw-tokio", "") => raw::tokio(options),
+        ("raw-epoll", "") => raw::epoll(options),
+        ("raw-threads", "") => raw::threads(options),
+        #[cfg(feature = "light-peers")]
+        ("tungstenite", _) => tungstenite::run(variant, options),
+        #[cfg(feature = "light-peers")]
+        ("web-socket", _) => web_socket::run(variant, options),
+        #[cfg(feature = "peers")]
+        _ => run_peer(peer, variant, options),
+        #[cfg(not(feature = "peers"))]
+        _ => Err("there is no such server, or not in this build, which lacks the feature `peers`".into()),
+    }
+}
+
+#[cfg(feature = "peers")]
+fn run_peer(peer: &str, variant: &str, options: &Options) -> Result<(), Error> {
+    match peer {
+        "tokio-tungstenite" => tokio_tungstenite::run(variant, options),
+        "fastwebsockets" => fastwebsockets::run(variant, options),
+        "tokio-websockets" => tokio_websockets::run(variant, options),
+        "yawc" => yawc::run(variant, options),
+        "wtx" => wtx::run(variant, options),
+        "soketto" => soketto::run(variant, options),
+        "sockudo-ws" => sockudo_ws::run(variant, options),
+        _ => Err("there is no such server".into()),
+    }
+}
+
+/// The error of a server that lacks what it was asked for.
+#[cfg(feature = "light-peers")]
+fn unknown<T>() -> Result<T, Error> {
+    Err("it has no such variant, or not with this option".into())
+}

@@ -1,0 +1,77 @@
+//! tokio-tungstenite with its defaults: read and write buffers of 128 KiB.
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use crate::runtime::{self, Room};
+use crate::{Error, Options, unknown};
+
+pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
+    match (variant, options.broadcast) {
+        ("", false) => {
+            runtime::serve(options, |stream| async move { echo(accept_async(stream).await?).await })
+        }
+        ("batch", false) => {
+            runtime::serve(options, |stream| async move { batch(accept_async(stream).await?).await })
+        }
+        ("", true) => {
+            let room = runtime::room();
+            runtime::serve(options, move |stream| {
+                let room = room.clone();
+                async move { broadcast(accept_async(stream).await?, room).await }
+            })
+        }
+        _ => unknown(),
+    }
+}
+
+fn is_data(message: &Message) -> bool {
+    message.is_text() || message.is_binary()
+}
+
+async fn echo(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
+    while let Some(message) = ws.next().await {
+        let message = message?;
+        if is_data(&message) {
+            ws.send(message).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Answers all that has come before it flushes.
+async fn batch(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
+    while let Some(message) = ws.next().await {
+        let mut next = Some(message);
+        while let Some(message) = next {
+            let message = message?;
+            if is_data(&message) {
+                ws.feed(message).await?;
+            }
+            next = ws.next().now_or_never().flatten();
+        }
+        ws.flush().await?;
+    }
+    Ok(())
+}
+
+async fn broadcast(mut ws: WebSocketStream<TcpStream>, room: Room<Message>) -> Result<(), Error> {
+    let mut queue = room.subscribe();
+    loop {
+        tokio::select! {
+            message = ws.next() => match message.transpose()? {
+                Some(message) if is_data(&message) => _ = room.send(message),
+                Some(_) => {}
+                None => return Ok(()),
+            },
+            first = queue.recv() => {
+                for message in runtime::waiting(first?, &mut queue) {
+                    ws.feed(message?).await?;
+                }
+                ws.flush().await?;
+            }
+        }
+    }
+}

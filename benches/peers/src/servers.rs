@@ -1,0 +1,134 @@
+//! Which servers there are.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::build::Built;
+use crate::process::{Cores, Running};
+
+/// A server as it is measured: a program and the options that it gets.
+pub struct Server {
+    pub name: &'static str,
+    program: Program,
+    args: &'static [&'static str],
+    /// The raw echo beside which it stands: the same runtime without a protocol.
+    pub limit: &'static str,
+    /// Has a thread for each connection: its threads wait for each other's CPU, and end.
+    pub threads: bool,
+    /// Can send a message to all connections, with `--broadcast`.
+    pub broadcasts: bool,
+}
+
+/// Where a server comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `peer_server` of this package, in any of its builds.
+    Raw,
+    /// `peer_server` with the peers in it that build fast.
+    LightPeer,
+    /// `peer_server` with all peers in it.
+    Peer,
+    /// An example of the library.
+    Example(&'static str),
+    Beast,
+}
+
+impl Server {
+    const fn new(name: &'static str, program: Program, limit: &'static str) -> Self {
+        Self { name, program, args: &[], limit, threads: false, broadcasts: false }
+    }
+
+    const fn raw(name: &'static str) -> Self {
+        Self::new(name, Program::Raw, name)
+    }
+
+    const fn peer(name: &'static str) -> Self {
+        Self::new(name, Program::Peer, "raw-tokio")
+    }
+
+    const fn args(mut self, args: &'static [&'static str]) -> Self {
+        self.args = args;
+        self
+    }
+
+    const fn threads(mut self) -> Self {
+        self.threads = true;
+        self
+    }
+
+    const fn broadcasts(mut self) -> Self {
+        self.broadcasts = true;
+        self
+    }
+
+    pub fn is_raw(&self) -> bool {
+        self.program == Program::Raw
+    }
+
+    pub const fn program(&self) -> Program {
+        self.program
+    }
+
+    /// Starts it on the server's core and a free port.
+    pub fn start(&self, built: &Built, cores: Cores, options: &[&str]) -> io::Result<Running> {
+        let executable = |path: &Option<PathBuf>| {
+            path.clone().ok_or_else(|| io::Error::other("its program has not been built"))
+        };
+        let mut command = match self.program {
+            Program::Raw | Program::LightPeer | Program::Peer => {
+                let mut command = Command::new(executable(&built.peer_server)?);
+                command.arg(self.name);
+                command
+            }
+            Program::Example(name) => Command::new(executable(&built.examples.get(name).cloned())?),
+            Program::Beast => Command::new(executable(&built.beast)?),
+        };
+        command.arg("127.0.0.1:0").args(self.args).args(options);
+        Running::start(command, cores)
+    }
+}
+
+/// All of them, in the order of the tables.
+pub const ALL: &[Server] = &[
+    Server::raw("raw-tokio").broadcasts(),
+    Server::raw("raw-epoll").broadcasts(),
+    Server::raw("raw-threads").threads(),
+    Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio").broadcasts(),
+    Server::new("echo_tokio --easy", Program::Example("echo_tokio"), "raw-tokio").args(&["--easy"]),
+    Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll"),
+    Server::new("echo_std", Program::Example("echo_std"), "raw-threads").threads(),
+    Server::new("tungstenite", Program::LightPeer, "raw-threads").threads(),
+    Server::peer("tokio-tungstenite").broadcasts(),
+    Server::peer("tokio-tungstenite+batch"),
+    Server::peer("fastwebsockets"),
+    Server::peer("fastwebsockets+direct"),
+    Server::peer("fastwebsockets+batch").broadcasts(),
+    Server::peer("tokio-websockets").broadcasts(),
+    Server::peer("tokio-websockets+batch"),
+    Server::new("web-socket", Program::LightPeer, "raw-tokio"),
+    Server::new("web-socket+batch", Program::LightPeer, "raw-tokio"),
+    Server::peer("yawc"),
+    Server::peer("yawc+direct").broadcasts(),
+    Server::peer("yawc+batch"),
+    Server::peer("wtx"),
+    Server::peer("soketto"),
+    Server::peer("soketto+batch"),
+    Server::peer("sockudo-ws").broadcasts(),
+    Server::peer("sockudo-ws+feed"),
+    Server::peer("sockudo-ws+batch"),
+    Server::peer("sockudo-ws+raw"),
+    Server::new("beast", Program::Beast, "raw-epoll"),
+];
+
+/// Those that were asked for, and the raw ones beside which they stand.
+pub fn select(only: &[String]) -> Result<Vec<&'static Server>, String> {
+    for name in only {
+        if !ALL.iter().any(|server| server.name == name) {
+            return Err(format!("there is no server {name}"));
+        }
+    }
+    let is_asked = |server: &Server| only.is_empty() || only.iter().any(|name| name == server.name);
+    let is_limit = |server: &Server| ALL.iter().any(|other| is_asked(other) && other.limit == server.name);
+    Ok(ALL.iter().filter(|server| is_asked(server) || is_limit(server)).collect())
+}
