@@ -17,6 +17,8 @@ pub mod blocking;
 mod close_code;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod error;
 pub mod frame;
 pub mod handshake;

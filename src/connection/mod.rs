@@ -1,6 +1,10 @@
 //! The open connection: the rules of both directions, control frames, the closing handshake, deadlines and limits.
 
 mod closing;
+#[cfg(feature = "deflate")]
+mod compressed;
+#[cfg(feature = "deflate")]
+mod compressing;
 mod deadlines;
 mod event;
 mod incoming;
@@ -17,6 +21,8 @@ use core::time::Duration;
 
 use crate::close_code::CloseCode;
 use crate::config::Config;
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 use crate::error::Error;
 use crate::frame::Decoder;
 use crate::message::{Kind, Text};
@@ -101,6 +107,14 @@ pub struct Connection {
     /// Its text, while a relayed chunk has ended inside a character.
     outgoing_cut: Option<Box<Validator>>,
     initiator: Option<Initiator>,
+    /// What compression needs between messages; there from the first message that needs it.
+    #[cfg(feature = "deflate")]
+    session: Option<Box<compressed::Session>>,
+    #[cfg(feature = "deflate")]
+    agreed: Option<Agreed>,
+    /// Whether messages that begin now are compressed.
+    #[cfg(feature = "deflate")]
+    compresses: bool,
 }
 
 /// The first Close frame of the peer.
@@ -143,6 +157,12 @@ impl Connection {
             outgoing: None,
             outgoing_cut: None,
             initiator: None,
+            #[cfg(feature = "deflate")]
+            session: None,
+            #[cfg(feature = "deflate")]
+            agreed: None,
+            #[cfg(feature = "deflate")]
+            compresses: false,
         }
     }
 

@@ -23,6 +23,8 @@
 
 mod client;
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod extensions;
 mod fields;

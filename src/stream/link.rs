@@ -71,11 +71,21 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn send(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        if message.len() >= DIRECT_WRITE && self.connection.role() == Role::Server {
+        if message.len() >= DIRECT_WRITE && self.goes_out_as_it_is(message.len()) {
             return self.send_direct(message);
         }
         self.queue(|connection, out| connection.send(message, out))?;
         self.flush_unless_blocked()
+    }
+
+    /// Whether the payload of a message leaves without being masked or compressed.
+    fn goes_out_as_it_is(&self, len: usize) -> bool {
+        #[cfg(feature = "deflate")]
+        if self.connection.compresses(len) {
+            return false;
+        }
+        let _ = len;
+        self.connection.role() == Role::Server
     }
 
     pub(crate) fn feed(&mut self, message: &Message<'_>) -> Result<(), Error> {

@@ -1,0 +1,157 @@
+//! What an application can set.
+
+use alloc::sync::Arc;
+use std::sync::OnceLock;
+
+use super::pool::Pool;
+
+/// How messages are compressed: the class of the connections, and what a compressor may cost.
+///
+/// Clones share one pool of compressors and inflaters, and so do all connections of one [`Config`](crate::Config).
+/// Values outside a range count as its nearest end.
+///
+/// ```
+/// use sansocket::Config;
+/// use sansocket::deflate::Deflate;
+///
+/// let config = Config::new().deflate(Deflate::shared());
+/// let few_connections = Config::new().deflate(Deflate::dedicated().window_bits(15).level(6));
+/// # let _ = (config, few_connections);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Deflate {
+    context: Context,
+    level: u8,
+    memory_level: u8,
+    window_bits: u8,
+    peer_window_bits: u8,
+    threshold: usize,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// Whether messages refer back to earlier ones.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Context {
+    /// No: no context takeover in either direction.
+    Shared,
+    /// Yes, as far as the peer agrees.
+    Dedicated,
+}
+
+impl Eq for Deflate {}
+
+impl PartialEq for Deflate {
+    /// Whether the settings are the same; the pools may be two.
+    fn eq(&self, other: &Self) -> bool {
+        self.settings() == other.settings()
+    }
+}
+
+impl Deflate {
+    /// Each message stands for itself: nothing is held between messages, and equal messages give equal bytes.
+    ///
+    /// A server answers with `server_no_context_takeover` and `client_no_context_takeover`; a client asks for the first
+    /// and announces the second.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self::new(Context::Shared, 15)
+    }
+
+    /// Messages refer back to earlier ones (context takeover): small messages that are alike shrink most.
+    ///
+    /// A peer that wants no context takeover gets none.
+    #[must_use]
+    pub fn dedicated() -> Self {
+        Self::new(Context::Dedicated, 12)
+    }
+
+    fn new(context: Context, window_bits: u8) -> Self {
+        Self {
+            context,
+            level: 6,
+            memory_level: 8,
+            window_bits,
+            peer_window_bits: window_bits,
+            threshold: 64,
+            pool: Arc::default(),
+        }
+    }
+
+    /// How hard to compress: 0 (not at all) to 9. Default 6.
+    #[must_use]
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = level.min(9);
+        self
+    }
+
+    /// How much memory a compressor takes for its tables: 1 to 9. Default 8.
+    #[must_use]
+    pub fn memory_level(mut self, level: u8) -> Self {
+        self.memory_level = level.clamp(1, 9);
+        self
+    }
+
+    /// How far back a message that is sent may refer, as the exponent of two: 9 (512 bytes) to 15 (32 KiB). Default
+    /// 15 for the shared class, 12 for the dedicated one. The peer may ask for less.
+    #[must_use]
+    pub fn window_bits(mut self, bits: u8) -> Self {
+        self.window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// How far back the peer's messages may refer, as the exponent of two: 9 to 15. Default as
+    /// [`window_bits`](Self::window_bits).
+    ///
+    /// It bounds what a dedicated connection holds of what it has received. A server can ask only those clients that
+    /// announce `client_max_window_bits`, as browsers do, and accepts 15 of all others; a client with less than 15 gets
+    /// uncompressed messages from servers that cannot do with less.
+    #[must_use]
+    pub fn peer_window_bits(mut self, bits: u8) -> Self {
+        self.peer_window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// Messages of fewer bytes are sent uncompressed. Default 64.
+    #[must_use]
+    pub const fn threshold(mut self, bytes: usize) -> Self {
+        self.threshold = bytes;
+        self
+    }
+
+    /// The class.
+    #[must_use]
+    pub const fn context(&self) -> Context {
+        self.context
+    }
+
+    /// Where nobody has set anything.
+    pub(crate) fn fallback() -> &'static Self {
+        static FALLBACK: OnceLock<Deflate> = OnceLock::new();
+        FALLBACK.get_or_init(Self::shared)
+    }
+
+    pub(crate) const fn own_window_bits(&self) -> u8 {
+        self.window_bits
+    }
+
+    pub(crate) const fn wanted_peer_window_bits(&self) -> u8 {
+        self.peer_window_bits
+    }
+
+    pub(crate) const fn compresses_from(&self) -> usize {
+        self.threshold
+    }
+
+    pub(super) const fn zlib_level(&self) -> i32 {
+        self.level as i32
+    }
+
+    pub(super) const fn zlib_memory_level(&self) -> i32 {
+        self.memory_level as i32
+    }
+
+    fn settings(&self) -> (Context, [u8; 4], usize) {
+        let numbers = [self.level, self.memory_level, self.window_bits, self.peer_window_bits];
+        (self.context, numbers, self.threshold)
+    }
+}
