@@ -91,6 +91,8 @@ pub struct Connection {
     config: Arc<Config>,
     decoder: Decoder,
     deadlines: Deadlines,
+    /// Tells the pong to the latest ping of the connection's own from others.
+    ping_number: u32,
     /// A client's source of masking keys; a server uses none.
     keys: MaskKeys,
     /// The message that is being received, unless it came in one piece.
@@ -146,6 +148,7 @@ impl Connection {
             config,
             decoder: Decoder::new(role),
             deadlines: Deadlines::new(now),
+            ping_number: 0,
             keys,
             incoming: None,
             control: None,

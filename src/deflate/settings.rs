@@ -54,7 +54,15 @@ impl Deflate {
     /// and announces the second.
     #[must_use]
     pub fn shared() -> Self {
-        Self::new(Context::Shared, 15)
+        Self {
+            context: Context::Shared,
+            level: 3,
+            memory_level: 6,
+            window_bits: 15,
+            peer_window_bits: 15,
+            threshold: 256,
+            pool: Arc::default(),
+        }
     }
 
     /// Messages refer back to earlier ones (context takeover): small messages that are alike shrink most.
@@ -62,29 +70,35 @@ impl Deflate {
     /// A peer that wants no context takeover gets none.
     #[must_use]
     pub fn dedicated() -> Self {
-        Self::new(Context::Dedicated, 12)
-    }
-
-    fn new(context: Context, window_bits: u8) -> Self {
         Self {
-            context,
-            level: 6,
-            memory_level: 8,
-            window_bits,
-            peer_window_bits: window_bits,
-            threshold: 64,
+            context: Context::Dedicated,
+            level: 3,
+            memory_level: 5,
+            window_bits: 12,
+            peer_window_bits: 12,
+            threshold: 32,
             pool: Arc::default(),
         }
     }
 
-    /// How hard to compress: 0 (not at all) to 9. Default 6.
+    /// How hard to compress: 0 (not at all) to 9. Default 3.
+    ///
+    /// What a message like those of JSON interfaces costs to echo, in µs, and comes to, in bytes, by `benches/deflate.rs`:
+    ///
+    /// | level | 1 KiB, shared | 1 KiB, dedicated | 16 KiB, shared |
+    /// |---:|---:|---:|---:|
+    /// | 1 | 4.8, 375 B | 2.9, 289 B | 44, 4,501 B |
+    /// | 2 | 12.4, 288 B | 9.7, 218 B | 67, 3,150 B |
+    /// | 3 | 13.8, 284 B | 10.7, 205 B | 91, 3,059 B |
+    /// | 6 | 14.2, 280 B | 11.4, 197 B | 117, 2,932 B |
     #[must_use]
     pub fn level(mut self, level: u8) -> Self {
         self.level = level.min(9);
         self
     }
 
-    /// How much memory a compressor takes for its tables: 1 to 9. Default 8.
+    /// How much memory a compressor takes for its tables: 1 to 9. Default 6 for the shared class, 5 for the dedicated one;
+    /// more helps large messages only.
     #[must_use]
     pub fn memory_level(mut self, level: u8) -> Self {
         self.memory_level = level.clamp(1, 9);
@@ -111,7 +125,7 @@ impl Deflate {
         self
     }
 
-    /// Messages of fewer bytes are sent uncompressed. Default 64.
+    /// Messages of fewer bytes are sent uncompressed. Default 256 for the shared class, 32 for the dedicated one.
     #[must_use]
     pub const fn threshold(mut self, bytes: usize) -> Self {
         self.threshold = bytes;

@@ -12,7 +12,7 @@ use alloc::string::ToString;
 
 use super::extensions::{Extension, ExtensionError, Extensions};
 use super::offer::Offer;
-use crate::deflate::{Agreed, Context, Deflate};
+use crate::deflate::{Agreed, Context, Deflate, Direction};
 
 const NAME: &str = "permessage-deflate";
 /// How the names of extensions begin that compress messages, all of which use RSV1 (RFC 7692 §6).
@@ -175,21 +175,23 @@ pub(super) fn check(answers: &Extensions, deflate: &Deflate) -> Result<Option<Ag
 impl Params {
     /// What this answer means for the server that gives it.
     fn agreed_by_server(&self, deflate: &Deflate) -> Agreed {
-        Agreed {
-            send_window_bits: self.server_max_window_bits.unwrap_or(15),
-            receive_window_bits: self.client_max_window_bits.flatten().unwrap_or(15),
-            send_takeover: !self.server_no_context_takeover && deflate.context() == Context::Dedicated,
-            receive_takeover: !self.client_no_context_takeover,
-        }
+        let dedicated = deflate.context() == Context::Dedicated;
+        Agreed { sending: self.server(dedicated), receiving: self.client(true) }
     }
 
     /// What this answer means for the client that gets it.
     fn agreed_by_client(&self, deflate: &Deflate) -> Agreed {
-        Agreed {
-            send_window_bits: self.client_max_window_bits.flatten().unwrap_or(15),
-            receive_window_bits: self.server_max_window_bits.unwrap_or(15),
-            send_takeover: !self.client_no_context_takeover && deflate.context() == Context::Dedicated,
-            receive_takeover: !self.server_no_context_takeover,
-        }
+        let dedicated = deflate.context() == Context::Dedicated;
+        Agreed { sending: self.client(dedicated), receiving: self.server(true) }
+    }
+
+    fn server(&self, takeover: bool) -> Direction {
+        let takeover = takeover && !self.server_no_context_takeover;
+        Direction::new(self.server_max_window_bits.unwrap_or(15), takeover)
+    }
+
+    fn client(&self, takeover: bool) -> Direction {
+        let takeover = takeover && !self.client_no_context_takeover;
+        Direction::new(self.client_max_window_bits.flatten().unwrap_or(15), takeover)
     }
 }

@@ -12,7 +12,9 @@ mod sending;
 mod support;
 
 use sansocket::deflate::{Agreed, Deflate};
-use sansocket::handshake::{Acceptance, ClientRequest, ClientStep, HandshakeLimits, ServerHandshake, ServerStep};
+use sansocket::handshake::{
+    Acceptance, ClientRequest, ClientStep, HandshakeLimits, ServerHandshake, ServerStep,
+};
 use sansocket::{Config, Connection, Role, WebSocketUri};
 
 use support::{NOW, counting_keys};
@@ -28,8 +30,7 @@ fn agree(client: &Deflate, server: &Deflate) -> (Agreed, Agreed) {
 fn open(client: Config, server: Config) -> (Connection, Connection) {
     let uri = WebSocketUri::parse("ws://localhost/").unwrap();
     let (mut request, mut response) = (Vec::new(), Vec::new());
-    let handshake =
-        ClientRequest::new(uri).with_config(&client).start([3; 16], NOW, &mut request).unwrap();
+    let handshake = ClientRequest::new(uri).with_config(&client).start([3; 16], NOW, &mut request).unwrap();
     let step = ServerHandshake::new(HandshakeLimits::default(), NOW).receive(NOW, &request);
     let Ok(ServerStep::Request { request, .. }) = step else { panic!("{step:?}") };
     let accepted = request.accept(&Acceptance::new().with_config(&server), &mut response).unwrap();

@@ -216,20 +216,26 @@ fn reserved_bits_fail_where_they_have_no_meaning() {
 fn data_that_is_no_deflate_fails_with_1007() {
     let good = payload(&mut compressor(), json(1, 3000).as_bytes());
     let bad: [&[u8]; 9] = [
-        b"\x06",                                        // block type 11
+        b"\x06",                                         // block type 11
         b"\x00\x05\x00\xFA\xFE\x48\x65\x6C\x6C\x6F\x00", // LEN is not the complement of NLEN
-        b"\x00\x05\x00\xFA\xFF\x48\x65",                // a block without compression, cut short
-        b"\xF2\x48\xCD\xC9\xC9\x07",                    // no empty block at the end
-        b"\xF2\x48\xCD\xC9",                            // inside of a block
-        b"\xF2\x00\x11\x00\x00",                        // refers to what never was
-        b"\xF3\x48\xCD\xC9\xC9\x07\x00\x06",            // behind a final block something that is none
+        b"\x00\x05\x00\xFA\xFF\x48\x65",                 // a block without compression, cut short
+        b"\xF2\x48\xCD\xC9\xC9\x07",                     // no empty block at the end
+        b"\xF2\x48\xCD\xC9",                             // inside of a block
+        b"\xF2\x00\x11\x00\x00",                         // refers to what never was
+        b"\xF3\x48\xCD\xC9\xC9\x07\x00\x06",             // behind a final block something that is none
         &good[..good.len() / 2],
         &good[..good.len() - 1],
     ];
     for role in ROLES {
         for data in bad {
             for deflate in [shared(), dedicated()] {
-                fails(role, &deflate, &frame(role, FIN | RSV1 | BINARY, data), invalid, CloseCode::INVALID_PAYLOAD);
+                fails(
+                    role,
+                    &deflate,
+                    &frame(role, FIN | RSV1 | BINARY, data),
+                    invalid,
+                    CloseCode::INVALID_PAYLOAD,
+                );
             }
         }
     }
@@ -242,7 +248,13 @@ fn inflated_text_must_be_utf8_as_early_as_it_shows() {
     for role in ROLES {
         let mut compress = compressor();
         let data = payload(&mut compress, b"good\xFFbad");
-        fails(role, &shared(), &frame(role, FIN | RSV1 | TEXT, &data), invalid_text, CloseCode::INVALID_PAYLOAD);
+        fails(
+            role,
+            &shared(),
+            &frame(role, FIN | RSV1 | TEXT, &data),
+            invalid_text,
+            CloseCode::INVALID_PAYLOAD,
+        );
         // A character in two blocks is one, and one that stays unfinished is none.
         let two = |end: &[u8]| {
             let mut compress = compressor();
@@ -338,6 +350,8 @@ fn agreement_without_settings_still_inflates() {
     let (_, server) = super::agree(&dedicated(), &dedicated());
     let connection: Connection = super::support::connection(Role::Server, Config::new());
     let mut session = Session::of(connection.with_deflate(server));
-    session.feed(&frame(Role::Server, FIN | RSV1 | TEXT, &[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00])).unwrap();
+    session
+        .feed(&frame(Role::Server, FIN | RSV1 | TEXT, &[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00]))
+        .unwrap();
     assert_eq!(session.seen, [hello()]);
 }
