@@ -98,6 +98,19 @@ impl Found {
         }
     }
 
+    /// Takes the memory that a message was inflated to, which is then the input to lend it from.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn take_inflated(&mut self) -> Option<Inflated> {
+        if !matches!(self.0, Place::Inflated { .. }) {
+            return None;
+        }
+        let Place::Inflated { kind, message } = core::mem::replace(&mut self.0, Place::NOTHING) else {
+            return None;
+        };
+        self.0 = Place::Message { kind, payload: 0..message.as_slice().len() };
+        Some(message)
+    }
+
     /// A message that is complete without the input.
     #[cfg(feature = "std")]
     pub(crate) const fn gathered(message: Message<'static>) -> Self {
@@ -130,6 +143,11 @@ pub(super) enum Place {
     Ping(ControlPlace),
     Pong(ControlPlace),
     Close(CloseFrame<'static>),
+}
+
+#[cfg(feature = "deflate")]
+impl Place {
+    const NOTHING: Self = Self::Message { kind: Kind::Binary, payload: 0..0 };
 }
 
 #[derive(Debug)]

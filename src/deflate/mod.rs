@@ -13,7 +13,7 @@
 //! | | [`Deflate::shared`] | [`Deflate::dedicated`] |
 //! |---|---|---|
 //! | context | each message stands for itself | messages refer back to earlier ones: far smaller where they are alike |
-//! | an idle connection holds | nothing | 164 KiB by default, see [the table](Deflate#memory) |
+//! | an idle connection holds | nothing | 165 KiB by default, see [the table](Deflate#memory) |
 //! | for | many connections, large messages, broadcasts | few connections, small messages that are alike |
 //!
 //! Compressors and inflaters of the shared class belong to a pool in the configuration and are borrowed for the time of

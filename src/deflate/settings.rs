@@ -10,6 +10,22 @@ use super::pool::Pool;
 /// Clones share one pool of compressors and inflaters, and so do all connections of one [`Config`](crate::Config).
 /// Values outside a range count as its nearest end.
 ///
+/// # Memory
+///
+/// What a connection holds in bytes between messages, as `tests/deflate_memory.rs` measures it; each direction from its
+/// first compressed message on:
+///
+/// | class | window bits | memory level | to send | to receive |
+/// |---|---:|---:|---:|---:|
+/// | shared | any | any | 0 | 0 |
+/// | dedicated, least | 9 | 1 | 137,408 | 704 |
+/// | dedicated, default | 12 | 5 | 165,184 | 4,288 |
+/// | dedicated | 15 | 5 | 279,872 | 32,960 |
+/// | dedicated, most usual elsewhere | 15 | 8 | 380,224 | 32,960 |
+///
+/// A message in the works borrows 128 KiB, an inflater 47 KiB more, a compressor of the shared class 294,016 bytes by
+/// default. The pool keeps up to eight of each while nobody needs them.
+///
 /// ```
 /// use sansocket::Config;
 /// use sansocket::deflate::Deflate;

@@ -145,6 +145,14 @@ fn wishes(deflate: &Deflate) -> Params {
     }
 }
 
+/// What a client and a server with the same settings agree on.
+#[cfg(feature = "rand")]
+pub(crate) fn agreed_between_equals(deflate: &Deflate) -> Option<(Agreed, Agreed)> {
+    let (extension, at_server) = answer(wishes(deflate), deflate)?;
+    let at_client = check(&Extensions::from_iter([extension]), deflate).ok()??;
+    Some((at_client, at_server))
+}
+
 /// Whether extensions that an application chose or offered leave room for this one: there can be only one that uses RSV1.
 pub(super) fn is_compatible(others: &Extensions) -> bool {
     !others.iter().any(|other| other.name().starts_with(COMPRESSION))

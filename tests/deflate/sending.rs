@@ -49,13 +49,13 @@ fn whatever_is_sent_inflates_within_its_window() {
     for role in ROLES {
         for bits in 9..=15 {
             for deflate in [shared(), dedicated()] {
-                for level in [0, 1, 2, 3, 5, 6, 9] {
+                for level in [0, 1, 3, 9] {
                     let deflate = deflate.clone().window_bits(bits).level(level);
                     let takeover = deflate != shared().window_bits(bits).level(level);
                     let mut connection = end(role, Config::new(), deflate);
                     let mut oracle = Oracle::default();
-                    for round in 0..12 {
-                        let message = json(round % 3, [40, 1000, 30_000][round as usize % 3]);
+                    for round in 0..6 {
+                        let message = json(round % 3, [40, 1000, 20_000][round as usize % 3]);
                         let (first, payload) = send(&mut connection, &message);
                         if first & RSV1 == 0 {
                             assert!((level == 0 || message.len() == 40) && payload == message.as_bytes());

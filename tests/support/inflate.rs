@@ -151,6 +151,23 @@ struct Code {
 }
 
 impl Code {
+    /// A code in which no bits are left without a meaning, or one of a single bit, or none.
+    fn complete(lengths: &[u32], single: bool) -> Result<Self, Bad> {
+        let code = Self::new(lengths);
+        let mut left = 1_i64;
+        for count in &code.counts[1..] {
+            left = 2 * left - i64::from(*count);
+            if left < 0 {
+                return Err(Bad::Code);
+            }
+        }
+        let longest = lengths.iter().max().copied().unwrap_or(0);
+        if left > 0 && longest != 0 && (!single || longest != 1) {
+            return Err(Bad::Code);
+        }
+        Ok(code)
+    }
+
     fn new(lengths: &[u32]) -> Self {
         let mut counts = [0; 16];
         let mut symbols = Vec::new();
@@ -194,11 +211,14 @@ fn dynamic(bits: &mut Bits<'_>) -> Result<(Code, Code), Bad> {
     let literals = bits.take(5)? as usize + 257;
     let distances = bits.take(5)? as usize + 1;
     let count = bits.take(4)? as usize + 4;
+    if literals > 286 || distances > 30 {
+        return Err(Bad::Code);
+    }
     let mut lengths = [0; 19];
     for place in &ORDER[..count] {
         lengths[*place] = bits.take(3)?;
     }
-    let code = Code::new(&lengths);
+    let code = Code::complete(&lengths, false)?;
     let mut lengths = Vec::new();
     while lengths.len() < literals + distances {
         let (value, times) = match code.read(bits)? {
@@ -212,5 +232,8 @@ fn dynamic(bits: &mut Bits<'_>) -> Result<(Code, Code), Bad> {
     if lengths.len() > literals + distances {
         return Err(Bad::Code);
     }
-    Ok((Code::new(&lengths[..literals]), Code::new(&lengths[literals..])))
+    if lengths[256] == 0 {
+        return Err(Bad::Code);
+    }
+    Ok((Code::complete(&lengths[..literals], true)?, Code::complete(&lengths[literals..], true)?))
 }
