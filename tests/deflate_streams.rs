@@ -71,7 +71,7 @@ fn messages_of_every_kind_come_back() {
             for number in 0..100 {
                 assert_eq!(ws.recv().unwrap(), Some(format!("{number} {}", json(400)).into()));
             }
-            ws.send_fragment(&json(1000), Fin::More).unwrap();
+            ws.send_fragment(json(1000), Fin::More).unwrap();
             ws.send_fragment("end", Fin::Final).unwrap();
             assert_eq!(ws.recv().unwrap(), Some(format!("{}end", json(1000)).into()));
             ws.send_prepared(&Prepared::new(json(2000))).unwrap();

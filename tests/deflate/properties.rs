@@ -87,15 +87,14 @@ proptest! {
             Config::new().deflate(server).delivery(delivery),
         );
         let (mut client, mut server) = (Session::of(ends.0), Session::of(ends.1));
-        for (from, to) in [(true, 0), (false, 1)] {
-            let _ = to;
-            let (sender, receiver) = if from { (&mut client, &mut server) } else { (&mut server, &mut client) };
+        for from_client in [true, false] {
+            let (sender, receiver) = if from_client { (&mut client, &mut server) } else { (&mut server, &mut client) };
             let mut wanted = Vec::new();
             sender.out.clear();
             for (sample, parts) in &samples {
                 let Session { connection, out, .. } = &mut *sender;
                 match (parts, sample.kind) {
-                    (0, _) | (_, Kind::Text) => connection.send(&message(sample), out).unwrap(),
+                    (0, _) | (_, Kind::Text) => connection.send(message(sample), out).unwrap(),
                     (parts, Kind::Binary) => {
                         let step = sample.bytes.len() / parts + 1;
                         for part in sample.bytes.chunks(step) {
@@ -127,7 +126,7 @@ proptest! {
         let (mut oracle, mut other) = (Oracle::default(), Decompress::new(false));
         for sample in &samples {
             let mut out = Vec::new();
-            connection.send(&message(sample), &mut out).unwrap();
+            connection.send(message(sample), &mut out).unwrap();
             let compressed = out[0] & RSV1 != 0;
             out[0] &= !RSV1;
             let frames = super::support::wire::plain(role, &out);

@@ -82,7 +82,7 @@ fn without_takeover_equal_messages_give_equal_bytes() {
     for role in ROLES {
         let mut connection = end(role, Config::new(), shared());
         let first = send(&mut connection, &message);
-        send(&mut connection, &json(6, 5000));
+        send(&mut connection, json(6, 5000));
         assert_eq!(first, send(&mut connection, &message));
         // The other way round, a window that is kept makes the second one small.
         let mut connection = end(role, Config::new(), dedicated());
@@ -111,6 +111,7 @@ fn what_does_not_shrink_leaves_as_it_is() {
     }
 }
 
+// conf: PD-30
 #[test]
 fn short_messages_and_those_it_is_turned_off_for_leave_as_they_are() {
     for role in ROLES {
@@ -202,7 +203,7 @@ fn a_full_output_takes_nothing_and_harms_nothing() {
                 let mut out = Vec::new();
                 connection.send_fragment(&message, Fin::More, &mut out).unwrap();
                 let mut tiny = SliceSink::new(&mut memory[..9]);
-                let full = connection.send_fragment(&json(99, 500), Fin::Final, &mut tiny);
+                let full = connection.send_fragment(json(99, 500), Fin::Final, &mut tiny);
                 assert!(matches!(full, Err(SendError::Full { .. })) && tiny.filled().is_empty());
                 connection.send_fragment(&message, Fin::Final, &mut out).unwrap();
                 let payload: Vec<u8> =
@@ -218,9 +219,9 @@ fn a_fragment_that_finds_no_room_at_the_start_begins_nothing() {
     let mut connection = end(Role::Server, Config::new(), shared());
     let mut memory = [0; 8];
     let mut sink = SliceSink::new(&mut memory);
-    assert!(connection.send_fragment(&json(1, 900), Fin::More, &mut sink).is_err());
+    assert!(connection.send_fragment(json(1, 900), Fin::More, &mut sink).is_err());
     assert_eq!(connection.fragmenting(), None);
-    assert_eq!(send(&mut connection, &json(1, 900)).0, 0x81 | RSV1);
+    assert_eq!(send(&mut connection, json(1, 900)).0, 0x81 | RSV1);
 }
 
 // conf: PD-09
@@ -307,8 +308,8 @@ impl Sink for Recorder {
 fn nothing_is_compressed_behind_a_close() {
     let mut connection = end(Role::Server, Config::new(), dedicated());
     let mut out = Vec::new();
-    connection.send(&json(1, 500), &mut out).unwrap();
+    connection.send(json(1, 500), &mut out).unwrap();
     connection.close_without_code(NOW, &mut out).unwrap();
-    assert_eq!(connection.send(&json(1, 500), &mut out), Err(SendError::Closed));
-    assert_eq!(connection.send_fragment(&json(1, 500), Fin::More, &mut out), Err(SendError::Closed));
+    assert_eq!(connection.send(json(1, 500), &mut out), Err(SendError::Closed));
+    assert_eq!(connection.send_fragment(json(1, 500), Fin::More, &mut out), Err(SendError::Closed));
 }

@@ -115,11 +115,10 @@ impl Oracle {
                     let extra = (symbol as u32 / 2).saturating_sub(1);
                     let base = if symbol < 2 { symbol as u32 } else { (2 + symbol as u32 % 2) << extra };
                     let distance = (1 + base + bits.take(extra)?) as usize;
-                    let mut from = self.history.len().checked_sub(distance).ok_or(Bad::Distance)?;
+                    let from = self.history.len().checked_sub(distance).ok_or(Bad::Distance)?;
                     self.farthest = self.farthest.max(distance);
-                    for _ in 0..len {
-                        self.history.push(self.history[from]);
-                        from += 1;
+                    for at in from..from + len as usize {
+                        self.history.push(self.history[at]);
                     }
                 }
             }
