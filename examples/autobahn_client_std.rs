@@ -1,23 +1,25 @@
 //! The client side of the Autobahn test suite: runs every case of its fuzzing server as an echo client.
 
+mod options;
+
+use std::sync::Arc;
+
 use sansocket::blocking::{Connector, Error, WebSocket, connect};
 
 const HELP: &str = "\
-usage: autobahn_client_std URL AGENT
+usage: autobahn_client_std URL AGENT [--max-message BYTES] [--deflate[=shared|dedicated]]
 
 URL is the suite's fuzzing server (ws://127.0.0.1:9001), AGENT the name under which it reports.";
 
 fn main() -> Result<(), Error> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [url, agent] = args.as_slice() else {
-        println!("{HELP}");
-        std::process::exit(if args == ["--help"] { 0 } else { 2 });
-    };
+    let ([url, agent], config, []) = options::parse(HELP, [None, None], []);
+    let config = Arc::new(config);
     let count = connect(format!("{url}/getCaseCount"))?.recv()?;
     let count: u32 = count.as_ref().and_then(|count| count.as_text()?.parse().ok()).unwrap_or(0);
     for case in 1..=count {
         println!("case {case} of {count}");
-        let ws = Connector::new(format!("{url}/runCase?case={case}&agent={agent}")).connect()?;
+        let connector = Connector::new(format!("{url}/runCase?case={case}&agent={agent}"));
+        let ws = connector.config(config.clone()).connect()?;
         // Many cases make the connection fail on purpose; the suite judges how.
         if let Err(error) = echo(ws) {
             println!("  {error}");

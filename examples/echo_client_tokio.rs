@@ -5,14 +5,14 @@ mod options;
 use sansocket::tokio::{Connector, Error};
 
 const HELP: &str = "\
-usage: echo_client_tokio URL [--max-message BYTES]
+usage: echo_client_tokio URL [--max-message BYTES] [--deflate[=shared|dedicated]]
 
 Echoes every message of the server at URL (ws://host:port/path) until it closes; BYTES is 16777216 by default.
 Exits with 0 after a clean close.";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let (url, config, []) = options::parse(HELP, None, []);
+    let ([url], config, []) = options::parse(HELP, [None], []);
     let mut ws = Connector::new(url).config(config).connect().await?;
     while let Some((message, mut tx)) = ws.recv_ref().await? {
         tx.feed(&message).await?;

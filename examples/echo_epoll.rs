@@ -16,7 +16,7 @@ use sansocket::handshake::{Acceptance, HandshakeLimits, RefusedRequest, ServerHa
 use sansocket::{Config, Connection, Event, Input, TransportAction, Unread};
 
 const HELP: &str = "\
-usage: echo_epoll [ADDR] [--max-message BYTES]
+usage: echo_epoll [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]]
 
 Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
 
@@ -31,7 +31,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const MOST_KEPT: usize = 1 << 20;
 
 fn main() -> io::Result<()> {
-    let (addr, config, []) = options::parse(HELP, Some("127.0.0.1:9001"), []);
+    let ([addr], config, []) = options::parse(HELP, [Some("127.0.0.1:9001")], []);
     let addr = addr.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut listener = TcpListener::bind(addr)?;
     let mut poll = Poll::new()?;
@@ -230,7 +230,7 @@ impl Peer {
                 match handshake.take().map(|handshake| handshake.receive(now, received)) {
                     Some(Ok(ServerStep::NeedMore(again))) => *handshake = Some(again),
                     Some(Ok(ServerStep::Request { request, consumed })) => {
-                        if let Ok(accepted) = request.accept(&Acceptance::new(), out) {
+                        if let Ok(accepted) = request.accept(&Acceptance::new().with_config(config), out) {
                             let (mut connection, _) = accepted.into_connection(config.clone(), now);
                             echo(&mut connection, now, &mut received[consumed..], out);
                             self.stage = Stage::Open(connection);

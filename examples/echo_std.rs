@@ -11,12 +11,12 @@ use sansocket::Config;
 use sansocket::blocking::{Acceptor, Error};
 
 const HELP: &str = "\
-usage: echo_std [ADDR] [--max-message BYTES]
+usage: echo_std [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]]
 
 Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
 
 fn main() -> std::io::Result<()> {
-    let (addr, config, []) = options::parse(HELP, Some("127.0.0.1:9001"), []);
+    let ([addr], config, []) = options::parse(HELP, [Some("127.0.0.1:9001")], []);
     let config = Arc::new(config);
     let listener = TcpListener::bind(addr)?;
     println!("listening on {}", listener.local_addr()?);

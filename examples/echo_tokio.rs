@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
 const HELP: &str = "\
-usage: echo_tokio [ADDR] [--max-message BYTES] [--easy] [--broadcast]
+usage: echo_tokio [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]] [--easy] [--broadcast]
 
 Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.
   --easy       receives owned messages instead of messages that are lent
@@ -30,7 +30,7 @@ enum Mode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let (addr, config, flags) = options::parse(HELP, Some("127.0.0.1:9001"), ["--easy", "--broadcast"]);
+    let ([addr], config, flags) = options::parse(HELP, [Some("127.0.0.1:9001")], ["--easy", "--broadcast"]);
     let mode = match flags {
         [_, true] => Mode::Broadcast(broadcast::Sender::new(MAX_BEHIND)),
         [true, _] => Mode::Easy,

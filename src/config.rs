@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
+
 /// Limits, deadlines and the way of delivery of a connection.
 ///
 /// One configuration, in an `Arc`, serves any number of connections. Every default is finite and meant to be safe
@@ -41,6 +44,9 @@ pub struct Config {
     pub write_timeout: Option<Duration>,
     /// As [set](Self::close_timeout()).
     pub close_timeout: Option<Duration>,
+    /// As [set](Self::deflate()).
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<Deflate>,
 }
 
 /// How received data reaches the application.
@@ -78,6 +84,8 @@ impl Config {
             message_timeout: Some(Duration::from_secs(60)),
             write_timeout: Some(Duration::from_secs(30)),
             close_timeout: Some(Duration::from_secs(10)),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 
@@ -176,6 +184,16 @@ impl Config {
     #[must_use]
     pub fn close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.close_timeout = timeout.into();
+        self
+    }
+
+    /// Compresses messages where the peer agrees (RFC 7692). Default `None`: neither offered nor accepted.
+    ///
+    /// The limit on messages holds for what they inflate to.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = deflate.into();
         self
     }
 }

@@ -16,6 +16,9 @@ pub enum Error {
     Protocol(ProtocolError),
     /// A text message or a close reason is not UTF-8 (RFC 6455 §8.1). Close code 1007.
     InvalidUtf8(InvalidUtf8),
+    /// The compressed data of a message cannot be inflated (RFC 7692 §7.2.2). Close code 1007.
+    #[cfg(feature = "deflate")]
+    InvalidDeflate,
     /// A frame or message exceeds the limit that the configuration sets for it, or memory. Close code 1009.
     TooBig {
         /// The limit in bytes; where memory is the limit, what of the message it held.
@@ -43,6 +46,8 @@ impl Error {
         match self {
             Self::Protocol(_) => Some(CloseCode::PROTOCOL_ERROR),
             Self::InvalidUtf8(_) => Some(CloseCode::INVALID_PAYLOAD),
+            #[cfg(feature = "deflate")]
+            Self::InvalidDeflate => Some(CloseCode::INVALID_PAYLOAD),
             Self::TooBig { .. } => Some(CloseCode::TOO_BIG),
             Self::Policy(_) | Self::Timeout(Deadline::Message) => Some(CloseCode::POLICY_VIOLATION),
             Self::Timeout(Deadline::Pong) | Self::BytesNotLent => Some(CloseCode::INTERNAL_ERROR),
@@ -57,6 +62,8 @@ impl fmt::Display for Error {
         match self {
             Self::Protocol(error) => error.fmt(f),
             Self::InvalidUtf8(error) => error.fmt(f),
+            #[cfg(feature = "deflate")]
+            Self::InvalidDeflate => f.write_str("compressed message cannot be inflated"),
             Self::TooBig { limit } => write!(f, "message exceeds the limit of {limit} bytes"),
             Self::Policy(limit) => limit.fmt(f),
             Self::Timeout(deadline) => deadline.fmt(f),

@@ -1,6 +1,6 @@
-#![cfg_attr(all(feature = "rand", feature = "tokio"), doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "rand", feature = "tokio", feature = "deflate"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "rand", feature = "tokio")),
+    not(all(feature = "rand", feature = "tokio", feature = "deflate")),
     doc = "WebSocket (RFC 6455) as a sans-IO state machine that owns its deadlines too."
 )]
 #![no_std]
@@ -17,6 +17,8 @@ pub mod blocking;
 mod close_code;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod error;
 pub mod frame;
 pub mod handshake;

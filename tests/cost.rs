@@ -123,7 +123,10 @@ const ROLES: [Role; 2] = [Role::Server, Role::Client];
 #[test]
 fn sizes() {
     #[cfg(target_pointer_width = "64")]
-    assert_eq!(size_of::<Connection>(), 224, "what README.md says");
+    {
+        let size = if cfg!(feature = "deflate") { 232 } else { 224 };
+        assert_eq!(size_of::<Connection>(), size, "what README.md says");
+    }
     assert!(size_of::<Error>() <= 32, "Error: {}", size_of::<Error>());
     assert!(size_of::<SendError>() <= 32, "SendError: {}", size_of::<SendError>());
     assert!(size_of::<Event<'static>>() <= 64, "Event: {}", size_of::<Event<'static>>());
@@ -252,7 +255,7 @@ fn a_length_that_is_only_announced_takes_nothing() {
                         connections.push(connection);
                     }
                 });
-                assert!(taken.held <= 1000 * 256, "{role:?} {first:x}: {taken:?}");
+                assert!(taken.held <= 1000 * 320, "{role:?} {first:x}: {taken:?}");
                 // A peer that sends on slowly gets memory for what came, twice at the most.
                 let (taken, ()) = cost(|| {
                     for connection in &mut connections {

@@ -2,14 +2,14 @@
 
 use sansocket::Config;
 
-/// Reads `[ADDR or URL] [--max-message BYTES]` and which of `flags` are there; prints `help` and ends for `--help` and
-/// for anything else.
-pub fn parse<const N: usize>(
+/// Reads one argument for each of `defaults`, `--max-message BYTES`, `--deflate[=CLASS]`, and which of `flags` are there;
+/// prints `help` and ends for `--help` and for anything else.
+pub fn parse<const N: usize, const M: usize>(
     help: &str,
-    default: Option<&str>,
-    flags: [&str; N],
-) -> (String, Config, [bool; N]) {
-    let (mut place, mut config, mut set) = (default.map(String::from), Config::new(), [false; N]);
+    defaults: [Option<&str>; N],
+    flags: [&str; M],
+) -> ([String; N], Config, [bool; M]) {
+    let (mut places, mut config, mut set) = (Vec::new(), Config::new(), [false; M]);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -21,15 +21,38 @@ pub fn parse<const N: usize>(
                 Some(bytes) => config = config.max_message_size(bytes),
                 None => usage(help, "--max-message takes a number of bytes"),
             },
+            other if other.starts_with("--deflate") => match with_deflate(config, other) {
+                Ok(with) => config = with,
+                Err(error) => usage(help, error),
+            },
             other if other.starts_with('-') => match flags.iter().position(|flag| *flag == other) {
                 Some(at) => set[at] = true,
                 None => usage(help, &format!("unknown option {other}")),
             },
-            _ => place = Some(arg),
+            _ => places.push(arg),
         }
     }
-    let Some(place) = place else { usage(help, "an argument is missing") };
-    (place, config, set)
+    for default in defaults.iter().skip(places.len()).flatten() {
+        places.push((*default).into());
+    }
+    let Ok(places) = places.try_into() else { usage(help, "an argument is missing or too much") };
+    (places, config, set)
+}
+
+#[cfg(feature = "deflate")]
+fn with_deflate(config: Config, option: &str) -> Result<Config, &'static str> {
+    use sansocket::deflate::Deflate;
+
+    match option {
+        "--deflate" | "--deflate=shared" => Ok(config.deflate(Deflate::shared())),
+        "--deflate=dedicated" => Ok(config.deflate(Deflate::dedicated())),
+        _ => Err("--deflate is shared or dedicated"),
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+fn with_deflate(_: Config, _: &str) -> Result<Config, &'static str> {
+    Err("--deflate needs the feature deflate")
 }
 
 fn usage(help: &str, error: &str) -> ! {

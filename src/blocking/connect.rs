@@ -160,7 +160,8 @@ impl Connector {
     fn ask(&self) -> Result<(ClientHandshake, Vec<u8>), Error> {
         let mut unsent = Vec::new();
         let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
-        let request = self.request()?.clone().limits(self.limits.timeout(self.timeout));
+        let request =
+            self.request()?.clone().with_config(&self.config).limits(self.limits.timeout(self.timeout));
         let handshake = request.start(nonce, Duration::ZERO, &mut unsent).map_err(HandshakeError::Request)?;
         Ok((handshake, unsent))
     }

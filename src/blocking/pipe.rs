@@ -44,15 +44,10 @@ pub fn pipe() -> (Pipe, Pipe) {
 #[must_use]
 pub fn pair(config: impl Into<Arc<crate::Config>>) -> (super::WebSocket<Pipe>, super::WebSocket<Pipe>) {
     use super::WebSocket;
-    use crate::{Connection, MaskKeys};
 
-    let config = config.into();
-    let (client, server) = pipe();
-    let keys = MaskKeys::thread();
-    (
-        WebSocket::over(client, Connection::client(config.clone(), keys, Duration::ZERO)),
-        WebSocket::over(server, Connection::server(config, Duration::ZERO)),
-    )
+    let (there, here) = pipe();
+    let (client, server) = crate::stream::both_ends(config.into());
+    (WebSocket::over(there, client), WebSocket::over(here, server))
 }
 
 /// One end of an in-memory stream; see [`pipe`]. Dropping it ends both directions.

@@ -314,6 +314,12 @@ impl<S: Transport> WebSocket<S> {
         &self.endpoint.link.connection
     }
 
+    /// Switches the compression of messages that begin to be sent from now on; see [`Connection::set_compression`].
+    #[cfg(feature = "deflate")]
+    pub fn set_compression(&mut self, on: bool) {
+        self.endpoint.link.connection.set_compression(on);
+    }
+
     /// How many encoded bytes wait for the stream.
     #[must_use]
     pub fn queued(&self) -> usize {

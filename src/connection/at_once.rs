@@ -35,6 +35,10 @@ impl Connection {
         if !self.is_untouched() || self.role != Role::Server || self.outgoing.is_some() {
             return false;
         }
+        #[cfg(feature = "deflate")]
+        if self.compresses {
+            return false;
+        }
         let first = 0x80 | Opcode::from(kind).bits();
         match payload.len() {
             len @ 0..=125 => out.extend_from_slice(&[first, len as u8]),

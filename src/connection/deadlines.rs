@@ -31,20 +31,11 @@ pub(super) struct Deadlines {
     /// Since when the closing handshake, or the wait for the end of the stream, lasts.
     pub(super) closing_since: Option<Duration>,
     pub(super) rtt: Option<Duration>,
-    /// Tells the pong to the latest ping from others.
-    pub(super) ping_number: u32,
 }
 
 impl Deadlines {
     pub(super) const fn new(now: Duration) -> Self {
-        Self {
-            last_received: now,
-            ping_sent: None,
-            blocked_since: None,
-            closing_since: None,
-            rtt: None,
-            ping_number: 0,
-        }
+        Self { last_received: now, ping_sent: None, blocked_since: None, closing_since: None, rtt: None }
     }
 
     /// Since when the peer owes a sign of life.
@@ -178,7 +169,7 @@ impl Connection {
     }
 
     pub(super) fn handle_pong(&mut self, now: Duration, payload: &[u8]) {
-        if payload == self.deadlines.ping_number.to_be_bytes() {
+        if payload == self.ping_number.to_be_bytes() {
             if let Some(sent) = self.deadlines.ping_sent.take() {
                 self.deadlines.rtt = Some(now.saturating_sub(sent));
             }
@@ -186,9 +177,9 @@ impl Connection {
     }
 
     fn send_keepalive(&mut self, now: Duration, out: &mut impl Sink) {
-        self.deadlines.ping_number = self.deadlines.ping_number.wrapping_add(1);
+        self.ping_number = self.ping_number.wrapping_add(1);
         self.deadlines.ping_sent = Some(now);
-        let payload = self.deadlines.ping_number.to_be_bytes();
+        let payload = self.ping_number.to_be_bytes();
         // Where the source of keys fails, so does the connection, and the caller tells.
         _ = self.reply(Opcode::Ping, &payload, out);
     }

@@ -5,6 +5,8 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use crate::close_code::CloseFrame;
+#[cfg(feature = "deflate")]
+use crate::deflate::Inflated;
 use crate::message::{Binary, Kind, Message};
 
 /// Something that was received. It borrows the input, or owns what did not arrive in one piece.
@@ -88,7 +90,25 @@ impl Found {
     #[inline]
     #[must_use]
     pub const fn is_data(&self) -> bool {
-        matches!(self.0, Place::Message { .. } | Place::Gathered(_) | Place::Chunk { .. })
+        match self.0 {
+            Place::Message { .. } | Place::Gathered(_) | Place::Chunk { .. } => true,
+            #[cfg(feature = "deflate")]
+            Place::Inflated { .. } | Place::InflatedChunk(_) => true,
+            Place::Ping(_) | Place::Pong(_) | Place::Close(_) => false,
+        }
+    }
+
+    /// Takes the memory that a message was inflated to, which is then the input to lend it from.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn take_inflated(&mut self) -> Option<Inflated> {
+        if !matches!(self.0, Place::Inflated { .. }) {
+            return None;
+        }
+        let Place::Inflated { kind, message } = core::mem::replace(&mut self.0, Place::NOTHING) else {
+            return None;
+        };
+        self.0 = Place::Message { kind, payload: 0..message.as_slice().len() };
+        Some(message)
     }
 
     /// A message that is complete without the input.
@@ -106,6 +126,14 @@ pub(super) enum Place {
         payload: Range<usize>,
     },
     Gathered(Message<'static>),
+    /// A whole message that was compressed; text is validated when it is lent.
+    #[cfg(feature = "deflate")]
+    Inflated {
+        kind: Kind,
+        message: Inflated,
+    },
+    #[cfg(feature = "deflate")]
+    InflatedChunk(Chunk<'static>),
     Chunk {
         kind: Kind,
         payload: Range<usize>,
@@ -115,6 +143,11 @@ pub(super) enum Place {
     Ping(ControlPlace),
     Pong(ControlPlace),
     Close(CloseFrame<'static>),
+}
+
+#[cfg(feature = "deflate")]
+impl Place {
+    const NOTHING: Self = Self::Message { kind: Kind::Binary, payload: 0..0 };
 }
 
 #[derive(Debug)]

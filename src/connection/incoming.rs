@@ -6,6 +6,8 @@ use core::mem;
 use core::time::Duration;
 
 use crate::config::{Config, Delivery};
+#[cfg(feature = "deflate")]
+use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
 use crate::frame::FrameHeader;
 use crate::message::{Kind, Message};
@@ -25,6 +27,9 @@ pub(super) struct Incoming {
     pub(super) progress: Duration,
     /// Whether a chunk of it was given to the application.
     pub(super) given: bool,
+    /// There while the message is compressed.
+    #[cfg(feature = "deflate")]
+    pub(super) inflating: Option<Inflating>,
 }
 
 #[derive(Debug)]
@@ -55,12 +60,17 @@ impl Incoming {
             empty_fragments: 0,
             progress: now,
             given: false,
+            #[cfg(feature = "deflate")]
+            inflating: None,
         }
     }
 
     /// Judges a frame of this message by its header alone.
     pub(super) fn begin_frame(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Error> {
-        self.announced = self.announced.saturating_add(header.len);
+        // What compressed data comes to is not announced.
+        if !self.is_compressed() {
+            self.announced = self.announced.saturating_add(header.len);
+        }
         check_size(header.len, self.announced, config)?;
         // RFC 6455 §5.4: an unfragmented message is a single frame. How its bytes are cut must not matter.
         if self.fragments == 0 && header.fin {
@@ -77,6 +87,16 @@ impl Incoming {
             }
         }
         Ok(())
+    }
+
+    #[cfg(feature = "deflate")]
+    const fn is_compressed(&self) -> bool {
+        self.inflating.is_some()
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    const fn is_compressed(&self) -> bool {
+        false
     }
 
     /// Takes the next bytes; `following` more of the frame are still to come.
@@ -119,6 +139,28 @@ impl Incoming {
         Ok(())
     }
 
+    /// Takes the next bytes of a message that may have `limit` bytes; memory is taken for no more of them.
+    #[cfg(feature = "deflate")]
+    pub(super) fn push_inflated(&mut self, payload: &[u8], limit: usize) -> Result<(), Error> {
+        let (held, capacity) = match &self.storage {
+            Storage::Text(text) => (text.len(), text.capacity()),
+            Storage::Binary { bytes, .. } => (bytes.len(), bytes.capacity()),
+            Storage::Passed => (0, usize::MAX),
+        };
+        // A character may have been begun by the part before.
+        let needed = held.saturating_add(payload.len()).saturating_add(4);
+        if needed > capacity {
+            let room = capacity.saturating_mul(2).min(limit.saturating_add(4)).max(needed) - held;
+            let reserved = match &mut self.storage {
+                Storage::Text(text) => text.try_reserve_exact(room),
+                Storage::Binary { bytes, .. } => bytes.try_reserve_exact(room),
+                Storage::Passed => Ok(()),
+            };
+            reserved.map_err(|_| Error::TooBig { limit: held })?;
+        }
+        self.push(payload, 0)
+    }
+
     /// Ends the message and gives it away; `None` if its parts were passed on already.
     pub(super) fn finish(&mut self) -> Result<Option<Message<'static>>, Error> {
         // RFC 6455 §8.1: a message that is not valid UTF-8 as a whole fails the connection.
@@ -137,6 +179,9 @@ impl Incoming {
     ///
     /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
+        if self.is_compressed() {
+            return None;
+        }
         let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
         if bytes.len() == *filled {
             let grow = (*filled).max(FIRST_PLACE);

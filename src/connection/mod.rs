@@ -2,6 +2,10 @@
 
 mod at_once;
 mod closing;
+#[cfg(feature = "deflate")]
+mod compressed;
+#[cfg(feature = "deflate")]
+mod compressing;
 mod deadlines;
 mod event;
 mod incoming;
@@ -18,6 +22,8 @@ use core::time::Duration;
 
 use crate::close_code::CloseCode;
 use crate::config::Config;
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 use crate::error::Error;
 use crate::frame::Decoder;
 use crate::message::{Kind, Text};
@@ -86,6 +92,8 @@ pub struct Connection {
     config: Arc<Config>,
     decoder: Decoder,
     deadlines: Deadlines,
+    /// Tells the pong to the latest ping of the connection's own from others.
+    ping_number: u32,
     /// A client's source of masking keys; a server uses none.
     keys: MaskKeys,
     /// The message that is being received, unless it came in one piece.
@@ -102,6 +110,14 @@ pub struct Connection {
     /// Its text, while a relayed chunk has ended inside a character.
     outgoing_cut: Option<Box<Validator>>,
     initiator: Option<Initiator>,
+    /// What compression needs between messages; there from the first message that needs it.
+    #[cfg(feature = "deflate")]
+    session: Option<Box<compressed::Session>>,
+    #[cfg(feature = "deflate")]
+    agreed: Option<Agreed>,
+    /// Whether messages that begin now are compressed.
+    #[cfg(feature = "deflate")]
+    compresses: bool,
 }
 
 /// The first Close frame of the peer.
@@ -133,6 +149,7 @@ impl Connection {
             config,
             decoder: Decoder::new(role),
             deadlines: Deadlines::new(now),
+            ping_number: 0,
             keys,
             incoming: None,
             control: None,
@@ -144,6 +161,12 @@ impl Connection {
             outgoing: None,
             outgoing_cut: None,
             initiator: None,
+            #[cfg(feature = "deflate")]
+            session: None,
+            #[cfg(feature = "deflate")]
+            agreed: None,
+            #[cfg(feature = "deflate")]
+            compresses: false,
         }
     }
 

@@ -1,8 +1,19 @@
 //! A message encoded once for any number of receivers.
 
+#[cfg(feature = "deflate")]
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+#[cfg(feature = "deflate")]
+use std::sync::OnceLock;
 
 use bytes::Bytes;
+
+#[cfg(feature = "deflate")]
+use super::Fin;
+#[cfg(feature = "deflate")]
+use super::compressing::compressed_header;
+#[cfg(feature = "deflate")]
+use crate::deflate::Compressed;
 
 use crate::frame::{FrameHeader, Opcode};
 use crate::message::{Kind, Message};
@@ -11,6 +22,9 @@ use crate::message::{Kind, Message};
 ///
 /// Servers send the same bytes to everybody, so that a broadcast costs one encoding; [`frame`](Self::frame) gives
 /// them without a copy to whoever writes vectored. A client masks anew for each connection, as it must.
+///
+/// With the feature `deflate` it is compressed once for all connections without context takeover and with windows of the
+/// same size; with context takeover each connection compresses it anew, as it must.
 ///
 /// ```
 /// use core::time::Duration;
@@ -30,6 +44,24 @@ pub struct Prepared {
     kind: Kind,
     frame: Bytes,
     header_len: usize,
+    /// The compressed forms, by the exponent of their window less 9; each is made when it is first needed.
+    #[cfg(feature = "deflate")]
+    compressed: Option<Arc<[OnceLock<Option<CompressedFrame>>; 7]>>,
+}
+
+/// A frame of a server with a compressed message.
+#[cfg(feature = "deflate")]
+#[derive(Debug)]
+pub(super) struct CompressedFrame {
+    pub(super) frame: Bytes,
+    header_len: usize,
+}
+
+#[cfg(feature = "deflate")]
+impl CompressedFrame {
+    pub(super) fn payload(&self) -> &[u8] {
+        self.frame.get(self.header_len..).unwrap_or_default()
+    }
 }
 
 impl Prepared {
@@ -42,7 +74,47 @@ impl Prepared {
         let mut frame = Vec::with_capacity(header.len() + payload.len());
         frame.extend_from_slice(&header);
         frame.extend_from_slice(payload);
-        Self { kind: message.kind(), frame: frame.into(), header_len: header.len() }
+        Self {
+            kind: message.kind(),
+            frame: frame.into(),
+            header_len: header.len(),
+            #[cfg(feature = "deflate")]
+            compressed: Some(Arc::default()),
+        }
+    }
+
+    /// As [`new`](Self::new), but never compressed: for what is compressed already, or must not tell its content by its
+    /// length.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn uncompressed<'m>(message: impl Into<Message<'m>>) -> Self {
+        Self { compressed: None, ..Self::new(message) }
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(super) const fn may_be_compressed(&self) -> bool {
+        self.compressed.is_some()
+    }
+
+    /// The form for connections without context takeover whose window has `bits`; `None` if it were not smaller.
+    #[cfg(feature = "deflate")]
+    pub(super) fn compressed(
+        &self,
+        bits: u8,
+        compress: impl FnOnce(&[u8]) -> Option<Compressed>,
+    ) -> Option<&CompressedFrame> {
+        let forms = self.compressed.as_deref()?;
+        let form = forms.get(usize::from(bits.saturating_sub(9)))?;
+        let made = form.get_or_init(|| {
+            let compressed = compress(self.payload())?;
+            let payload = compressed.without_tail();
+            let header = compressed_header(self.kind.into(), Fin::Final, payload.len()).encode();
+            let mut frame = Vec::with_capacity(header.len() + payload.len());
+            frame.extend_from_slice(&header);
+            frame.extend_from_slice(payload);
+            Some(CompressedFrame { frame: frame.into(), header_len: header.len() })
+        });
+        made.as_ref()
     }
 
     /// Text or binary.
@@ -51,7 +123,7 @@ impl Prepared {
         self.kind
     }
 
-    /// The whole frame as a server sends it.
+    /// The whole frame as a server sends it, uncompressed.
     ///
     /// Write it yourself only on a server's connection and after
     /// [`Connection::send_prepared`](super::Connection::send_prepared) would have been allowed to.

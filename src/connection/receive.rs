@@ -83,9 +83,22 @@ impl Connection {
             self.deadlines.last_received = now;
         }
         let mut consumed = 0;
+        #[cfg(feature = "deflate")]
+        let len = bytes.len();
         while let Some(rest) = bytes.get_mut(consumed..).filter(|rest| !rest.is_empty()) {
+            #[cfg(feature = "deflate")]
+            let rest = {
+                let most = self.look_at_most(rest[0], rest.len());
+                &mut rest[..most]
+            };
             let piece = match self.decoder.decode(rest) {
                 Ok(Some(piece)) => piece,
+                // A header may be cut by what is looked at in one go, too.
+                #[cfg(feature = "deflate")]
+                Ok(None) if consumed + rest.len() < len => {
+                    consumed += rest.len();
+                    continue;
+                }
                 Ok(None) => break,
                 Err(error) => return Err(self.fail(error.into(), now, out)),
             };
@@ -93,6 +106,14 @@ impl Connection {
             consumed += piece.payload.end;
             let place = match self.in_one_piece(&piece) {
                 Some(kind) => self.take_message(kind, &piece).map(Some),
+                #[cfg(feature = "deflate")]
+                None if self.is_compressed(&piece) => {
+                    let payload = rest.get_mut(piece.payload.clone()).unwrap_or_default();
+                    self.take_compressed(now, &piece, payload).map(|(place, left)| {
+                        consumed -= left;
+                        place
+                    })
+                }
                 None => self.take_piece(now, &piece, rest, out),
             };
             match place {
@@ -242,7 +263,7 @@ impl Connection {
     /// The kind of a message that lies in this piece whole.
     #[inline]
     fn in_one_piece(&self, piece: &Piece) -> Option<Kind> {
-        if !(piece.first && piece.last && piece.header.fin) {
+        if !(piece.first && piece.last && piece.header.fin && piece.header.rsv == 0) {
             return None;
         }
         match piece.header.opcode {
@@ -437,6 +458,10 @@ impl Connection {
         self.control = None;
         self.outgoing = None;
         self.outgoing_cut = None;
+        #[cfg(feature = "deflate")]
+        {
+            self.session = None;
+        }
     }
 }
 
@@ -450,6 +475,16 @@ fn lent(place: Place, bytes: &[u8]) -> Result<Event<'_>, Error> {
             Event::Message(Message::from(utf8::validate(at(payload)?)?))
         }
         Place::Gathered(message) => Event::Message(message),
+        #[cfg(feature = "deflate")]
+        Place::Inflated { kind: Kind::Binary, message } => {
+            Event::Message(Message::from(message.as_slice()).into_owned())
+        }
+        #[cfg(feature = "deflate")]
+        Place::Inflated { kind: Kind::Text, message } => {
+            Event::Message(Message::from(utf8::validate(message.as_slice())?).into_owned())
+        }
+        #[cfg(feature = "deflate")]
+        Place::InflatedChunk(chunk) => Event::Chunk(chunk),
         Place::Chunk { kind, payload, first, last } => {
             let payload = at(payload)?;
             // Text in several chunks was validated on its way.

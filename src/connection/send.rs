@@ -128,6 +128,18 @@ impl Connection {
     pub fn send_prepared(&mut self, prepared: &Prepared, out: &mut impl Sink) -> Result<(), SendError> {
         self.check_message()?;
         self.make_way(out)?;
+        #[cfg(feature = "deflate")]
+        if prepared.may_be_compressed() && self.compresses(prepared.payload().len()) {
+            return self.send_prepared_compressed(prepared, out);
+        }
+        self.write_prepared(prepared, out)
+    }
+
+    pub(super) fn write_prepared(
+        &mut self,
+        prepared: &Prepared,
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
         match self.role {
             Role::Server => {
                 let frame = prepared.frame();
@@ -141,7 +153,7 @@ impl Connection {
 
     /// Sends `message` without copying its payload: returns what is to be written before it.
     ///
-    /// Write all output first, then the header of the envelope and the payload, vectored if you like. A server's
+    /// The payload is never compressed. Write all output first, then the header of the envelope and the payload, vectored if you like. A server's
     /// payload leaves as it is; a client masks its own copy with [`Envelope::mask`]. The message counts as sent.
     ///
     /// # Errors
@@ -244,6 +256,10 @@ impl Connection {
     fn send_payload(&mut self, kind: Kind, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
         self.check_message()?;
         self.make_way(out)?;
+        #[cfg(feature = "deflate")]
+        if self.compresses(payload.len()) {
+            return self.send_compressed(kind, payload, out);
+        }
         self.write_frame(Opcode::from(kind), payload, out)
     }
 
@@ -258,12 +274,30 @@ impl Connection {
             Some(_) => return Err(SendError::KindChanged),
         };
         self.make_way(out)?;
-        self.write(opcode, fin, part, out)?;
+        self.write_part(opcode, fin, part, out)?;
         self.outgoing = match fin {
             Fin::More => Some(kind),
             Fin::Final => None,
         };
         Ok(())
+    }
+
+    fn write_part(
+        &mut self,
+        opcode: Opcode,
+        fin: Fin,
+        part: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        #[cfg(feature = "deflate")]
+        if self.compresses_fragment(opcode, fin, part.len()) {
+            return match (opcode, fin) {
+                (Opcode::Text, Fin::Final) => self.send_compressed(Kind::Text, part, out),
+                (Opcode::Binary, Fin::Final) => self.send_compressed(Kind::Binary, part, out),
+                _ => self.send_compressed_fragment(opcode, fin, part, out),
+            };
+        }
+        self.write(opcode, fin, part, out)
     }
 
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
@@ -281,6 +315,10 @@ impl Connection {
         self.write_frame(Opcode::Close, body, out)?;
         self.outgoing = None;
         self.outgoing_cut = None;
+        #[cfg(feature = "deflate")]
+        if let Some(session) = &mut self.session {
+            session.compressor = None;
+        }
         self.initiator.get_or_insert(Initiator::Local);
         self.deadlines.closing_since.get_or_insert(now);
         Ok(())
@@ -377,7 +415,7 @@ impl Connection {
     }
 
     #[inline]
-    fn next_key(&mut self) -> Result<Option<[u8; 4]>, SendError> {
+    pub(super) fn next_key(&mut self) -> Result<Option<[u8; 4]>, SendError> {
         match self.role {
             Role::Client => Ok(Some(self.keys.next()?)),
             Role::Server => Ok(None),
@@ -396,10 +434,10 @@ impl Connection {
 }
 
 /// A client's masking key in front of its payload, in bytes (RFC 6455 §5.3).
-const MASK_LEN: usize = 4;
+pub(super) const MASK_LEN: usize = 4;
 
 #[inline]
-fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
+pub(super) fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
     if out.room() < needed { Err(SendError::Full { needed }) } else { Ok(()) }
 }
 

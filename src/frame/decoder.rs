@@ -40,6 +40,8 @@ pub struct Decoder {
     role: Role,
     /// Reserved bits that a negotiated extension defines, as in [`FrameHeader::rsv`].
     rsv_allowed: u8,
+    /// Those of them that may be set on the first frame of a message only.
+    rsv_on_messages: u8,
     /// Whether a message has begun and its final fragment has not.
     in_message: bool,
 }
@@ -77,6 +79,7 @@ impl Decoder {
             failure: None,
             role,
             rsv_allowed: 0,
+            rsv_on_messages: 0,
             in_message: false,
         }
     }
@@ -85,6 +88,14 @@ impl Decoder {
     #[must_use]
     pub const fn allow_rsv(mut self, bits: u8) -> Self {
         self.rsv_allowed = bits;
+        self
+    }
+
+    /// Allows reserved bits on the first frame of each message, and nowhere else: what an extension that works on whole
+    /// messages defines (RFC 7692 §6.1).
+    #[must_use]
+    pub const fn allow_rsv_on_messages(mut self, bits: u8) -> Self {
+        self.rsv_on_messages = bits;
         self
     }
 
@@ -200,13 +211,37 @@ impl Decoder {
         // of such a nonzero value, the receiving endpoint MUST _Fail the WebSocket Connection_."
         let rsv = first >> 4 & 0x7;
         if rsv & !self.rsv_allowed != 0 {
-            return Err(ProtocolError::ReservedBits(rsv));
+            self.check_rsv_on_message(rsv, opcode)?;
         }
         match opcode {
             Opcode::Continuation if !self.in_message => Err(ProtocolError::UnexpectedContinuation),
             Opcode::Text | Opcode::Binary if self.in_message => Err(ProtocolError::UnfinishedMessage),
             _ => Ok(opcode),
         }
+    }
+
+    /// RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first fragments
+    /// of a data message. An endpoint receiving such a frame MUST _Fail the WebSocket Connection_."
+    #[cold]
+    const fn check_rsv_on_message(&self, rsv: u8, opcode: Opcode) -> Result<(), ProtocolError> {
+        let begins_message = matches!(opcode, Opcode::Text | Opcode::Binary);
+        if begins_message && rsv & !(self.rsv_allowed | self.rsv_on_messages) == 0 {
+            Ok(())
+        } else {
+            Err(ProtocolError::ReservedBits(rsv))
+        }
+    }
+
+    /// Takes the last `payload` bytes of `piece` back, as if they had not come yet; masks them as they came.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn take_back(&mut self, piece: &Piece, payload: &mut [u8]) {
+        let len = payload.len() as u64;
+        self.header = piece.header;
+        if let Some(key) = self.header.mask {
+            let offset = (self.header.len - self.remaining - len) % 4;
+            apply_mask(key, offset as usize, payload);
+        }
+        self.remaining += len;
     }
 
     /// What the second byte of a frame can break.

@@ -8,6 +8,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::deadline::Deadline;
+#[cfg(feature = "deflate")]
+use super::deflate;
 use super::error::ResponseError;
 use super::extensions::{Extension, Extensions};
 use super::fields::{
@@ -19,6 +21,9 @@ use super::limits::HandshakeLimits;
 use super::opened::{Expected, Opened, ResponseHead};
 use super::refusal::{Body, Refusal};
 use super::response::write_whole;
+use crate::config::Config;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::sink::{Full, Sink};
 use crate::uri::WebSocketUri;
 
@@ -53,6 +58,8 @@ pub struct ClientRequest {
     required_extensions: Extensions,
     headers: ExtraHeaders,
     limits: HandshakeLimits,
+    #[cfg(feature = "deflate")]
+    deflate: Option<Deflate>,
 }
 
 impl ClientRequest {
@@ -68,6 +75,8 @@ impl ClientRequest {
             required_extensions: Extensions::new(),
             headers: ExtraHeaders::new(),
             limits: HandshakeLimits::default(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 
@@ -127,6 +136,29 @@ impl ClientRequest {
         self.extension(extension)
     }
 
+    /// Offers permessage-deflate (RFC 7692), after the other extensions. Without an answer to it messages are not
+    /// compressed. The adapters do as their configuration says.
+    ///
+    /// Not offered beside another extension that compresses messages.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = deflate.into();
+        self
+    }
+
+    /// Takes over what the configuration of the connection says about its opening: with the feature `deflate` whether
+    /// compression is offered. The adapters do it by themselves.
+    #[must_use]
+    pub fn with_config(self, config: &Config) -> Self {
+        #[cfg(feature = "deflate")]
+        if config.deflate.is_some() {
+            return self.deflate(config.deflate.clone());
+        }
+        let _ = config;
+        self
+    }
+
     /// Sets other limits than the default ones.
     #[must_use]
     pub const fn limits(mut self, limits: HandshakeLimits) -> Self {
@@ -151,12 +183,17 @@ impl ClientRequest {
         out: &mut impl Sink,
     ) -> Result<ClientHandshake, ClientRequestError> {
         let key = encode_nonce(&nonce);
-        write_whole(&self.encode(&key)?, out).map_err(ClientRequestError::Full)?;
+        let extensions = self.extensions.clone();
+        #[cfg(feature = "deflate")]
+        let (extensions, deflate) = self.add_deflate(extensions);
+        write_whole(&self.encode(&key, &extensions)?, out).map_err(ClientRequestError::Full)?;
         let expected = Expected {
             accept: accept_key(&key),
             subprotocols: self.subprotocols.clone(),
             subprotocol_required: self.subprotocol_required,
-            extensions: self.extensions.clone(),
+            extensions,
+            #[cfg(feature = "deflate")]
+            deflate,
             required_extensions: self.required_extensions.clone(),
         };
         Ok(ClientHandshake(Box::new(Parts {
@@ -168,7 +205,16 @@ impl ClientRequest {
         })))
     }
 
-    fn encode(&self, key: &str) -> Result<Vec<u8>, ClientRequestError> {
+    #[cfg(feature = "deflate")]
+    fn add_deflate(&self, mut extensions: Extensions) -> (Extensions, Option<Deflate>) {
+        let deflate = self.deflate.clone().filter(|_| deflate::is_compatible(&extensions));
+        if let Some(offer) = deflate.as_ref().and_then(deflate::offer) {
+            extensions.push(&offer);
+        }
+        (extensions, deflate)
+    }
+
+    fn encode(&self, key: &str, extensions: &Extensions) -> Result<Vec<u8>, ClientRequestError> {
         let mut bytes = format!("GET {} HTTP/1.1\r\n", self.uri.resource_name()).into_bytes();
         write_header(&mut bytes, "Host", self.uri.authority().as_bytes());
         write_header(&mut bytes, "Upgrade", b"websocket");
@@ -184,8 +230,8 @@ impl ClientRequest {
         if !self.subprotocols.is_empty() {
             write_header(&mut bytes, "Sec-WebSocket-Protocol", self.subprotocol_list()?.as_bytes());
         }
-        if !self.extensions.is_empty() {
-            write_header(&mut bytes, "Sec-WebSocket-Extensions", self.extensions.as_str().as_bytes());
+        if !extensions.is_empty() {
+            write_header(&mut bytes, "Sec-WebSocket-Extensions", extensions.as_str().as_bytes());
         }
         self.headers.write(RESERVED_IN_REQUESTS, &mut bytes).map_err(ClientRequestError::Header)?;
         bytes.extend_from_slice(b"\r\n");

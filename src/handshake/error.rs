@@ -153,6 +153,9 @@ pub enum ResponseError {
     ExtensionRepeated(Excerpt),
     /// An extension that the request requires is missing.
     ExtensionMissing(Excerpt),
+    /// The parameters of permessage-deflate are not legal, or not what the request asks for (RFC 7692 §7).
+    #[cfg(feature = "deflate")]
+    Deflate,
     /// `Sec-WebSocket-Protocol` is repeated or not one token.
     Subprotocol,
     /// A subprotocol that was not offered.
@@ -190,6 +193,8 @@ impl fmt::Display for ResponseError {
             Self::ExtensionMissing(name) => {
                 return write!(f, "the server did not choose extension {name}, which is required");
             }
+            #[cfg(feature = "deflate")]
+            Self::Deflate => "the server chose parameters of permessage-deflate that it must not choose",
             Self::Subprotocol => "the Sec-WebSocket-Protocol header of the response is not one token",
             Self::SubprotocolNotOffered(name) => {
                 return write!(f, "the server chose subprotocol {name}, which was not offered");

@@ -23,6 +23,8 @@
 
 mod client;
 mod deadline;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod extensions;
 mod fields;
@@ -38,6 +40,8 @@ mod response;
 mod server;
 
 pub use client::{ClientHandshake, ClientRequest, ClientRequestError, ClientStep};
+#[cfg(all(feature = "deflate", feature = "rand"))]
+pub(crate) use deflate::agreed_between_equals;
 pub use error::{RequestError, ResponseError};
 pub use extensions::{Extension, ExtensionError, Extensions};
 pub use fields::{Excerpt, HeaderError};

@@ -10,6 +10,8 @@ use super::error::RequestError;
 use super::extensions::{Extensions, Mismatch};
 use super::fields::{Excerpt, is_token, list_elements};
 use super::key::is_valid_key;
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 
 /// The WebSocket part of a client's request: version, key, origin, subprotocols and extensions, all checked.
 ///
@@ -137,7 +139,12 @@ impl Offer {
             }
         }
         match extensions.check_against(&self.extensions) {
-            Ok(()) => Ok(Negotiated { subprotocol: subprotocol.map(ToOwned::to_owned), extensions }),
+            Ok(()) => Ok(Negotiated {
+                subprotocol: subprotocol.map(ToOwned::to_owned),
+                extensions,
+                #[cfg(feature = "deflate")]
+                deflate: None,
+            }),
             Err(Mismatch::NotOffered(name)) => {
                 Err(NegotiationError::ExtensionNotOffered(Excerpt::new(name.as_bytes())))
             }
@@ -157,6 +164,9 @@ pub struct Negotiated {
     /// The value of `Sec-WebSocket-Extensions` in the answer, in the order in which they apply to what is
     /// sent; without any there is no such header.
     pub extensions: Extensions,
+    /// What the connection needs to know where messages are compressed.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<Agreed>,
 }
 
 /// Why an application's choice does not fit the client's offer.

@@ -7,6 +7,8 @@ use core::fmt;
 use core::str;
 use core::time::Duration;
 
+#[cfg(feature = "deflate")]
+use super::deflate;
 use super::error::ResponseError;
 use super::extensions::{Extensions, Mismatch};
 use super::fields::{Excerpt, Single, is_token, lists_contain, single};
@@ -14,6 +16,8 @@ use super::head::Head;
 use super::offer::Negotiated;
 use crate::config::Config;
 use crate::connection::{Connection, MaskKeys};
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 
 /// The head of an HTTP response: status, reason and headers.
 ///
@@ -88,7 +92,10 @@ impl Opened {
         keys: MaskKeys,
         now: Duration,
     ) -> (Connection, Negotiated) {
-        (Connection::client(config, keys, now), self.negotiated)
+        let connection = Connection::client(config, keys, now);
+        #[cfg(feature = "deflate")]
+        let connection = connection.with_deflate(self.negotiated.deflate);
+        (connection, self.negotiated)
     }
 }
 
@@ -100,6 +107,8 @@ pub(super) struct Expected {
     pub(super) subprotocol_required: bool,
     pub(super) extensions: Extensions,
     pub(super) required_extensions: Extensions,
+    #[cfg(feature = "deflate")]
+    pub(super) deflate: Option<Deflate>,
 }
 
 impl Expected {
@@ -122,6 +131,11 @@ impl Expected {
             return Err(ResponseError::Accept);
         }
         let extensions = self.check_extensions(head)?;
+        #[cfg(feature = "deflate")]
+        let deflate = match &self.deflate {
+            Some(deflate) => deflate::check(&extensions, deflate).map_err(|()| ResponseError::Deflate)?,
+            None => None,
+        };
         let subprotocol = self.check_subprotocol(head)?;
         // Whoever takes this for a body would read other bytes as frames than the sender meant.
         if head.values("transfer-encoding").next().is_some()
@@ -129,7 +143,13 @@ impl Expected {
         {
             return Err(ResponseError::Body);
         }
-        Ok(Opened { negotiated: Negotiated { subprotocol, extensions }, response })
+        let negotiated = Negotiated {
+            subprotocol,
+            extensions,
+            #[cfg(feature = "deflate")]
+            deflate,
+        };
+        Ok(Opened { negotiated, response })
     }
 
     fn check_extensions(&self, head: &Head) -> Result<Extensions, ResponseError> {

@@ -8,6 +8,8 @@ use core::ops::Deref;
 use core::time::Duration;
 
 use super::deadline::Deadline;
+#[cfg(feature = "deflate")]
+use super::deflate;
 use super::error::RequestError;
 use super::extensions::{Extension, Extensions};
 use super::fields::{Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, lists_contain, write_header};
@@ -20,6 +22,8 @@ use super::request::RequestHead;
 use super::response::{Response, WriteResponseError, write_whole};
 use crate::config::Config;
 use crate::connection::Connection;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::sink::{Full, Sink};
 
 /// Waits for a client's request.
@@ -195,14 +199,30 @@ impl Request {
         response.write(out).map_err(|error| NotRejected { request: self, error })
     }
 
+    #[cfg(not(feature = "deflate"))]
+    fn negotiate_acceptance(&self, acceptance: &Acceptance) -> Result<Negotiated, NegotiationError> {
+        self.negotiate(acceptance.subprotocol.as_deref(), acceptance.extensions.clone())
+    }
+
+    #[cfg(feature = "deflate")]
+    fn negotiate_acceptance(&self, acceptance: &Acceptance) -> Result<Negotiated, NegotiationError> {
+        let mut extensions = acceptance.extensions.clone();
+        let wanted = acceptance.deflate.as_ref().and_then(Option::as_ref);
+        let chosen = wanted.filter(|_| deflate::is_compatible(&extensions));
+        let chosen = chosen.and_then(|deflate| self.choose_deflate(deflate));
+        if let Some((extension, _)) = &chosen {
+            extensions.push(extension);
+        }
+        let negotiated = self.negotiate(acceptance.subprotocol.as_deref(), extensions)?;
+        Ok(Negotiated { deflate: chosen.map(|(_, agreed)| agreed), ..negotiated })
+    }
+
     fn write_acceptance(
         &self,
         acceptance: &Acceptance,
         out: &mut impl Sink,
     ) -> Result<Negotiated, AcceptError> {
-        let negotiated = self
-            .negotiate(acceptance.subprotocol.as_deref(), acceptance.extensions.clone())
-            .map_err(AcceptError::Negotiation)?;
+        let negotiated = self.negotiate_acceptance(acceptance).map_err(AcceptError::Negotiation)?;
         let mut bytes =
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
         // `check_upgrade` lets no request through without a key.
@@ -269,6 +289,9 @@ pub struct Acceptance {
     subprotocol: Option<String>,
     extensions: Extensions,
     headers: ExtraHeaders,
+    /// The application's choice, if it made one.
+    #[cfg(feature = "deflate")]
+    deflate: Option<Option<Deflate>>,
 }
 
 impl Acceptance {
@@ -293,6 +316,27 @@ impl Acceptance {
     #[must_use]
     pub fn extension(mut self, extension: &Extension<'_>) -> Self {
         self.extensions.push(extension);
+        self
+    }
+
+    /// Compresses messages in this way if the client offers permessage-deflate so that it can be met (RFC 7692), and not
+    /// at all with `None`. The adapters do as their configuration says where this is not called.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.deflate = Some(deflate.into());
+        self
+    }
+
+    /// Takes over what the configuration of the connection says about its opening: with the feature `deflate` whether
+    /// messages are compressed, unless `deflate` was called. The adapters do it by themselves.
+    #[must_use]
+    pub fn with_config(self, config: &Config) -> Self {
+        #[cfg(feature = "deflate")]
+        if self.deflate.is_none() {
+            return self.deflate(config.deflate.clone());
+        }
+        let _ = config;
         self
     }
 
@@ -326,7 +370,10 @@ impl Accepted {
 
     /// The open connection; the request's memory is freed.
     pub fn into_connection(self, config: impl Into<Arc<Config>>, now: Duration) -> (Connection, Negotiated) {
-        (Connection::server(config, now), self.negotiated)
+        let connection = Connection::server(config, now);
+        #[cfg(feature = "deflate")]
+        let connection = connection.with_deflate(self.negotiated.deflate);
+        (connection, self.negotiated)
     }
 }
 

@@ -7,6 +7,11 @@ use core::mem;
 use core::ops::Range;
 use std::thread_local;
 
+#[cfg(feature = "deflate")]
+use crate::Found;
+#[cfg(feature = "deflate")]
+use crate::deflate::Inflated;
+
 /// How much one read may bring.
 const SIZE: usize = 64 << 10;
 /// How many idle buffers a thread keeps.
@@ -25,6 +30,9 @@ pub(crate) struct ReadBuffer {
     lent: Range<usize>,
     /// How much the latest read brought here.
     latest: usize,
+    /// A message that was compressed, lent in place of the bytes that were taken last.
+    #[cfg(feature = "deflate")]
+    inflated: Option<Box<Inflated>>,
 }
 
 impl ReadBuffer {
@@ -41,6 +49,7 @@ impl ReadBuffer {
     /// Takes `len` bytes off the front; they can be lent until the next read.
     #[inline]
     pub(crate) fn take(&mut self, len: usize) {
+        self.forget_inflated();
         let taken = len.min(self.unread.len());
         self.lent = self.unread.start..self.unread.start + taken;
         self.unread.start += taken;
@@ -49,11 +58,34 @@ impl ReadBuffer {
     /// The bytes that were taken last.
     #[inline]
     pub(crate) fn lent(&self) -> &[u8] {
+        #[cfg(feature = "deflate")]
+        if let Some(inflated) = &self.inflated {
+            return inflated.as_slice();
+        }
         &self.bytes[self.lent.clone()]
     }
 
+    /// Lends a message that was compressed, if that was found, from where it was inflated to.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn hold(&mut self, found: &mut Found) {
+        self.inflated = found.take_inflated().map(Box::new);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[inline]
+    fn forget_inflated(&mut self) {
+        if self.inflated.is_some() {
+            self.inflated = None;
+        }
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    #[inline]
+    fn forget_inflated(&mut self) {}
+
     /// Where to read to; all unread bytes are kept.
     pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.forget_inflated();
         if self.bytes.is_empty() {
             self.bytes = SPARE
                 .try_with(|spare| spare.borrow_mut().pop())
@@ -92,6 +124,7 @@ impl ReadBuffer {
 
     /// Gives the memory back to the thread unless something unread is left in it.
     pub(crate) fn release(&mut self) {
+        self.forget_inflated();
         if !self.unread.is_empty() || self.bytes.is_empty() {
             return;
         }

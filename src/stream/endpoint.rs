@@ -75,6 +75,12 @@ impl<S: Stream> Endpoint<S> {
                     Ok(located) => {
                         input.take(located.consumed);
                         match located.found {
+                            #[cfg(feature = "deflate")]
+                            Some(mut found) if interest(&found) => {
+                                input.hold(&mut found);
+                                return Ok(Some(found));
+                            }
+                            #[cfg(not(feature = "deflate"))]
                             Some(found) if interest(&found) => return Ok(Some(found)),
                             Some(_) => continue,
                             None => {}

@@ -212,8 +212,12 @@ impl<S: Stream> Link<S> {
         self.out.len() >= self.connection.config().max_queued_output
     }
 
-    /// Whether `len` bytes are better written from where they are than copied; a client has to mask its own copy.
+    /// Whether a payload is better written from where it is than copied: not if it is masked or compressed.
     fn is_large(&self, len: usize) -> bool {
+        #[cfg(feature = "deflate")]
+        if self.connection.compresses(len) {
+            return false;
+        }
         len >= DIRECT_WRITE && self.connection.role() == Role::Server
     }
 

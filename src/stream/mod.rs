@@ -5,6 +5,8 @@ mod endpoint;
 mod error;
 mod link;
 mod output;
+#[cfg(feature = "rand")]
+mod pair;
 mod parts;
 
 use core::time::Duration;
@@ -13,6 +15,8 @@ use std::io::{self, IoSlice};
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
 pub(crate) use link::{Link, MAX_PART, is_not_now};
+#[cfg(feature = "rand")]
+pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
 

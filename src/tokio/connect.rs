@@ -147,7 +147,7 @@ impl Connector {
     {
         let mut bytes = Vec::new();
         let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
-        let request = self.request()?.clone().limits(self.limits.timeout(timeout));
+        let request = self.request()?.clone().with_config(&self.config).limits(self.limits.timeout(timeout));
         let mut handshake =
             request.start(nonce, Duration::ZERO, &mut bytes).map_err(HandshakeError::Request)?;
         let mut exchange = Exchange::new(stream);

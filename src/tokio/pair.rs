@@ -1,12 +1,12 @@
 //! A connection without a network, for tests.
 
 use alloc::sync::Arc;
-use core::time::Duration;
 
 use ::tokio::io::{DuplexStream, duplex};
 
 use super::WebSocket;
-use crate::{Config, Connection, MaskKeys};
+use crate::Config;
+use crate::stream::both_ends;
 
 /// How many bytes wait in one direction before a write does.
 const CAPACITY: usize = 64 << 10;
@@ -26,11 +26,7 @@ const CAPACITY: usize = 64 << 10;
 /// ```
 #[must_use]
 pub fn pair(config: impl Into<Arc<Config>>) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
-    let config = config.into();
-    let (client, server) = duplex(CAPACITY);
-    let keys = MaskKeys::thread();
-    (
-        WebSocket::over(client, Connection::client(config.clone(), keys, Duration::ZERO)),
-        WebSocket::over(server, Connection::server(config, Duration::ZERO)),
-    )
+    let (there, here) = duplex(CAPACITY);
+    let (client, server) = both_ends(config.into());
+    (WebSocket::over(there, client), WebSocket::over(here, server))
 }

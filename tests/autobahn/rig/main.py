@@ -21,8 +21,9 @@ CRATE = HERE.parent.parent
 SUITE = HERE / "venv" / "bin"
 CLIENT_PREFIX = "autobahn_client_"
 
-# Sections of the suite that a run covers unless it is told otherwise. 12 and 13 are compression.
+# Sections of the suite that a run covers unless it is told otherwise, and those that compression adds to them.
 DEFAULT_CASES = "1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*"
+DEFLATE_CASES = "12.*,13.*"
 PEER_ARGUMENTS = {"server": ["{addr}"], "client": ["{url}", "{agent}"]}
 
 
@@ -49,13 +50,16 @@ def parse(role):
     option = parser.add_argument
     option("name", metavar="NAME", help=f"the example{short}; with --command any name for the reports")
     option("--command", metavar="CMD", help=f"test this command instead; it may contain {words}")
-    option("--cases", metavar="LIST", default=DEFAULT_CASES, help="patterns, default %(default)s")
+    option("--cases", metavar="LIST", help=f"patterns, default {DEFAULT_CASES}; with --deflate {DEFLATE_CASES} too")
+    option("--deflate", metavar="CLASS", help="with compression: the example gets --deflate=CLASS, shared or dedicated")
     option("--quick", action="store_true", help="leave out section 9 (large and many messages)")
     option("--features", metavar="LIST", help="features for cargo, default those that the example requires")
     option("--package", metavar="NAME", help="package of the example, for cargo")
     option("--stall", metavar="S", type=float, default=60, help="seconds for one case, default %(default)g")
     option("--limit", metavar="S", type=float, default=900, help="seconds in all, default %(default)g")
     options = parser.parse_args()
+    if not options.cases:
+        options.cases = f"{DEFAULT_CASES},{DEFLATE_CASES}" if options.deflate else DEFAULT_CASES
     if not re.fullmatch(r"\w[\w-]*", options.name, re.ASCII):
         parser.error(f"{options.name!r} is no name: letters, digits, _ and - only")
     return options
@@ -70,6 +74,9 @@ def run_role(role, options):
     if role == "client" and not options.command and not name.startswith(CLIENT_PREFIX):
         name = CLIENT_PREFIX + name
     argv = shlex.split(options.command) if options.command else [build(name, options), *PEER_ARGUMENTS[role]]
+    if options.deflate:
+        argv.append(f"--deflate={options.deflate}")
+        name = f"{name}-{options.deflate}"
     out = fresh_folder(role, name)
     accelerated = subprocess.run([SUITE / "wstest-accelerated"], stderr=subprocess.DEVNULL).returncode == 0
     slow = "" if accelerated else ", slow for want of wsaccel"
@@ -114,7 +121,7 @@ def build(example, options):
     argv = ["cargo", "build", "--release", "--example", example]
     argv += ["--message-format", "json-render-diagnostics"]
     if not options.features and not options.package:
-        argv += ["--features", ",".join(required_features(example))]
+        argv += ["--features", ",".join(required_features(example) + ["deflate"] * bool(options.deflate))]
     for option in ("features", "package"):
         if value := getattr(options, option):
             argv += [f"--{option}", value]

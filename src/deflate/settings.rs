@@ -1,0 +1,187 @@
+//! What an application can set.
+
+use alloc::sync::Arc;
+use std::sync::OnceLock;
+
+use super::pool::Pool;
+
+/// How messages are compressed: the class of the connections, and what a compressor may cost.
+///
+/// Clones share one pool of compressors and inflaters, and so do all connections of one [`Config`](crate::Config).
+/// Values outside a range count as its nearest end.
+///
+/// # Memory
+///
+/// What a connection holds in bytes between messages, as `tests/deflate_memory.rs` measures it; each direction from its
+/// first compressed message on:
+///
+/// | class | window bits | memory level | to send | to receive |
+/// |---|---:|---:|---:|---:|
+/// | shared | any | any | 0 | 0 |
+/// | dedicated, least | 9 | 1 | 137,408 | 704 |
+/// | dedicated, default | 12 | 5 | 165,184 | 4,288 |
+/// | dedicated | 15 | 5 | 279,872 | 32,960 |
+/// | dedicated, most usual elsewhere | 15 | 8 | 380,224 | 32,960 |
+///
+/// A message in the works borrows 128 KiB, an inflater 47 KiB more, a compressor of the shared class 294,016 bytes by
+/// default. The pool keeps up to eight of each while nobody needs them.
+///
+/// ```
+/// use sansocket::Config;
+/// use sansocket::deflate::Deflate;
+///
+/// let config = Config::new().deflate(Deflate::shared());
+/// let few_connections = Config::new().deflate(Deflate::dedicated().window_bits(15).level(6));
+/// # let _ = (config, few_connections);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Deflate {
+    context: Context,
+    level: u8,
+    memory_level: u8,
+    window_bits: u8,
+    peer_window_bits: u8,
+    threshold: usize,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// Whether messages refer back to earlier ones.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Context {
+    /// No: no context takeover in either direction.
+    Shared,
+    /// Yes, as far as the peer agrees.
+    Dedicated,
+}
+
+impl Eq for Deflate {}
+
+impl PartialEq for Deflate {
+    /// Whether the settings are the same; the pools may be two.
+    fn eq(&self, other: &Self) -> bool {
+        self.settings() == other.settings()
+    }
+}
+
+impl Deflate {
+    /// Each message stands for itself: nothing is held between messages, and equal messages give equal bytes.
+    ///
+    /// A server answers with `server_no_context_takeover` and `client_no_context_takeover`; a client asks for the first
+    /// and announces the second.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self {
+            context: Context::Shared,
+            level: 3,
+            memory_level: 6,
+            window_bits: 15,
+            peer_window_bits: 15,
+            threshold: 256,
+            pool: Arc::default(),
+        }
+    }
+
+    /// Messages refer back to earlier ones (context takeover): small messages that are alike shrink most.
+    ///
+    /// A peer that wants no context takeover gets none.
+    #[must_use]
+    pub fn dedicated() -> Self {
+        Self {
+            context: Context::Dedicated,
+            level: 3,
+            memory_level: 5,
+            window_bits: 12,
+            peer_window_bits: 12,
+            threshold: 32,
+            pool: Arc::default(),
+        }
+    }
+
+    /// How hard to compress: 0 (not at all) to 9. Default 3.
+    ///
+    /// What a message like those of JSON interfaces costs to echo, in µs, and comes to, in bytes, by `benches/deflate.rs`:
+    ///
+    /// | level | 1 KiB, shared | 1 KiB, dedicated | 16 KiB, shared |
+    /// |---:|---:|---:|---:|
+    /// | 1 | 4.8, 375 B | 2.9, 289 B | 44, 4,501 B |
+    /// | 2 | 12.4, 288 B | 9.7, 218 B | 67, 3,150 B |
+    /// | 3 | 13.8, 284 B | 10.7, 205 B | 91, 3,059 B |
+    /// | 6 | 14.2, 280 B | 11.4, 197 B | 117, 2,932 B |
+    #[must_use]
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = level.min(9);
+        self
+    }
+
+    /// How much memory a compressor takes for its tables: 1 to 9. Default 6 for the shared class, 5 for the dedicated one;
+    /// more helps large messages only.
+    #[must_use]
+    pub fn memory_level(mut self, level: u8) -> Self {
+        self.memory_level = level.clamp(1, 9);
+        self
+    }
+
+    /// How far back a message that is sent may refer, as the exponent of two: 9 (512 bytes) to 15 (32 KiB). Default
+    /// 15 for the shared class, 12 for the dedicated one. The peer may ask for less.
+    #[must_use]
+    pub fn window_bits(mut self, bits: u8) -> Self {
+        self.window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// How far back the peer's messages may refer, as the exponent of two: 9 to 15. Default as
+    /// [`window_bits`](Self::window_bits).
+    ///
+    /// It bounds what a dedicated connection holds of what it has received. A server can ask only those clients that
+    /// announce `client_max_window_bits`, as browsers do, and accepts 15 of all others; a client with less than 15 gets
+    /// uncompressed messages from servers that cannot do with less.
+    #[must_use]
+    pub fn peer_window_bits(mut self, bits: u8) -> Self {
+        self.peer_window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// Messages of fewer bytes are sent uncompressed. Default 256 for the shared class, 32 for the dedicated one.
+    #[must_use]
+    pub const fn threshold(mut self, bytes: usize) -> Self {
+        self.threshold = bytes;
+        self
+    }
+
+    /// The class.
+    #[must_use]
+    pub const fn context(&self) -> Context {
+        self.context
+    }
+
+    /// Where nobody has set anything.
+    pub(crate) fn fallback() -> &'static Self {
+        static FALLBACK: OnceLock<Deflate> = OnceLock::new();
+        FALLBACK.get_or_init(Self::shared)
+    }
+
+    pub(crate) const fn own_window_bits(&self) -> u8 {
+        self.window_bits
+    }
+
+    pub(crate) const fn wanted_peer_window_bits(&self) -> u8 {
+        self.peer_window_bits
+    }
+
+    pub(crate) const fn compresses_from(&self) -> usize {
+        self.threshold
+    }
+
+    pub(super) const fn zlib_level(&self) -> i32 {
+        self.level as i32
+    }
+
+    pub(super) const fn zlib_memory_level(&self) -> i32 {
+        self.memory_level as i32
+    }
+
+    fn settings(&self) -> (Context, [u8; 4], usize) {
+        let numbers = [self.level, self.memory_level, self.window_bits, self.peer_window_bits];
+        (self.context, numbers, self.threshold)
+    }
+}

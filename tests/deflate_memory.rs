@@ -1,0 +1,261 @@
+//! What compression costs in memory, counted by the allocator of the calling thread.
+#![cfg(all(feature = "deflate", feature = "rand"))]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::time::Duration;
+use std::alloc::System;
+
+use flate2::{Compress, Compression, FlushCompress};
+use sansocket::deflate::{Agreed, Deflate};
+use sansocket::handshake::{Acceptance, HandshakeLimits, ServerHandshake, ServerStep};
+use sansocket::{Config, Connection, Delivery, Error, Event, Input, Prepared, blocking};
+
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + change);
+        PEAK.with(|peak| peak.set(peak.get().max(live.get())));
+        if change > 0 {
+            CALLS.with(|calls| calls.set(calls.get() + 1));
+        }
+    });
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The result, what it holds, the most that lived at once during `work`, and the number of allocations.
+fn cost<T>(work: impl FnOnce() -> T) -> (T, isize, isize, usize) {
+    let (before, calls) = (LIVE.get(), CALLS.get());
+    PEAK.set(before);
+    let result = work();
+    (result, LIVE.get() - before, PEAK.get() - before, CALLS.get() - calls)
+}
+
+const NOW: Duration = Duration::ZERO;
+
+/// What a server of this class agrees on with a client that leaves it every choice.
+fn agreed(deflate: &Deflate) -> Agreed {
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+    let step = ServerHandshake::new(HandshakeLimits::default(), NOW).receive(NOW, request);
+    let Ok(ServerStep::Request { request, .. }) = step else { panic!("{step:?}") };
+    let acceptance = Acceptance::new().deflate(deflate.clone());
+    request.accept(&acceptance, &mut Vec::new()).unwrap().negotiated().deflate.unwrap()
+}
+
+fn payload(message: &[u8], level: Compression) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len() + 1000);
+    Compress::new(level, false).compress_vec(message, &mut out, FlushCompress::Sync).unwrap();
+    out.truncate(out.len() - 4);
+    out
+}
+
+/// A frame of a client; the key is all zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, 0xFF];
+    frame.extend((payload.len() as u64).to_be_bytes());
+    if payload.len() < 0x1_0000 {
+        frame = vec![first, 0xFE];
+        frame.extend((payload.len() as u16).to_be_bytes());
+    }
+    if payload.len() < 126 {
+        frame = vec![first, 0x80 | payload.len() as u8];
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+fn take(connection: &mut Connection, bytes: &mut [u8]) -> Result<usize, Error> {
+    let mut input = Input::new(bytes);
+    let mut events = 0;
+    while connection.receive(NOW, &mut input, &mut Vec::new())?.is_some() {
+        events += 1;
+    }
+    Ok(events)
+}
+
+fn text(len: usize) -> String {
+    let mut text: String = (0..len / 10 + 1).map(|number| format!("{number:9},")).collect();
+    text.truncate(len);
+    text
+}
+
+// conf: PD-33
+#[test]
+fn an_idle_connection_of_the_shared_class_holds_nothing() {
+    let deflate = Deflate::shared();
+    let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
+    let agreed = agreed(&deflate);
+    let talk = |connection: &mut Connection| {
+        let mut bytes = frame(0xC1, &payload(text(3000).as_bytes(), Compression::new(6)));
+        assert_eq!(take(connection, &mut bytes), Ok(1));
+        let mut out = Vec::new();
+        connection.send(text(3000), &mut out).unwrap();
+        connection.send_fragment(text(300), sansocket::Fin::More, &mut out).unwrap();
+        connection.send_fragment(text(300), sansocket::Fin::Final, &mut out).unwrap();
+    };
+    // The pool has what one message needs.
+    talk(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
+    let (_, held, ..) = cost(|| {
+        let mut connections: Vec<_> =
+            (0..10).map(|_| Connection::server(config.clone(), NOW).with_deflate(agreed)).collect();
+        let (_, held, ..) = cost(|| connections.iter_mut().for_each(talk));
+        assert_eq!(held, 0);
+    });
+    assert_eq!(held, 0);
+}
+
+/// The figures that the documentation of `Deflate` states.
+// conf: PD-33
+#[test]
+fn what_a_dedicated_connection_holds() {
+    for (bits, memory, sender, receiver) in [
+        (9, 1, 137_408, 704),
+        (12, 5, 165_184, 4288),
+        (12, 8, 265_536, 4288),
+        (15, 5, 279_872, 32_960),
+        (15, 8, 380_224, 32_960),
+    ] {
+        let deflate = Deflate::dedicated().window_bits(bits).peer_window_bits(bits).memory_level(memory);
+        let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
+        let agreed = agreed(&deflate);
+        let mut connection = Connection::server(config.clone(), NOW).with_deflate(agreed);
+        let small = frame(0x81, b"nothing is set up for this");
+        let (_, held, ..) = cost(|| take(&mut connection, &mut small.clone()));
+        assert_eq!(held, 0, "before the first use");
+        // The pool gets what is borrowed for a message only.
+        let warm = |connection: &mut Connection| {
+            let mut bytes = frame(0xC1, &payload(text(100_000).as_bytes(), Compression::new(6)));
+            take(connection, &mut bytes).unwrap();
+        };
+        warm(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
+        let (_, received, ..) = cost(|| warm(&mut connection));
+        let mut other = Connection::server(config.clone(), NOW).with_deflate(agreed);
+        let (_, sent, ..) = cost(|| other.send(text(5000), &mut Vec::new()).unwrap());
+        println!("{bits} bits, memory level {memory}: sends {sent}, receives {received}");
+        // Another version of the library may take a little more or less.
+        let near = sent.abs_diff(sender) < 4096;
+        assert!(near && received == receiver, "{bits} {memory}: {sent} {received}");
+    }
+}
+
+// conf: PD-26, LM-05
+#[test]
+fn a_bomb_costs_no_more_than_the_limit() {
+    let zeros = vec![b'0'; 64 << 20];
+    let bomb = payload(&zeros, Compression::best());
+    drop(zeros);
+    assert!(bomb.len() < 70_000, "{}", bomb.len());
+    for limit in [64 << 10, 1 << 20, 16 << 20] {
+        for opcode in [1, 2] {
+            for parts in [1, 2, 50] {
+                let deflate = Deflate::shared();
+                let config = Config::new().deflate(deflate.clone()).max_message_size(limit);
+                let mut connection = Connection::server(config, NOW).with_deflate(agreed(&deflate));
+                let parts: Vec<_> = bomb.chunks(bomb.len().div_ceil(parts)).collect();
+                // Fragments that never end.
+                let mut bytes: Vec<u8> = Vec::new();
+                for (at, part) in parts.iter().enumerate() {
+                    let first =
+                        if at == 0 { 0x40 | opcode } else { 0 } | if parts.len() == 1 { 0x80 } else { 0 };
+                    bytes.extend(frame(first, part));
+                }
+                let (outcome, held, peak, _) = cost(|| take(&mut connection, &mut bytes));
+                assert_eq!(outcome, Err(Error::TooBig { limit }));
+                assert_eq!(outcome.unwrap_err().close_code().map(|code| code.get()), Some(1009));
+                // An inflater, its output, and the message.
+                let borrowed = (48 << 10) + (128 << 10) + 4096;
+                assert!(peak <= limit as isize + borrowed, "{limit} {opcode}: {peak}");
+                assert!(held <= borrowed, "{held}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bomb_in_chunks_costs_little() {
+    let bomb = payload(&vec![0; 64 << 20], Compression::best());
+    let deflate = Deflate::shared();
+    let config = Config::new().deflate(deflate.clone()).delivery(Delivery::Chunks);
+    let mut connection = Connection::server(config, NOW).with_deflate(agreed(&deflate));
+    let mut bytes = frame(0xC2, &bomb);
+    let (total, _, peak, _) = cost(|| {
+        let (mut input, mut total) = (Input::new(&mut bytes), 0);
+        while let Some(Event::Chunk(chunk)) = connection.receive(NOW, &mut input, &mut Vec::new()).unwrap() {
+            total += chunk.payload.len();
+        }
+        total
+    });
+    assert_eq!(total, 64 << 20);
+    assert!(peak <= 512 << 10, "{peak}");
+}
+
+/// The lane that lends: no allocation for a compressed message, none for its compressed answer.
+#[test]
+fn lent_messages_take_no_memory_of_their_own() {
+    for deflate in [Deflate::shared(), Deflate::dedicated()] {
+        let (mut client, mut server) = blocking::pair(Config::new().deflate(deflate));
+        let message = text(2000);
+        let mut lent = |count: bool| {
+            client.send(&message).unwrap();
+            let (_, _, _, allocations) = cost(|| {
+                let (received, _) = server.recv_ref().unwrap().unwrap();
+                assert_eq!(received, message.as_str());
+            });
+            assert!(!count || allocations == 0, "{allocations}");
+        };
+        for round in 0..20 {
+            lent(round > 8);
+        }
+    }
+}
+
+#[test]
+fn a_broadcast_is_compressed_once() {
+    let deflate = Deflate::shared();
+    let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
+    let agreed = agreed(&deflate);
+    let prepared = Prepared::new(text(10_000));
+    let mut out = Vec::with_capacity(1 << 20);
+    let mut send = || {
+        let mut connection = Connection::server(config.clone(), NOW).with_deflate(agreed);
+        connection.send_prepared(&prepared, &mut out).unwrap();
+    };
+    send();
+    let (_, _, _, allocations) = cost(|| (0..100).for_each(|_| send()));
+    assert_eq!(allocations, 0);
+}
