@@ -224,7 +224,7 @@ fn a_bomb_in_chunks_costs_little() {
     assert!(peak <= 512 << 10, "{peak}");
 }
 
-/// The lane that lends: no allocation for a compressed message, none for its compressed answer.
+/// The lane that lends: what a message inflated to is not copied, only found by way of a small box.
 #[test]
 fn lent_messages_take_no_memory_of_their_own() {
     for deflate in [Deflate::shared(), Deflate::dedicated()] {
@@ -232,11 +232,11 @@ fn lent_messages_take_no_memory_of_their_own() {
         let message = text(2000);
         let mut lent = |count: bool| {
             client.send(&message).unwrap();
-            let (_, _, _, allocations) = cost(|| {
+            let (_, _, peak, allocations) = cost(|| {
                 let (received, _) = server.recv_ref().unwrap().unwrap();
                 assert_eq!(received, message.as_str());
             });
-            assert!(!count || allocations == 0, "{allocations}");
+            assert!(!count || (allocations <= 1 && peak <= 64), "{allocations} {peak}");
         };
         for round in 0..20 {
             lent(round > 8);

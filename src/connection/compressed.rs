@@ -101,16 +101,15 @@ impl Connection {
             let mut inflating = self.inflating()?;
             if last && self.config.delivery == Delivery::Messages {
                 check_size(piece.header.len, 0, &self.config)?;
-                let taken = inflating.inflate(rest, history_of(&self.session))?;
-                check_total(&inflating, &self.config)?;
-                if !inflating.is_full() {
-                    self.finish_inflating(&mut inflating)?;
-                    return Ok((Some(Place::Inflated { kind, message: inflating.into_whole() }), 0));
+                let taken = inflating.inflate(rest, history_of(&self.session));
+                let is_whole = !inflating.is_full() && check_total(&inflating, &self.config).is_ok();
+                if is_whole && self.finish_inflating(&mut inflating).is_ok() {
+                    return Ok((Some(Place::inflated(kind, inflating.into_whole())), 0));
                 }
                 rest = &mut rest[taken..];
             }
             let mut incoming = Incoming::new(kind, self.config.delivery, now);
-            incoming.inflating = Some(inflating);
+            incoming.inflating = Some(Box::new(inflating));
             self.incoming = Some(Box::new(incoming));
         }
         let Some(mut incoming) = self.incoming.take() else { return Ok((None, 0)) };
@@ -126,9 +125,13 @@ impl Connection {
         let limit = self.config.max_message_size;
         let mut taken = 0;
         loop {
-            taken += inflating.inflate(&rest[taken..], history)?;
+            taken += inflating.inflate(&rest[taken..], history);
+            let output = inflating.output();
+            let excess = usize::try_from(inflating.total().saturating_sub(limit as u64));
+            let allowed = output.len().saturating_sub(excess.unwrap_or(usize::MAX));
+            incoming.push_inflated(&output[..allowed], limit)?;
             check_total(&inflating, &self.config)?;
-            incoming.push_inflated(inflating.output(), limit)?;
+            inflating.check()?;
             let full = inflating.is_full();
             inflating.give_out();
             if !full {
@@ -148,21 +151,22 @@ impl Connection {
     fn inflate_chunk(
         &mut self,
         mut incoming: Box<Incoming>,
-        mut inflating: Inflating,
+        mut inflating: Box<Inflating>,
         piece: &Piece,
         payload: &mut [u8],
     ) -> Result<(Option<Place>, usize), Error> {
         let history = history_of(&self.session);
-        let mut taken = inflating.inflate(payload, history)?;
+        let mut taken = inflating.inflate(payload, history);
         let mut chunk = Vec::from(inflating.output());
         while inflating.is_full() && taken == payload.len() {
             // No byte is left to come back for the rest with. It is small: what a few bits stand for.
             inflating.give_out();
-            taken += inflating.inflate(&[], history)?;
+            taken += inflating.inflate(&[], history);
             chunk.extend_from_slice(inflating.output());
         }
         inflating.give_out();
         incoming.push(&chunk, 0)?;
+        inflating.check()?;
         let left = &mut payload[taken..];
         self.decoder.take_back(piece, left);
         let left = left.len();
@@ -182,7 +186,7 @@ impl Connection {
             incoming.inflating = Some(inflating);
             self.incoming = Some(incoming);
         }
-        Ok((Some(Place::InflatedChunk(chunk)), left))
+        Ok((Some(Place::InflatedChunk(Box::new(chunk))), left))
     }
 
     fn inflating(&self) -> Result<Inflating, InvalidData> {

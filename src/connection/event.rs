@@ -1,5 +1,7 @@
 //! What a connection reports to the application.
 
+#[cfg(feature = "deflate")]
+use alloc::boxed::Box;
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -93,21 +95,19 @@ impl Found {
         match self.0 {
             Place::Message { .. } | Place::Gathered(_) | Place::Chunk { .. } => true,
             #[cfg(feature = "deflate")]
-            Place::Inflated { .. } | Place::InflatedChunk(_) => true,
+            Place::Inflated(_) | Place::InflatedChunk(_) => true,
             Place::Ping(_) | Place::Pong(_) | Place::Close(_) => false,
         }
     }
 
     /// Takes the memory that a message was inflated to, which is then the input to lend it from.
     #[cfg(feature = "deflate")]
-    pub(crate) fn take_inflated(&mut self) -> Option<Inflated> {
-        if !matches!(self.0, Place::Inflated { .. }) {
+    pub(crate) fn take_inflated(&mut self) -> Option<Box<(Kind, Inflated)>> {
+        if !matches!(self.0, Place::Inflated(_)) {
             return None;
         }
-        let Place::Inflated { kind, message } = core::mem::replace(&mut self.0, Place::NOTHING) else {
-            return None;
-        };
-        self.0 = Place::Message { kind, payload: 0..message.as_slice().len() };
+        let Place::Inflated(message) = core::mem::replace(&mut self.0, Place::NOTHING) else { return None };
+        self.0 = Place::Message { kind: message.0, payload: 0..message.1.as_slice().len() };
         Some(message)
     }
 
@@ -128,12 +128,9 @@ pub(super) enum Place {
     Gathered(Message<'static>),
     /// A whole message that was compressed; text is validated when it is lent.
     #[cfg(feature = "deflate")]
-    Inflated {
-        kind: Kind,
-        message: Inflated,
-    },
+    Inflated(Box<(Kind, Inflated)>),
     #[cfg(feature = "deflate")]
-    InflatedChunk(Chunk<'static>),
+    InflatedChunk(Box<Chunk<'static>>),
     Chunk {
         kind: Kind,
         payload: Range<usize>,
@@ -148,6 +145,11 @@ pub(super) enum Place {
 #[cfg(feature = "deflate")]
 impl Place {
     const NOTHING: Self = Self::Message { kind: Kind::Binary, payload: 0..0 };
+
+    /// In a box, so that what is found is no larger for it.
+    pub(super) fn inflated(kind: Kind, message: Inflated) -> Self {
+        Self::Inflated(Box::new((kind, message)))
+    }
 }
 
 #[derive(Debug)]

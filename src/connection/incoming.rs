@@ -1,5 +1,7 @@
 //! A message that does not arrive in one piece.
 
+#[cfg(feature = "deflate")]
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
@@ -29,7 +31,7 @@ pub(super) struct Incoming {
     pub(super) given: bool,
     /// There while the message is compressed.
     #[cfg(feature = "deflate")]
-    pub(super) inflating: Option<Inflating>,
+    pub(super) inflating: Option<Box<Inflating>>,
 }
 
 #[derive(Debug)]

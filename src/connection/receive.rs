@@ -13,6 +13,8 @@ use super::replies::ControlPayload;
 use super::{Chunk, Connection, Event, Initiator, Input, Located, RemoteClose};
 use crate::close_code::{CloseCode, CloseFrame};
 use crate::config::Delivery;
+#[cfg(feature = "deflate")]
+use crate::deflate::Inflated;
 use crate::error::{Error, ProtocolError};
 use crate::frame::{Opcode, Piece};
 use crate::message::{Kind, Message, Text};
@@ -476,15 +478,9 @@ fn lent(place: Place, bytes: &[u8]) -> Result<Event<'_>, Error> {
         }
         Place::Gathered(message) => Event::Message(message),
         #[cfg(feature = "deflate")]
-        Place::Inflated { kind: Kind::Binary, message } => {
-            Event::Message(Message::from(message.as_slice()).into_owned())
-        }
+        Place::Inflated(message) => lent_inflated(&message)?,
         #[cfg(feature = "deflate")]
-        Place::Inflated { kind: Kind::Text, message } => {
-            Event::Message(Message::from(utf8::validate(message.as_slice())?).into_owned())
-        }
-        #[cfg(feature = "deflate")]
-        Place::InflatedChunk(chunk) => Event::Chunk(chunk),
+        Place::InflatedChunk(chunk) => Event::Chunk(*chunk),
         Place::Chunk { kind, payload, first, last } => {
             let payload = at(payload)?;
             // Text in several chunks was validated on its way.
@@ -499,6 +495,17 @@ fn lent(place: Place, bytes: &[u8]) -> Result<Event<'_>, Error> {
         Place::Pong(ControlPlace::Gathered(payload)) => Event::Pong(payload.into()),
         Place::Close(frame) => Event::Close(frame),
     })
+}
+
+/// A copy, since nothing else has the bytes for as long as the event lives.
+#[cfg(feature = "deflate")]
+#[cold]
+fn lent_inflated(message: &(Kind, Inflated)) -> Result<Event<'static>, Error> {
+    let bytes = message.1.as_slice();
+    Ok(Event::Message(match message.0 {
+        Kind::Binary => Message::from(bytes).into_owned(),
+        Kind::Text => Message::from(utf8::validate(bytes)?).into_owned(),
+    }))
 }
 
 impl Place {

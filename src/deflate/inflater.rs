@@ -35,6 +35,8 @@ pub(crate) struct Inflating {
     begun: bool,
     /// Whether the last block ended that said to be the last one.
     ended: bool,
+    /// Whether what came last is no DEFLATE.
+    failed: bool,
 }
 
 impl fmt::Debug for Inflating {
@@ -54,6 +56,7 @@ impl Inflating {
             total: 0,
             begun: false,
             ended: false,
+            failed: false,
         };
         inflating.remember(history)?;
         Ok(inflating)
@@ -86,49 +89,52 @@ impl Inflating {
 
     /// Inflates compressed data as far as there is room; returns how much of it was taken.
     ///
-    /// Once that was all and it is not full, there is nothing more to come out.
-    pub(crate) fn inflate(&mut self, data: &[u8], history: &History) -> Result<usize, InvalidData> {
+    /// Once that was all and it is not full, there is nothing more to come out. What came out before data that is no
+    /// DEFLATE comes first: only then ask [`check`](Self::check), so that cuts of the data make no difference.
+    pub(crate) fn inflate(&mut self, data: &[u8], history: &History) -> usize {
         let mut taken = 0;
         self.begun |= !data.is_empty();
-        while !self.is_full() {
+        while !self.is_full() && !self.failed {
             let rest = data.get(taken..).unwrap_or_default();
             if self.ended {
                 if rest.is_empty() {
                     break;
                 }
-                self.go_on_after_last_block(history)?;
+                self.failed = self.go_on_after_last_block(history).is_err();
             }
-            let (read, written) = self.step(rest)?;
+            let (read, written) = self.step(rest);
             taken += read;
             let has_room = !self.is_full();
             if has_room && taken == data.len() && !self.ended {
                 break;
             }
-            if (read, written) == (0, 0) && has_room && !self.ended {
-                return Err(InvalidData);
-            }
+            self.failed |= (read, written) == (0, 0) && has_room && !self.ended;
         }
-        Ok(taken)
+        taken
+    }
+
+    /// Whether everything so far was DEFLATE.
+    pub(crate) const fn check(&self) -> Result<(), InvalidData> {
+        if self.failed { Err(InvalidData) } else { Ok(()) }
     }
 
     /// Ends the message, all of whose data was taken, and all of what came out given out or waiting.
     ///
     /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message."
     pub(crate) fn finish(&mut self) -> Result<(), InvalidData> {
+        self.check()?;
         // An empty payload is an empty message, and nothing is missing behind a last block that ends the data.
         if !self.begun || self.ended {
             return Ok(());
         }
-        if self.is_full() {
-            return Err(InvalidData);
-        }
         let mut end = [0; TAIL.len() + LAST.len()];
         end[..TAIL.len()].copy_from_slice(&TAIL);
         end[TAIL.len()..].copy_from_slice(&LAST);
-        match self.step(&end)? {
-            (read, 0) if read == end.len() && self.ended => Ok(()),
-            _ => Err(InvalidData),
-        }
+        let (filled, total) = (self.filled, self.total);
+        self.failed = self.is_full() || self.step(&end) != (end.len(), 0) || !self.ended;
+        // What an unfinished block made of the tail is nobody's message.
+        (self.filled, self.total) = (filled, total);
+        self.check()
     }
 
     /// Keeps of this message what the next one may refer back to.
@@ -148,15 +154,16 @@ impl Inflating {
     }
 
     /// One call of zlib's: how many bytes it took and gave.
-    fn step(&mut self, data: &[u8]) -> Result<(usize, usize), InvalidData> {
+    fn step(&mut self, data: &[u8]) -> (usize, usize) {
         let (read, written) = (self.zlib.total_in(), self.zlib.total_out());
         let room = self.scratch.get_mut(self.filled..).unwrap_or_default();
-        let status = self.zlib.decompress(data, room, InflateFlush::SyncFlush).map_err(|_| InvalidData)?;
+        let status = self.zlib.decompress(data, room, InflateFlush::SyncFlush);
         let (read, written) = (self.zlib.total_in() - read, self.zlib.total_out() - written);
         self.filled += written as usize;
         self.total += written;
-        self.ended = status == Status::StreamEnd;
-        Ok((read as usize, written as usize))
+        self.ended = status == Ok(Status::StreamEnd);
+        self.failed |= status.is_err();
+        (read as usize, written as usize)
     }
 
     /// RFC 7692 §7.2.1: "An endpoint MAY use both DEFLATE blocks with the "BFINAL" bit set to 0 and DEFLATE blocks with

@@ -121,7 +121,7 @@ impl ClientRequest {
     /// Offers an extension, after those offered before; the same one may be offered again with other
     /// parameters.
     ///
-    /// A [`Connection`](crate::Connection) applies no extension by itself: only offer what the code around it
+    /// A [`Connection`](crate::Connection) applies none of them by itself: only offer what the code around it
     /// carries out.
     #[must_use]
     pub fn extension(mut self, extension: &Extension<'_>) -> Self {

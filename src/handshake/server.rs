@@ -312,7 +312,7 @@ impl Acceptance {
     /// answers.
     ///
     /// Several apply in this order to what is sent, in reverse to what is received. A [`Connection`] applies
-    /// none by itself: only add what the code around it carries out.
+    /// none of them by itself: only add what the code around it carries out.
     #[must_use]
     pub fn extension(mut self, extension: &Extension<'_>) -> Self {
         self.extensions.push(extension);

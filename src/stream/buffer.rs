@@ -8,9 +8,9 @@ use core::ops::Range;
 use std::thread_local;
 
 #[cfg(feature = "deflate")]
-use crate::Found;
-#[cfg(feature = "deflate")]
 use crate::deflate::Inflated;
+#[cfg(feature = "deflate")]
+use crate::{Found, Kind};
 
 /// How much one read may bring.
 const SIZE: usize = 64 << 10;
@@ -32,7 +32,7 @@ pub(crate) struct ReadBuffer {
     latest: usize,
     /// A message that was compressed, lent in place of the bytes that were taken last.
     #[cfg(feature = "deflate")]
-    inflated: Option<Box<Inflated>>,
+    inflated: Option<Box<(Kind, Inflated)>>,
 }
 
 impl ReadBuffer {
@@ -60,7 +60,7 @@ impl ReadBuffer {
     pub(crate) fn lent(&self) -> &[u8] {
         #[cfg(feature = "deflate")]
         if let Some(inflated) = &self.inflated {
-            return inflated.as_slice();
+            return inflated.1.as_slice();
         }
         &self.bytes[self.lent.clone()]
     }
@@ -68,7 +68,7 @@ impl ReadBuffer {
     /// Lends a message that was compressed, if that was found, from where it was inflated to.
     #[cfg(feature = "deflate")]
     pub(crate) fn hold(&mut self, found: &mut Found) {
-        self.inflated = found.take_inflated().map(Box::new);
+        self.inflated = found.take_inflated();
     }
 
     #[cfg(feature = "deflate")]

@@ -355,3 +355,35 @@ fn agreement_without_settings_still_inflates() {
         .unwrap();
     assert_eq!(session.seen, [hello()]);
 }
+
+/// One piece of data can break several rules: in every cut the first of them is told.
+#[test]
+fn the_first_fault_is_told_in_any_cut() {
+    let stored = |text: &[u8]| {
+        let len = text.len() as u8;
+        [&[0, len, 0, !len, 0xFF], text].concat()
+    };
+    let bad = [0x06];
+    for (opcode, parts, wanted) in [
+        (BINARY, [stored(&[7; 20]), bad.to_vec()], Error::TooBig { limit: 16 }),
+        (BINARY, [stored(&[7; 16]), bad.to_vec()], Error::InvalidDeflate),
+        (TEXT, [stored(b"good\xFFbad"), bad.to_vec()], invalid_utf8_at(4)),
+        (TEXT, [stored(b"good\xFFbad, and much too long"), bad.to_vec()], invalid_utf8_at(4)),
+        (TEXT, [stored(b"too long before it is \xFFbad"), bad.to_vec()], Error::TooBig { limit: 16 }),
+        (TEXT, [stored(b"good\xFFbad"), Vec::new()], invalid_utf8_at(4)),
+    ] {
+        let bytes = frame(Role::Server, FIN | RSV1 | opcode, &parts.concat());
+        for step in [1, 4, bytes.len()] {
+            let config = Config::new().max_message_size(16);
+            let mut session = Session::of(end(Role::Server, config, shared()));
+            assert_eq!(session.feed_cut(&bytes, step).unwrap_err().1, wanted, "by {step}");
+        }
+    }
+}
+
+fn invalid_utf8_at(valid_up_to: u64) -> Error {
+    let mut validator = sansocket::utf8::Validator::new();
+    let good = vec![b'a'; valid_up_to as usize];
+    validator.push(&good).unwrap();
+    validator.push(b"\xFF").unwrap_err().into()
+}
