@@ -1,7 +1,6 @@
 //! The client side of the Autobahn test suite over tokio: runs every case of its fuzzing server as an echo client.
 
-use sansocket::tokio::{Connector, Error, WebSocket, connect};
-use tokio::net::TcpStream;
+use sansocket::tokio::{ClientStream, Connector, Error, WebSocket, connect};
 
 const HELP: &str = "\
 usage: autobahn_client_tokio URL AGENT
@@ -30,7 +29,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-async fn echo(mut ws: WebSocket<TcpStream>) -> Result<(), Error> {
+async fn echo(mut ws: WebSocket<ClientStream>) -> Result<(), Error> {
     while let Some((message, mut tx)) = ws.recv_ref().await? {
         tx.feed(&message).await?;
     }

@@ -3,9 +3,8 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
-use sansocket::tokio::{Connector, Error, HandshakeError, WebSocket};
+use sansocket::tokio::{ClientStream, Connector, Error, HandshakeError, WebSocket};
 use sansocket::{CloseCode, Event, Message, State};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 
@@ -80,7 +79,7 @@ fn options() -> Result<(Connector, Option<Duration>), String> {
     Ok((connector, ping))
 }
 
-async fn talk(ws: &mut WebSocket<TcpStream>, ping: Option<Duration>) -> Result<(), Error> {
+async fn talk(ws: &mut WebSocket<ClientStream>, ping: Option<Duration>) -> Result<(), Error> {
     eprintln!("connected, subprotocol: {}", ws.subprotocol().unwrap_or("none"));
     let mut lines = read_lines();
     let mut pings = interval(ping.unwrap_or(Duration::from_secs(3600)));
@@ -119,7 +118,7 @@ fn read_lines() -> mpsc::Receiver<String> {
 }
 
 /// Carries out one line of the input; `None` is its end.
-async fn command(ws: &mut WebSocket<TcpStream>, line: Option<String>) -> Result<(), Error> {
+async fn command(ws: &mut WebSocket<ClientStream>, line: Option<String>) -> Result<(), Error> {
     let Some(line) = line else { return ws.start_close(CloseCode::NORMAL, "").await };
     let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
     match word {

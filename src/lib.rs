@@ -14,6 +14,8 @@ extern crate std;
 
 #[cfg(feature = "std")]
 pub mod blocking;
+#[cfg(feature = "rand")]
+pub mod client;
 mod close_code;
 mod config;
 mod connection;

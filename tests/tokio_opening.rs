@@ -7,6 +7,7 @@ mod tokio_support;
 use core::time::Duration;
 use std::time::Instant;
 
+use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::{Acceptance, HandshakeLimits, RequestError, Response, ResponseError};
 use sansocket::tokio::{Acceptor, Connector, Error, HandshakeError, accept, connect};
 use sansocket::{CloseCode, Config};
@@ -46,6 +47,16 @@ async fn send_raw(url: &str, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+fn timed_out_step<T>(result: Result<T, Error>) -> Option<Step> {
+    match result {
+        Err(Error::Connect(error)) => match *error {
+            ConnectError::TimedOut { step } => Some(step),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[track_caller]
 fn handshake_error<T: core::fmt::Debug>(result: Result<T, Error>) -> HandshakeError {
     match result {
@@ -66,7 +77,7 @@ async fn both_ends_agree_in_one_step() {
     .await;
     let mut ws = connect(url).await.unwrap();
     assert_eq!(ws.response().unwrap().status(), 101);
-    assert!(ws.stream().nodelay().unwrap());
+    assert!(ws.stream().tcp().nodelay().unwrap());
     ws.send("hello").await.unwrap();
     assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
     ws.close(CloseCode::NORMAL, "").await.unwrap();
@@ -334,7 +345,7 @@ async fn no_connection_and_a_lost_one_are_failures() {
     // conf: CQ-17 CR-19 CL-17
     let (listener, url) = listen().await;
     drop(listener);
-    assert!(matches!(connect(&url).await, Err(Error::Io(_))), "nobody listens");
+    assert!(matches!(connect(&url).await, Err(Error::Connect(_))), "nobody listens");
 
     for said in [&b""[..], b"HTTP/1.1 101 Switching Protocols\r\nUpgr"] {
         let (url, server) = serve(move |mut stream| async move {
@@ -385,7 +396,7 @@ async fn slow_peers_are_given_up_over_tcp() {
     let (_listener, url) = listen().await;
     let started = Instant::now();
     let result = Connector::new(url).timeout(Duration::from_millis(50)).connect().await;
-    assert_eq!(handshake_error(result), HandshakeError::Response(ResponseError::TimedOut));
+    assert_eq!(timed_out_step(result), Some(Step::Handshake));
     assert!(started.elapsed() >= Duration::from_millis(50) && started.elapsed() < Duration::from_secs(5));
 }
 

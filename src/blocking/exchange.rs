@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::io;
-use std::time::Instant;
 
 use super::bounded::SHORTEST;
+use super::clock::Clock;
 use super::{Error, Transport};
 use crate::stream::is_not_now;
 
@@ -18,18 +18,18 @@ const LINGER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) transport: S,
-    began: Instant,
+    clock: Clock,
 }
 
 impl<S: Transport> Exchange<S> {
-    /// The exchange began at `began`, perhaps before there was a stream.
-    pub(super) const fn since(transport: S, began: Instant) -> Self {
-        Self { transport, began }
+    /// The exchange began with `clock`, perhaps before there was a stream.
+    pub(super) const fn since(transport: S, clock: Clock) -> Self {
+        Self { transport, clock }
     }
 
     /// The time since the exchange began.
     pub(super) fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.now()
     }
 
     /// One read; `None` when nothing came until `until`.

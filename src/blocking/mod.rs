@@ -32,7 +32,12 @@
 mod accept;
 mod bounded;
 #[cfg(feature = "rand")]
+mod client_stream;
+mod clock;
+#[cfg(feature = "rand")]
 mod connect;
+#[cfg(feature = "rand")]
+mod dial;
 mod exchange;
 mod pipe;
 mod plain;
@@ -41,7 +46,9 @@ mod websocket;
 
 pub use accept::{Acceptor, Opening, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
-pub use connect::{Connecting, Connector, connect};
+pub use client_stream::ClientStream;
+#[cfg(feature = "rand")]
+pub use connect::{Blocking, Connecting, Connector, connect};
 #[cfg(feature = "rand")]
 pub use pipe::pair;
 pub use pipe::{Pipe, pipe};
@@ -49,4 +56,4 @@ pub use plain::{Incoming, PlainRequest};
 pub use transport::{Transport, Untimed};
 pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{Error, HandshakeError, Parts};
+pub use crate::stream::{ConnectError, Error, HandshakeError, Parts};

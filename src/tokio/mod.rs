@@ -63,7 +63,11 @@
 
 mod accept;
 #[cfg(feature = "rand")]
+mod client_stream;
+#[cfg(feature = "rand")]
 mod connect;
+#[cfg(feature = "rand")]
+mod dial;
 mod exchange;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
@@ -77,7 +81,9 @@ mod websocket;
 
 pub use accept::{Acceptor, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
-pub use connect::{Connector, connect};
+pub use client_stream::ClientStream;
+#[cfg(feature = "rand")]
+pub use connect::{Connector, Tokio, connect};
 pub use group::Group;
 #[cfg(feature = "rand")]
 pub use pair::pair;
@@ -85,4 +91,4 @@ pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{Error, HandshakeError, Parts};
+pub use crate::stream::{ConnectError, Error, HandshakeError, Parts};

@@ -23,7 +23,12 @@ pub(super) struct Polled<T> {
 
 impl<T> Polled<T> {
     pub(super) fn new(io: T) -> Self {
-        Self { io, waker: Waker::noop().clone(), began: Duration::ZERO, epoch: Instant::now() }
+        Self::since(io, Instant::now())
+    }
+
+    /// Counts the time from `epoch`.
+    pub(super) fn since(io: T, epoch: Instant) -> Self {
+        Self { io, waker: Waker::noop().clone(), began: Duration::ZERO, epoch }
     }
 
     /// Whom to wake when the stream gets ready.
