@@ -14,7 +14,7 @@ extern crate std;
 
 #[cfg(feature = "std")]
 pub mod blocking;
-#[cfg(feature = "rand")]
+#[cfg(feature = "std")]
 pub mod client;
 mod close_code;
 mod config;

@@ -1,5 +1,7 @@
 //! The stream that a client opens by itself.
 
+#[cfg(feature = "rustls")]
+use alloc::boxed::Box;
 use core::time::Duration;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -12,14 +14,29 @@ use super::Transport;
 pub enum ClientStream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// TLS, over TCP or over TLS with a proxy.
+    #[cfg(feature = "rustls")]
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Box<ClientStream>>>),
 }
 
 impl ClientStream {
     /// The TCP connection at the bottom: to the server, or to the proxy.
     #[must_use]
-    pub const fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
+            #[cfg(feature = "rustls")]
+            Self::Tls(stream) => stream.sock.tcp(),
+        }
+    }
+
+    /// The TLS connection to the server: its version, its certificates. `None` over plain TCP.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => Some(&stream.conn),
         }
     }
 }
@@ -29,6 +46,8 @@ macro_rules! delegate {
     ($self:ident, $stream:ident => $act:expr) => {
         match $self {
             ClientStream::Tcp($stream) => $act,
+            #[cfg(feature = "rustls")]
+            ClientStream::Tls($stream) => $act,
         }
     };
 }

@@ -3,8 +3,6 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use super::bounded::SHORTEST;
-
 /// Counts from one moment on, perhaps before there is a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock(Instant);
@@ -22,6 +20,6 @@ impl Clock {
     #[cfg(feature = "rand")]
     pub(super) fn left(self, until: Duration) -> Option<Duration> {
         let left = until.checked_sub(self.now()).filter(|left| !left.is_zero())?;
-        Some(left.max(SHORTEST))
+        Some(left.max(super::bounded::SHORTEST))
     }
 }

@@ -9,7 +9,8 @@ use super::clock::Clock;
 use super::dial::dial;
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, Transport, WebSocket};
-use crate::client::{self, Asking, Attempt, ConnectError, Progress, Step};
+use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
+use crate::handshake::Refusal;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -43,11 +44,16 @@ impl client::Connector<Blocking> {
     /// the server, or not in time, which names the step that failed; [`Error::Io`] if the stream failed later.
     pub fn connect(&self) -> Result<WebSocket<ClientStream>, Error> {
         let clock = Clock::start();
-        let attempt = self.attempt()?;
-        // What cannot be sent shows before anybody is dialled.
-        let asking = attempt.ask()?;
-        let stream = open(&attempt, clock)?;
-        Connecting::new(asking, stream, clock).proceed()
+        let mut attempt = self.attempt()?;
+        loop {
+            // What cannot be sent shows before anybody is dialled.
+            let asking = attempt.ask()?;
+            let stream = open(attempt.route()?, clock, attempt.until())?;
+            match Connecting::new(asking, stream, clock).ask()? {
+                Ok(ws) => return Ok(ws),
+                Err(refusal) => attempt = attempt.refused(refusal)?,
+            }
+        }
     }
 
     /// Opens the WebSocket over a stream that is connected to the server already, TLS included for `wss:`.
@@ -72,12 +78,50 @@ impl client::Connector<Blocking> {
 }
 
 /// The stream to the server.
-fn open(attempt: &Attempt<'_>, clock: Clock) -> Result<ClientStream, Error> {
-    if attempt.is_secure() {
-        return Err(HandshakeError::TlsNeeded.into());
+fn open(route: Route, clock: Clock, until: Option<Duration>) -> Result<ClientStream, Error> {
+    let mut stream = ClientStream::Tcp(dial(&route.host, route.port, clock, until)?);
+    for layer in route.layers {
+        stream = match layer {
+            Layer::Tunnel { proxy, tunnel } => {
+                ask_for_tunnel(stream, tunnel, clock, until).map_err(|ended| {
+                    ended.map_or(ConnectError::TimedOut { step: Step::Proxy }, |failure| {
+                        ConnectError::Proxy { proxy, failure }
+                    })
+                })?
+            }
+            #[cfg(feature = "rustls")]
+            Layer::Tls { step, peer } => super::tls::set_up(stream, peer, step, clock, until)?,
+        };
     }
-    let (host, port) = attempt.endpoint();
-    Ok(ClientStream::Tcp(dial(host, port, clock, attempt.until())?))
+    Ok(stream)
+}
+
+/// Speaks with the proxy until there is a tunnel; the error is `None` when the time is over.
+fn ask_for_tunnel(
+    stream: ClientStream,
+    mut tunnel: Tunnel,
+    clock: Clock,
+    until: Option<Duration>,
+) -> Result<ClientStream, Option<ProxyFailure>> {
+    let mut exchange = Exchange::since(stream, clock);
+    let mut buffer = [0; 1024];
+    let failed = |error| match error {
+        Error::TimedOut | Error::WouldBlock => None,
+        error => Some(ProxyFailure::Io(error.into())),
+    };
+    loop {
+        exchange.write(&mut tunnel.take_output(), until).map_err(failed)?;
+        match exchange.read(&mut buffer, until).map_err(failed)? {
+            Some(0) => return Err(Some(tunnel.handle_eof())),
+            Some(len) if tunnel.receive(buffer.get(..len).unwrap_or_default())? => {
+                return Ok(exchange.transport);
+            }
+            read if read.is_none() || until.is_some_and(|until| until <= clock.now()) => {
+                return Err(tunnel.handle_timeout());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A handshake that waits for the server's response.
@@ -87,6 +131,18 @@ pub struct Connecting<S>(Option<(Asking, Exchange<S>)>);
 impl<S: Transport> Connecting<S> {
     fn new(asking: Asking, transport: S, clock: Clock) -> Self {
         Self(Some((asking, Exchange::since(transport, clock))))
+    }
+
+    /// Goes on to the end, for a stream that blocks.
+    fn ask(mut self) -> Result<Result<WebSocket<S>, Refusal>, Error> {
+        match self.proceed() {
+            Ok(ws) => Ok(Ok(ws)),
+            Err(Error::Handshake(error)) => match *error {
+                HandshakeError::Refusal(refusal) => Ok(Err(refusal)),
+                other => Err(other.into()),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// Goes on and returns the open connection once the server has answered.

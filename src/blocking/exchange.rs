@@ -69,7 +69,19 @@ impl<S: Transport> Exchange<S> {
                 Err(error) => return Err(Error::Io(error)),
             }
         }
-        Ok(self.transport.flush()?)
+        let began = self.now();
+        loop {
+            return match self.transport.flush() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // TLS takes more than the stream below it.
+                Err(error) if is_not_now(&error) => {
+                    let bound = until.map(|until| until.saturating_sub(began).max(SHORTEST));
+                    self.not_now(began, bound, until)?;
+                    Err(Error::TimedOut)
+                }
+                flushed => Ok(flushed?),
+            };
+        }
     }
 
     /// Sends the last words and waits a moment, so that no reset destroys them before the peer has read them.

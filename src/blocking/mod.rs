@@ -41,6 +41,8 @@ mod dial;
 mod exchange;
 mod pipe;
 mod plain;
+#[cfg(feature = "rustls")]
+mod tls;
 mod transport;
 mod websocket;
 

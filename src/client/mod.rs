@@ -1,17 +1,40 @@
 //! What a client decides before its connection is open: the request, the way to the server, what follows a refusal.
 //!
-//! Both adapters share all of it. Nothing here reads or writes: the [`Connector`]s of [`blocking`](crate::blocking) and
+//! Both adapters share all of it. Nothing here reads or writes: the connectors of [`blocking`](crate::blocking) and
 //! (feature `tokio`) `tokio` carry it out.
 
+#[cfg(feature = "rand")]
 mod asking;
+#[cfg(feature = "rand")]
 mod attempt;
+#[cfg(feature = "rand")]
 mod connector;
+#[cfg(feature = "rand")]
+mod environment;
+#[cfg(feature = "rand")]
+mod proxy;
+#[cfg(feature = "rand")]
 mod race;
+#[cfg(feature = "rand")]
+mod redirect;
+#[cfg(feature = "rustls")]
+pub mod tls;
+#[cfg(feature = "rand")]
+mod tunnel;
 
-pub(crate) use asking::{Asking, Progress};
-pub(crate) use attempt::Attempt;
-pub use connector::Connector;
-pub(crate) use race::Race;
+#[cfg(feature = "rand")]
+pub(crate) use self::{
+    asking::{Asking, Progress},
+    attempt::{Attempt, Layer, Route},
+    race::Race,
+    tunnel::Tunnel,
+};
+#[cfg(feature = "rand")]
+pub use self::{
+    connector::Connector,
+    environment::ProxySettings,
+    proxy::{Proxy, ProxyKind},
+};
 
 pub use crate::stream::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,

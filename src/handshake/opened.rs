@@ -22,7 +22,7 @@ use crate::connection::{Connection, MaskKeys};
 pub struct ResponseHead(Head);
 
 impl ResponseHead {
-    pub(super) const fn new(head: Head) -> Self {
+    pub(crate) const fn new(head: Head) -> Self {
         Self(head)
     }
 

@@ -1,5 +1,7 @@
 //! The stream that a client opens by itself.
 
+#[cfg(feature = "rustls")]
+use alloc::boxed::Box;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
@@ -13,14 +15,29 @@ use ::tokio::net::TcpStream;
 pub enum ClientStream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// TLS, over TCP or over TLS with a proxy.
+    #[cfg(feature = "rustls")]
+    Tls(Box<tokio_rustls::client::TlsStream<Box<ClientStream>>>),
 }
 
 impl ClientStream {
     /// The TCP connection at the bottom: to the server, or to the proxy.
     #[must_use]
-    pub const fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
+            #[cfg(feature = "rustls")]
+            Self::Tls(stream) => stream.get_ref().0.tcp(),
+        }
+    }
+
+    /// The TLS connection to the server: its version, its certificates. `None` over plain TCP.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&rustls::ClientConnection> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().1),
         }
     }
 }
@@ -30,6 +47,8 @@ macro_rules! delegate {
     ($self:ident, $stream:ident => $act:expr) => {
         match $self {
             ClientStream::Tcp($stream) => $act,
+            #[cfg(feature = "rustls")]
+            ClientStream::Tls($stream) => $act,
         }
     };
 }

@@ -2,15 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::time::Instant;
 
 use super::client_stream::ClientStream;
 use super::dial::dial;
+#[cfg(feature = "rustls")]
+use super::dial::within;
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, WebSocket};
-use crate::client::{self, Asking, Attempt, ConnectError, Progress, Step};
+use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
+use crate::handshake::Refusal;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -58,12 +62,17 @@ impl client::Connector<Tokio> {
     /// the server, or not in time, which names the step that failed; [`Error::Io`] if the stream failed later.
     pub async fn connect(&self) -> Result<WebSocket<ClientStream>, Error> {
         let epoch = Instant::now();
-        let attempt = self.attempt()?;
-        // What cannot be sent shows before anybody is dialled.
-        let asking = attempt.ask()?;
-        // In a box: it is large, and whoever awaits this keeps the room for it.
-        let stream = Box::pin(open(&attempt, epoch)).await?;
-        handshake(asking, stream, epoch).await
+        let mut attempt = self.attempt()?;
+        loop {
+            // What cannot be sent shows before anybody is dialled.
+            let asking = attempt.ask()?;
+            // In a box: it is large, and whoever awaits this keeps the room for it.
+            let stream = Box::pin(open(attempt.route()?, epoch, attempt.until())).await?;
+            match handshake(asking, stream, epoch).await? {
+                Ok(ws) => return Ok(ws),
+                Err(refusal) => attempt = attempt.refused(refusal)?,
+            }
+        }
     }
 
     /// Opens the WebSocket over a stream that is connected to the server already, TLS included for `wss:`.
@@ -75,21 +84,67 @@ impl client::Connector<Tokio> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        handshake(self.attempt()?.ask()?, stream, Instant::now()).await
+        let opened = handshake(self.attempt()?.ask()?, stream, Instant::now()).await?;
+        opened.map_err(|refusal| HandshakeError::Refusal(refusal).into())
     }
 }
 
 /// The stream to the server.
-async fn open(attempt: &Attempt<'_>, epoch: Instant) -> Result<ClientStream, Error> {
-    if attempt.is_secure() {
-        return Err(HandshakeError::TlsNeeded.into());
+async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
+    let mut stream = ClientStream::Tcp(dial(&route.host, route.port, epoch, until).await?);
+    for layer in route.layers {
+        stream = match layer {
+            Layer::Tunnel { proxy, tunnel } => {
+                ask_for_tunnel(stream, tunnel, epoch, until).await.map_err(|ended| {
+                    ended.map_or(ConnectError::TimedOut { step: Step::Proxy }, |failure| {
+                        ConnectError::Proxy { proxy, failure }
+                    })
+                })?
+            }
+            #[cfg(feature = "rustls")]
+            Layer::Tls { step, peer } => {
+                let connector = tokio_rustls::TlsConnector::from(peer.config.clone());
+                let connected = connector.connect(peer.name.clone(), Box::new(stream));
+                let connected = within(step, epoch, until, connected).await?;
+                ClientStream::Tls(Box::new(connected.map_err(|error| ConnectError::Tls(peer.failed(error)))?))
+            }
+        };
     }
-    let (host, port) = attempt.endpoint();
-    Ok(ClientStream::Tcp(dial(host, port, epoch, attempt.until()).await?))
+    Ok(stream)
+}
+
+/// Speaks with the proxy until there is a tunnel; the error is `None` when the time is over.
+async fn ask_for_tunnel(
+    stream: ClientStream,
+    mut tunnel: Tunnel,
+    epoch: Instant,
+    until: Option<Duration>,
+) -> Result<ClientStream, Option<ProxyFailure>> {
+    let mut exchange = Exchange::since(stream, epoch);
+    let mut buffer = [0; 1024];
+    let failed = |error| match error {
+        Error::TimedOut => None,
+        error => Some(ProxyFailure::Io(error.into())),
+    };
+    loop {
+        exchange.write(&tunnel.take_output(), until).await.map_err(failed)?;
+        match exchange.read(&mut buffer, until).await.map_err(failed)? {
+            None => return Err(tunnel.handle_timeout()),
+            Some(0) => return Err(Some(tunnel.handle_eof())),
+            Some(len) if tunnel.receive(buffer.get(..len).unwrap_or_default())? => {
+                return Ok(exchange.stream.io);
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// Asks on a stream that leads to the server.
-async fn handshake<S>(mut asking: Asking, stream: S, epoch: Instant) -> Result<WebSocket<S>, Error>
+async fn handshake<S>(
+    mut asking: Asking,
+    stream: S,
+    epoch: Instant,
+) -> Result<Result<WebSocket<S>, Refusal>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -104,9 +159,9 @@ where
         let bytes = read.map(|len| buffer.get(..len).unwrap_or_default());
         asking = match asking.take(exchange.now(), bytes)? {
             Progress::NeedMore(asking) => asking,
-            Progress::Refused(refusal) => return Err(HandshakeError::Refusal(refusal).into()),
+            Progress::Refused(refusal) => return Ok(Err(refusal)),
             Progress::Open { connection, unread, opened } => {
-                return Ok(WebSocket::open(exchange.stream.io, connection, unread, Vec::new(), opened));
+                return Ok(Ok(WebSocket::open(exchange.stream.io, connection, unread, Vec::new(), opened)));
             }
         };
     }
