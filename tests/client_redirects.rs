@@ -64,7 +64,7 @@ fn a_redirect_is_a_refusal_unless_it_was_asked_for() {
 fn redirects_are_followed_over_both_adapters() {
     for over_tokio in [false, true] {
         let (listener, port) = listen();
-        let responses = vec![
+        let responses = [
             redirect_to("301", "b/c?d"),
             redirect_to("302", &format!("http://127.0.0.1:{port}/x")),
             redirect_to("303", "?y"),

@@ -16,7 +16,7 @@ pub enum ClientStream {
     Tcp(TcpStream),
     /// TLS, over TCP or over TLS with a proxy.
     #[cfg(feature = "rustls")]
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Box<ClientStream>>>),
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Box<Self>>>),
 }
 
 impl ClientStream {

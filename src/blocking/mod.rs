@@ -41,6 +41,8 @@ mod dial;
 mod exchange;
 mod pipe;
 mod plain;
+#[cfg(feature = "rand")]
+mod reconnect;
 #[cfg(feature = "rustls")]
 mod tls;
 mod transport;
@@ -55,6 +57,8 @@ pub use connect::{Blocking, Connecting, Connector, connect};
 pub use pipe::pair;
 pub use pipe::{Pipe, pipe};
 pub use plain::{Incoming, PlainRequest};
+#[cfg(feature = "rand")]
+pub use reconnect::Reconnecting;
 pub use transport::{Transport, Untimed};
 pub use websocket::{Sender, WebSocket};
 

@@ -17,7 +17,8 @@ pub(crate) struct Asking {
     pub(crate) config: Arc<Config>,
 }
 
-/// What a read came to.
+/// What a read came to; taken apart at once, whatever its size.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Progress<'a> {
     NeedMore(Asking),
     Open {

@@ -99,10 +99,7 @@ impl<'a> Attempt<'a> {
         if redirects == options.redirects {
             return redirect(RedirectError::TooMany(refusal));
         }
-        let target = match refusal.location() {
-            None => None,
-            Some(location) => Some(resolve(request.uri(), location)),
-        };
+        let target = refusal.location().map(|location| resolve(request.uri(), location));
         match target {
             None => redirect(RedirectError::Target(refusal, None::<UriError>)),
             Some(Err(error)) => redirect(RedirectError::Target(refusal, Some(error))),

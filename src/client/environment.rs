@@ -178,7 +178,7 @@ mod tests {
         };
         let settings = ProxySettings::from_lookup(lookup);
         match settings.proxy_for(&WebSocketUri::parse(url).unwrap()) {
-            Ok(proxy) => proxy.map_or("none".into(), |proxy| proxy.host().into()),
+            Ok(proxy) => proxy.map_or_else(|| "none".into(), |proxy| proxy.host().into()),
             Err(error) => error.to_string(),
         }
     }

@@ -16,6 +16,8 @@ mod proxy;
 #[cfg(feature = "rand")]
 mod race;
 #[cfg(feature = "rand")]
+mod reconnect;
+#[cfg(feature = "rand")]
 mod redirect;
 #[cfg(feature = "rustls")]
 pub mod tls;
@@ -27,6 +29,7 @@ pub(crate) use self::{
     asking::{Asking, Progress},
     attempt::{Attempt, Layer, Route},
     race::Race,
+    reconnect::{Course, Outbox},
     tunnel::Tunnel,
 };
 #[cfg(feature = "rand")]
@@ -34,6 +37,7 @@ pub use self::{
     connector::Connector,
     environment::ProxySettings,
     proxy::{Proxy, ProxyKind},
+    reconnect::{Lost, Reconnect, ReconnectEvent, ReconnectState, WhileAway},
 };
 
 pub use crate::stream::{

@@ -76,7 +76,7 @@ impl Proxy {
             return Err(ProxyUrlProblem::Path.into());
         }
         let authority = Authority::parse(authority).map_err(ProxyUrlProblem::Authority)?;
-        let port = authority.port.unwrap_or(kind.default_port());
+        let port = authority.port.unwrap_or_else(|| kind.default_port());
         let proxy = Self { kind, host: authority.host.to_ascii_lowercase(), port, credentials: None };
         let Some(user_info) = user_info else { return Ok(proxy) };
         let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));

@@ -33,13 +33,15 @@ pub enum Error {
     ChunkDelivery,
     /// What was to be sent cannot be sent; the connection is as before.
     Send(SendError),
+    /// A client that connects again has no connection now, and did not take the message.
+    NotConnected,
 }
 
 impl Error {
     /// Whether the same call may succeed later, with the connection as it is.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::WouldBlock | Self::TimedOut)
+        matches!(self, Self::WouldBlock | Self::TimedOut | Self::NotConnected)
     }
 }
 
@@ -48,6 +50,7 @@ impl fmt::Display for Error {
         match self {
             Self::WouldBlock => f.write_str("stream not ready: call again when it is"),
             Self::TimedOut => f.write_str("nothing came within the time given"),
+            Self::NotConnected => f.write_str("no connection now, and the message was not taken"),
             Self::ChunkDelivery => f.write_str("connection delivers chunks: receive with recv_event"),
             Self::Io(error) => write!(f, "stream failed: {error}"),
             Self::Connect(error) => error.fmt(f),
@@ -67,7 +70,7 @@ impl core::error::Error for Error {
             Self::Io(error) => error.source(),
             Self::Connection(error) => error.source(),
             Self::Send(error) => error.source(),
-            Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery => None,
+            Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery | Self::NotConnected => None,
         }
     }
 }
@@ -95,6 +98,7 @@ impl From<Error> for io::Error {
         match error {
             Error::WouldBlock => io::ErrorKind::WouldBlock.into(),
             Error::TimedOut => io::ErrorKind::TimedOut.into(),
+            Error::NotConnected => io::ErrorKind::NotConnected.into(),
             Error::Io(error) => error,
             Error::Connect(error) => match *error {
                 ConnectError::TimedOut { .. } => Self::new(io::ErrorKind::TimedOut, error),

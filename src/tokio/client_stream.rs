@@ -17,7 +17,7 @@ pub enum ClientStream {
     Tcp(TcpStream),
     /// TLS, over TCP or over TLS with a proxy.
     #[cfg(feature = "rustls")]
-    Tls(Box<tokio_rustls::client::TlsStream<Box<ClientStream>>>),
+    Tls(Box<tokio_rustls::client::TlsStream<Box<Self>>>),
 }
 
 impl ClientStream {

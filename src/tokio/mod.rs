@@ -75,6 +75,8 @@ mod group;
 #[cfg(feature = "rand")]
 mod pair;
 mod polled;
+#[cfg(feature = "rand")]
+mod reconnect;
 mod split;
 mod tunnel;
 mod websocket;
@@ -87,6 +89,8 @@ pub use connect::{Connector, Tokio, connect};
 pub use group::Group;
 #[cfg(feature = "rand")]
 pub use pair::pair;
+#[cfg(feature = "rand")]
+pub use reconnect::Reconnecting;
 pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::{Sender, WebSocket};
