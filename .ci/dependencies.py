@@ -8,6 +8,7 @@ DIRECT = {"base64", "bytes", "rand", "sha1", "simdutf8"}
 OPTIONAL = {
     "futures-core",
     "futures-sink",
+    "http",
     "rustls",
     "rustls-platform-verifier",
     "tokio",

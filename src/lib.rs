@@ -22,6 +22,8 @@ mod connection;
 mod error;
 pub mod frame;
 pub mod handshake;
+#[cfg(feature = "http")]
+mod http;
 mod message;
 mod role;
 mod sink;

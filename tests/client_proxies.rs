@@ -21,7 +21,7 @@ fn both<R: Send + 'static>(
 ) {
     for over_tokio in [false, true] {
         let act = proxy.clone();
-        let (port, seen) = serve(move |stream| act(stream));
+        let (port, seen) = serve(act);
         let proxy = format!("{scheme}127.0.0.1:{port}");
         let time = Duration::from_millis(400);
         let result = if over_tokio {

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::Path;
 
 /// Lowest first. A module uses its own layer and those above it in this list. A new module needs a line here.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["close_code", "message", "sink", "role", "error", "config"],
     &["frame"],
     &["utf8"],
     &["connection"],
     &["handshake", "uri"],
+    &["http"],
     &[ENGINE],
     &[CLIENT],
     &ADAPTERS,

@@ -110,7 +110,7 @@ fn client(policy: Reconnect, deaths: &'static [Death]) -> (Reconnecting<DuplexSt
     let seen = heard.clone();
     let ws = Reconnecting::new(policy, move || {
         let attempt = seen.attempts.fetch_add(1, SeqCst);
-        let death = *deaths.get(attempt).or(deaths.last()).unwrap();
+        let death = *deaths.get(attempt).or_else(|| deaths.last()).unwrap();
         let seen = seen.clone();
         async move {
             if death == Death::Refuses {

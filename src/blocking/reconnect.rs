@@ -98,15 +98,9 @@ impl<S: Transport> Reconnecting<S> {
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         loop {
             let now = self.clock.now();
-            let ended = match &mut self.stage {
-                Stage::Waiting(due) => {
-                    let wake = until.map_or(*due, |until| until.min(*due));
-                    thread::sleep(wake.saturating_sub(now));
-                    if wake < *due {
-                        return Err(Error::TimedOut);
-                    }
-                    self.connect().err()
-                }
+            match &mut self.stage {
+                Stage::Stopped => return Ok(None),
+                Stage::Waiting(_) => self.advance(until)?,
                 Stage::Open(ws) => {
                     let received = match until {
                         None => ws.recv(),
@@ -114,24 +108,52 @@ impl<S: Transport> Reconnecting<S> {
                     };
                     match received {
                         Ok(Some(message)) => return Ok(Some(message)),
-                        Ok(None) => {
-                            self.ended(None);
-                            continue;
-                        }
+                        Ok(None) => self.ended(None)?,
                         Err(error) if error.is_temporary() || matches!(error, Error::ChunkDelivery) => {
                             return Err(error);
                         }
-                        Err(error) => Some(error),
+                        Err(error) => self.ended(Some(error))?,
                     }
                 }
-                Stage::Stopped => return Ok(None),
-            };
-            if let Some(error) = ended {
-                self.ended(Some(&error));
-                if matches!(self.stage, Stage::Stopped) {
-                    return Err(error);
-                }
             }
+        }
+    }
+
+    /// Waits for an open connection and lends it: to receive messages where they lie, or all events. `None`: the
+    /// connection was closed for good.
+    ///
+    /// Call it again when that connection has ended, whatever its calls returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn connected(&mut self) -> Result<Option<&mut WebSocket<S>>, Error> {
+        loop {
+            match &mut self.stage {
+                Stage::Open(ws) if ws.summary().is_none() => break,
+                Stage::Open(ws) => match ws.recv() {
+                    // It says why it ended as often as it is asked.
+                    Err(error) => self.ended(Some(error))?,
+                    Ok(_) => self.ended(None)?,
+                },
+                Stage::Stopped => return Ok(None),
+                Stage::Waiting(_) => self.advance(None)?,
+            }
+        }
+        Ok(self.socket())
+    }
+
+    /// Waits for its time, until `until` at most, and makes an attempt.
+    fn advance(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        let Stage::Waiting(due) = self.stage else { return Ok(()) };
+        let wake = until.map_or(due, |until| until.min(due));
+        thread::sleep(wake.saturating_sub(self.clock.now()));
+        if wake < due {
+            return Err(Error::TimedOut);
+        }
+        match self.connect() {
+            Ok(()) => Ok(()),
+            Err(error) => self.ended(Some(error)),
         }
     }
 
@@ -233,21 +255,22 @@ impl<S: Transport> Reconnecting<S> {
         Ok(())
     }
 
-    /// The connection ended, cleanly if there is no error.
-    fn ended(&mut self, error: Option<&Error>) {
+    /// The connection ended, cleanly if there is no error; the error comes back if it was the last.
+    fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
         let now = self.clock.now();
-        let retry_in = match (error, &self.stage) {
-            (None, Stage::Open(ws)) => match ws.summary() {
-                Some(summary) => self.course.ended(now, Lost::Closed(&summary)),
-                None => None,
-            },
+        let retry_in = match (&error, &self.stage) {
             (Some(error), _) => self.course.ended(now, Lost::Failed(error)),
+            (None, Stage::Open(ws)) => {
+                ws.summary().and_then(|summary| self.course.ended(now, Lost::Closed(&summary)))
+            }
             (None, _) => None,
         };
-        self.stage = match retry_in {
-            Some(delay) => Stage::Waiting(now.saturating_add(delay)),
-            None => Stage::Stopped,
-        };
+        if let Some(delay) = retry_in {
+            self.stage = Stage::Waiting(now.saturating_add(delay));
+            return Ok(());
+        }
+        self.stage = Stage::Stopped;
+        error.map_or(Ok(()), Err)
     }
 }
 

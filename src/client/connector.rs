@@ -76,6 +76,35 @@ impl<Over> Connector<Over> {
         Self { options, over: PhantomData }
     }
 
+    /// Takes URI and headers of a request of the `http` crate; see `TryFrom` of
+    /// [`ClientRequest`](crate::handshake::ClientRequest#impl-TryFrom%3C%26Request%3CT%3E%3E-for-ClientRequest) for what
+    /// becomes of them. A URI that is none of a WebSocket shows when connecting.
+    ///
+    /// ```
+    /// use sansocket::blocking::Connector;
+    ///
+    /// # fn main() -> Result<(), http::Error> {
+    /// let request = http::Request::get("wss://chat.example/").header("Authorization", "Bearer 0815").body(())?;
+    /// let connector = Connector::from_request(&request);
+    /// # let _ = connector;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn from_request<T>(request: &http::Request<T>) -> Self {
+        let mut connector = Self::new("ws://localhost/");
+        connector.options.request = ClientRequest::try_from(request);
+        connector
+    }
+
+    /// Adds all of these headers, see [`header`](Self::header).
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn headers(self, headers: &http::HeaderMap) -> Self {
+        self.with(|request| request.headers(headers))
+    }
+
     /// Adds a header such as `Authorization` or `Cookie`; those of the handshake itself are refused.
     #[must_use]
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {

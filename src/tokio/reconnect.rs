@@ -99,40 +99,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         loop {
             match &mut self.stage {
-                Stage::Waiting(sleep) => {
-                    if let Some(sleep) = sleep {
-                        sleep.as_mut().await;
-                    }
-                    self.begin();
-                }
-                Stage::Opening(opening) => match opening.as_mut().await {
-                    Ok(ws) => {
-                        self.stage = Stage::Open(ws);
-                        self.course.opened(self.epoch.elapsed());
-                    }
-                    Err(error) => {
-                        self.ended(Some(&error));
-                        if matches!(self.stage, Stage::Stopped) {
-                            return Err(error);
-                        }
-                    }
-                },
+                Stage::Stopped => return Ok(None),
                 Stage::Open(ws) => match ws.recv().await {
                     Ok(Some(message)) => return Ok(Some(message)),
-                    Ok(None) => self.ended(None),
+                    Ok(None) => self.ended(None)?,
                     Err(error) if error.is_temporary() || matches!(error, Error::ChunkDelivery) => {
                         return Err(error);
                     }
-                    Err(error) => {
-                        self.ended(Some(&error));
-                        if matches!(self.stage, Stage::Stopped) {
-                            return Err(error);
-                        }
-                    }
+                    Err(error) => self.ended(Some(error))?,
                 },
-                Stage::Stopped => return Ok(None),
+                _ => self.advance().await?,
             }
         }
+    }
+
+    /// Waits for an open connection and lends it: to receive messages where they lie, or all events. `None`: the
+    /// connection was closed for good.
+    ///
+    /// Call it again when that connection has ended, whatever its calls returned. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn connected(&mut self) -> Result<Option<&mut WebSocket<S>>, Error> {
+        loop {
+            match &mut self.stage {
+                Stage::Open(ws) if ws.summary().is_none() => break,
+                Stage::Open(ws) => match ws.recv().await {
+                    // It says why it ended as often as it is asked.
+                    Err(error) => self.ended(Some(error))?,
+                    Ok(_) => self.ended(None)?,
+                },
+                Stage::Stopped => return Ok(None),
+                _ => self.advance().await?,
+            }
+        }
+        Ok(self.socket())
+    }
+
+    /// Goes on towards an open connection.
+    async fn advance(&mut self) -> Result<(), Error> {
+        match &mut self.stage {
+            Stage::Waiting(sleep) => {
+                if let Some(sleep) = sleep {
+                    sleep.as_mut().await;
+                }
+                self.begin();
+            }
+            Stage::Opening(opening) => match opening.as_mut().await {
+                Ok(ws) => {
+                    self.stage = Stage::Open(ws);
+                    self.course.opened(self.epoch.elapsed());
+                }
+                Err(error) => self.ended(Some(error))?,
+            },
+            Stage::Open(_) | Stage::Stopped => {}
+        }
+        Ok(())
     }
 
     /// Sends a message; it has left when this returns, or it waits for a connection, or was dropped, as the policy says.
@@ -245,21 +268,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         }));
     }
 
-    /// The connection ended, cleanly if there is no error.
-    fn ended(&mut self, error: Option<&Error>) {
+    /// The connection ended, cleanly if there is no error; the error comes back if it was the last.
+    fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
         let now = self.epoch.elapsed();
-        let retry_in = match (error, &self.stage) {
-            (None, Stage::Open(ws)) => match ws.summary() {
-                Some(summary) => self.course.ended(now, Lost::Closed(&summary)),
-                None => None,
-            },
+        let retry_in = match (&error, &self.stage) {
             (Some(error), _) => self.course.ended(now, Lost::Failed(error)),
+            (None, Stage::Open(ws)) => {
+                ws.summary().and_then(|summary| self.course.ended(now, Lost::Closed(&summary)))
+            }
             (None, _) => None,
         };
-        self.stage = match retry_in {
-            Some(delay) => Stage::Waiting(Some(Box::pin(sleep(delay)))),
-            None => Stage::Stopped,
-        };
+        if let Some(delay) = retry_in {
+            self.stage = Stage::Waiting(Some(Box::pin(sleep(delay))));
+            return Ok(());
+        }
+        self.stage = Stage::Stopped;
+        error.map_or(Ok(()), Err)
     }
 }
 
