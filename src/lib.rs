@@ -21,6 +21,9 @@ mod config;
 mod connection;
 mod error;
 pub mod frame;
+// Its examples use all of these.
+#[cfg(all(doc, feature = "http", feature = "rustls", feature = "tokio"))]
+pub mod guide;
 pub mod handshake;
 #[cfg(feature = "http")]
 mod http;

@@ -9,15 +9,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use client_support::{connect_error, echo, listen, read_head, relay, run, serve, timed_out_step};
+use sansocket::blocking::Error;
 use sansocket::client::{ConnectError, Proxy, ProxyFailure, ProxySettings, Step};
-use sansocket::{blocking, tokio as ws_tokio};
+use sansocket::{CloseCode, blocking, tokio as ws_tokio};
 
 /// What a client gets, over both adapters, from a proxy that is set up anew for each.
 fn both<R: Send + 'static>(
     scheme: &str,
     url: &str,
     proxy: impl Fn(TcpStream) -> R + Clone + Send + 'static,
-    mut check: impl FnMut(Result<(), blocking::Error>, R),
+    mut check: impl FnMut(Result<(), Error>, R),
 ) {
     for over_tokio in [false, true] {
         let act = proxy.clone();
@@ -109,7 +110,7 @@ fn socks_proxies_give_tunnels_and_resolve_names() {
     );
 }
 
-fn proxy_failure(result: Result<(), blocking::Error>) -> ProxyFailure {
+fn proxy_failure(result: Result<(), Error>) -> ProxyFailure {
     match connect_error(result) {
         ConnectError::Proxy { proxy, failure } => {
             assert!(!proxy.contains("secret"), "{proxy}");
@@ -134,6 +135,7 @@ fn a_refusal_shows_what_the_proxy_said_and_no_secret() {
     both("http://me:secret@", "ws://server.example/?token=secret", refuse, |result, rest| {
         let shown = format!("{result:?}");
         let error = result.unwrap_err();
+        assert!(matches!(&error, Error::Connect(error) if error.close_code() == CloseCode::ABNORMAL));
         let shown = format!("{error} {shown}");
         assert!(shown.contains("refused with status 407") && !shown.contains("secret"), "{shown}");
         assert!(rest.is_empty(), "nothing is sent after a refusal");

@@ -13,7 +13,7 @@ use client_support::tls::{Authority, server_stream};
 use client_support::{connect_error, echo, listen, run, serve, timed_out_step};
 use rustls::{CertificateError, ClientConfig, ProtocolVersion, ServerConfig};
 use sansocket::client::{ConnectError, Step, TlsError, tls};
-use sansocket::{blocking, tokio as ws_tokio};
+use sansocket::{CloseCode, blocking, tokio as ws_tokio};
 
 /// What a server saw of one connection.
 #[derive(Debug, PartialEq)]
@@ -119,7 +119,7 @@ fn large_messages_go_both_ways() {
 /// Both clients against the same server; what they say must be the same.
 #[track_caller]
 fn refused(server: &Arc<ServerConfig>, client: impl Fn() -> ClientConfig) -> TlsError {
-    let mut errors = [true, false].map(|over_tokio| {
+    let errors = [true, false].map(|over_tokio| {
         let (port, seen) = echo_server(server.clone());
         let error = if over_tokio {
             connect_error(run(open_tokio(port, client()).connect()))
@@ -128,12 +128,13 @@ fn refused(server: &Arc<ServerConfig>, client: impl Fn() -> ClientConfig) -> Tls
         };
         let seen = seen.join().unwrap();
         assert!(seen.failure.is_some() && seen.request == 0, "{seen:?}");
+        assert_eq!(error.close_code(), CloseCode::TLS_HANDSHAKE);
         match error {
             ConnectError::Tls(error) => error,
             other => panic!("{other:?}"),
         }
     });
-    let [one, other] = &mut errors;
+    let [one, other] = &errors;
     assert_eq!(one.to_string(), other.to_string());
     assert_eq!(one.server(), "localhost");
     let [one, _] = errors;

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["utf8"],
     &["connection"],
     &["handshake", "uri"],
-    &["http"],
+    &["http", "guide"],
     &[ENGINE],
     &[CLIENT],
     &ADAPTERS,

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::{Acceptance, HandshakeLimits, RequestError, Response, ResponseError};
-use sansocket::tokio::{Acceptor, Connector, Error, HandshakeError, accept, connect};
+use sansocket::tokio::{
+    Acceptor, ClientStream, Connector, Error, HandshakeError, WebSocket, accept, connect,
+};
 use sansocket::{CloseCode, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
@@ -466,4 +468,15 @@ async fn limits_reach_the_connection_and_the_handshake() {
     let mut ws = connector.connect().await.unwrap();
     assert!(matches!(ws.recv().await, Err(Error::Connection(sansocket::Error::TooBig { limit: 10 }))));
     server.await.unwrap().unwrap();
+}
+
+/// Whoever connects by URL pays for TLS only where there is TLS, and for the way there only on the way.
+#[test]
+fn connecting_by_url_costs_little() {
+    let (plain, by_url) = (size_of::<WebSocket<TcpStream>>(), size_of::<WebSocket<ClientStream>>());
+    assert!(by_url <= plain + 8, "{by_url} bytes, {plain} over tcp");
+    let connector = Connector::new("ws://localhost/");
+    let future = size_of_val(&connector.connect());
+    println!("WebSocket<ClientStream>: {by_url} bytes, connect: {future}");
+    assert!(future <= 2048, "{future} bytes");
 }

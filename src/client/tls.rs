@@ -2,7 +2,7 @@
 //!
 //! Without a word a connector trusts the certificate authorities of the web, as Mozilla lists them (`webpki-roots`).
 //! [`Connector::tls_config`](super::Connector::tls_config) takes any other
-//! [`ClientConfig`](rustls::ClientConfig): one of this module, or one of your own, with client certificates for
+//! [`ClientConfig`]: one of this module, or one of your own, with client certificates for
 //! instance. All of them use *ring*, named explicitly: nothing depends on a default of the process, and nothing panics
 //! because there is none or there are two.
 //!

@@ -5,8 +5,8 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::io;
 
-use crate::UriError;
 use crate::handshake::{Refusal, ResponseError};
+use crate::{CloseCode, UriError};
 
 /// The steps of opening a connection, in their order.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -74,6 +74,17 @@ pub enum ConnectError {
     Tls(TlsError),
     /// A redirect was not followed.
     Redirect(RedirectError),
+}
+
+impl ConnectError {
+    /// The code that a log of connections would note: 1015 for TLS, else 1006 (RFC 6455 §7.1.5, §7.4.1).
+    #[must_use]
+    pub const fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Tls(_) | Self::TimedOut { step: Step::Tls } => CloseCode::TLS_HANDSHAKE,
+            _ => CloseCode::ABNORMAL,
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
