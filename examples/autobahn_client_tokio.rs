@@ -4,8 +4,7 @@ mod options;
 
 use std::sync::Arc;
 
-use sansocket::tokio::{Connector, Error, WebSocket, connect};
-use tokio::net::TcpStream;
+use sansocket::tokio::{ClientStream, Connector, Error, WebSocket, connect};
 
 const HELP: &str = "\
 usage: autobahn_client_tokio URL AGENT [--max-message BYTES] [--deflate[=shared|dedicated]]
@@ -32,7 +31,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-async fn echo(mut ws: WebSocket<TcpStream>) -> Result<(), Error> {
+async fn echo(mut ws: WebSocket<ClientStream>) -> Result<(), Error> {
     while let Some((message, mut tx)) = ws.recv_ref().await? {
         tx.feed(&message).await?;
     }

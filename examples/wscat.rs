@@ -1,107 +1,136 @@
 //! An interactive client over tokio.
 
-use std::io::{BufRead, IsTerminal};
+#[path = "wscat/options.rs"]
+mod options;
+
+use std::future::{pending, poll_fn};
+use std::io::{BufRead, IsTerminal, Write};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
-use sansocket::tokio::{Connector, Error, HandshakeError, WebSocket};
+use options::{HELP, Options, options};
+
+use sansocket::client::{ConnectError, ProxyFailure, Reconnect, ReconnectEvent};
+use sansocket::tokio::{ClientStream, Error, HandshakeError, Reconnecting, WebSocket};
 use sansocket::{CloseCode, Event, Message, State};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{interval, sleep};
-
-const HELP: &str = "\
-usage: wscat URL [-H 'Name: value']... [-s SUBPROTOCOL]... [--ping SECONDS]
-
-Sends each line of the standard input as a text message and prints what it receives, binary messages as hex; all else
-goes to the standard error. -H adds a header, -s offers a subprotocol, --ping sends a ping again and again. Commands:
-  /ping [TEXT]            sends a ping
-  /binary HEX             sends a binary message
-  /close [CODE [REASON]]  closes, with 1000 by default; so does the end of the input (ctrl-D)
-  //TEXT                  sends a text that begins with a slash
-Exits with 0 after a clean close.";
+use tokio::time::interval;
 
 const MAX_QUEUED: usize = 64 << 10;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() {
-    let (connector, ping) = options().unwrap_or_else(|error| {
+async fn main() -> ExitCode {
+    let options = options().unwrap_or_else(|error| {
         eprintln!("{error}\n\n{HELP}");
         std::process::exit(2);
     });
-    let ended = match connector.connect().await {
-        Ok(mut ws) => {
-            let ended = talk(&mut ws, ping).await;
-            if let Some(summary) = ws.summary() {
-                eprintln!("closed: {summary}");
+    let quiet = options.quiet;
+    let mut policy = Reconnect::new().first_delay(Duration::from_secs(1)).observe(move |event| match event {
+        ReconnectEvent::Lost { retry_in: Some(_), .. } if !quiet => eprintln!("{event}"),
+        _ => {}
+    });
+    if !options.reconnect {
+        policy = policy.stop_when(|_| true);
+    }
+    let mut client = Reconnecting::with_connector(policy, options.connector.clone());
+    let mut lines = Some(read_lines());
+    let mut code = ExitCode::from(1);
+    loop {
+        match client.connected().await {
+            Ok(Some(ws)) => code = talk(ws, &options, &mut lines).await,
+            Ok(None) => return code,
+            Err(error) => {
+                eprintln!("error: {error}");
+                show_answer(&error);
+                return code;
             }
-            ended
         }
-        Err(error) => Err(error),
+    }
+}
+
+/// Both directions, until the connection ends.
+async fn talk(
+    ws: &mut WebSocket<ClientStream>,
+    options: &Options,
+    lines: &mut Option<mpsc::Receiver<String>>,
+) -> ExitCode {
+    let say = |text: String| {
+        if !options.quiet {
+            eprintln!("{text}")
+        }
     };
-    if let Err(error) = ended {
-        eprintln!("error: {error}");
-        if let Error::Handshake(handshake) = &error {
-            show_refusal(handshake);
-        }
-        std::process::exit(1);
-    }
+    say(format!("connected, subprotocol: {}", ws.subprotocol().unwrap_or("none")));
+    // Why it ended is told by whoever asks for the next connection.
+    let _ = exchange(ws, options, lines).await;
+    let Some(summary) = ws.summary() else { return ExitCode::from(3) };
+    say(format!("closed: {summary}"));
+    let is_good = summary.clean && matches!(summary.code, CloseCode::NORMAL | CloseCode::NO_STATUS_RECEIVED);
+    ExitCode::from(if is_good { 0 } else { 3 })
 }
 
-fn options() -> Result<(Connector, Option<Duration>), String> {
-    let (mut url, mut headers, mut subprotocols, mut ping) = (None, Vec::new(), Vec::new(), None);
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{arg} takes a value"));
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                std::process::exit(0);
-            }
-            "-H" => headers.push(value()?),
-            "-s" => subprotocols.push(value()?),
-            "--ping" => {
-                let seconds =
-                    value()?.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                ping = Some(seconds.filter(|period| !period.is_zero()).ok_or("--ping takes seconds")?);
-            }
-            other if other.starts_with('-') => return Err(format!("unknown option {other}")),
-            _ => url = Some(arg),
-        }
-    }
-    let mut connector = Connector::new(url.ok_or("the URL is missing")?);
-    for header in &headers {
-        let (name, value) =
-            header.split_once(':').ok_or_else(|| format!("no header `Name: value`: {header}"))?;
-        connector = connector.header(name, value.trim());
-    }
-    for name in &subprotocols {
-        connector = connector.subprotocol(name);
-    }
-    Ok((connector, ping))
-}
-
-async fn talk(ws: &mut WebSocket<TcpStream>, ping: Option<Duration>) -> Result<(), Error> {
-    eprintln!("connected, subprotocol: {}", ws.subprotocol().unwrap_or("none"));
-    let mut lines = read_lines();
-    let mut pings = interval(ping.unwrap_or(Duration::from_secs(3600)));
+async fn exchange(
+    ws: &mut WebSocket<ClientStream>,
+    options: &Options,
+    lines: &mut Option<mpsc::Receiver<String>>,
+) -> Result<(), Error> {
+    let mut pings = interval(options.ping.unwrap_or(Duration::from_secs(3600)));
     pings.tick().await; // the first is at once
     loop {
         let is_open = ws.connection().state() == State::Open;
         // Where a server must be heard before it takes more, input waits.
         let is_full = ws.queued() >= MAX_QUEUED;
         tokio::select! {
-            event = ws.recv_event() => match event? {
-                Some(event) => show(&event),
-                None => return Ok(()),
+            heard = hear(ws, is_full) => match heard? {
+                Heard::Message if options.once && is_open => ws.start_close(CloseCode::NORMAL, "").await?,
+                Heard::End => return Ok(()),
+                _ => {}
             },
-            line = lines.recv(), if is_open && !is_full => match command(ws, line).await {
+            line = next_line(lines), if is_open && !is_full => match command(ws, line, options).await {
                 Err(Error::Send(error)) => eprintln!("not sent: {error}"),
                 done => done?,
             },
-            _ = pings.tick(), if is_open && ping.is_some() => ws.ping(b"").await?,
-            () = sleep(Duration::from_millis(5)), if is_full => {} // looks again
+            _ = pings.tick(), if is_open && options.ping.is_some() => ws.ping(b"").await?,
         }
     }
+}
+
+enum Heard {
+    Message,
+    Other,
+    /// What was queued has left, as far as needed.
+    Room,
+    End,
+}
+
+/// Shows the next event. With a full queue it ends as soon as that has room again: whatever wakes it may have made some.
+async fn hear(ws: &mut WebSocket<ClientStream>, is_full: bool) -> Result<Heard, Error> {
+    poll_fn(|context| {
+        // All state is in the connection: a new future goes on where the last one was.
+        let heard = pin!(ws.recv_event()).poll(context).map_ok(|event| match event {
+            None => Heard::End,
+            Some(event) => {
+                show(&event);
+                if matches!(event, Event::Message(_)) { Heard::Message } else { Heard::Other }
+            }
+        });
+        if heard.is_pending() && is_full && ws.queued() < MAX_QUEUED {
+            return Poll::Ready(Ok(Heard::Room));
+        }
+        heard
+    })
+    .await
+}
+
+/// `None` once, at the end of the input.
+async fn next_line(lines: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
+    let Some(input) = lines else { return pending().await };
+    let line = input.recv().await;
+    if line.is_none() {
+        *lines = None;
+    }
+    line
 }
 
 /// A thread reads the input, as that cannot be given up in the middle; it ends with the process.
@@ -119,10 +148,17 @@ fn read_lines() -> mpsc::Receiver<String> {
 }
 
 /// Carries out one line of the input; `None` is its end.
-async fn command(ws: &mut WebSocket<TcpStream>, line: Option<String>) -> Result<(), Error> {
-    let Some(line) = line else { return ws.start_close(CloseCode::NORMAL, "").await };
+async fn command(
+    ws: &mut WebSocket<ClientStream>,
+    line: Option<String>,
+    options: &Options,
+) -> Result<(), Error> {
+    let Some(line) = line else {
+        return if options.keep_open { Ok(()) } else { ws.start_close(CloseCode::NORMAL, "").await };
+    };
     let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
     match word {
+        _ if !options.commands => return ws.feed(&line).await,
         "/ping" => return ws.ping(rest.as_bytes()).await,
         "/binary" => match from_hex(rest) {
             Some(bytes) => return ws.feed(bytes).await,
@@ -146,18 +182,34 @@ async fn command(ws: &mut WebSocket<TcpStream>, line: Option<String>) -> Result<
 }
 
 fn show(event: &Event<'_>) {
-    match event {
-        Event::Message(Message::Text(text)) => println!("{}", printable(text)),
-        Event::Message(Message::Binary(bytes)) => println!("{}", hex(bytes)),
-        Event::Ping(payload) => eprintln!("ping \"{}\"", payload.escape_ascii()),
-        Event::Pong(payload) => eprintln!("pong \"{}\"", payload.escape_ascii()),
-        Event::Close(frame) => eprintln!("close frame: {} \"{}\"", frame.code, frame.reason.escape_debug()),
-        other => eprintln!("{other:?}"),
+    let shown = match event {
+        Event::Message(Message::Text(text)) => writeln!(std::io::stdout(), "{}", printable(text)),
+        Event::Message(Message::Binary(bytes)) => writeln!(std::io::stdout(), "{}", hex(bytes)),
+        Event::Ping(payload) => writeln!(std::io::stderr(), "ping \"{}\"", payload.escape_ascii()),
+        Event::Pong(payload) => writeln!(std::io::stderr(), "pong \"{}\"", payload.escape_ascii()),
+        Event::Close(_) => Ok(()),
+        other => writeln!(std::io::stderr(), "{other:?}"),
+    };
+    if shown.is_err() {
+        // The reader of a pipe is gone: nobody is left to receive for.
+        std::process::exit(0);
     }
 }
 
-fn show_refusal(error: &HandshakeError) {
-    let HandshakeError::Refusal(refusal) = error else { return };
+/// What a server or a proxy said instead of opening the connection.
+fn show_answer(error: &Error) {
+    let refusal = match error {
+        Error::Handshake(error) => match &**error {
+            HandshakeError::Refusal(refusal) => refusal,
+            _ => return,
+        },
+        Error::Connect(error) => match &**error {
+            ConnectError::Proxy { failure: ProxyFailure::Refused(refusal), .. } => refusal,
+            ConnectError::Redirect(error) => error.refusal(),
+            _ => return,
+        },
+        _ => return,
+    };
     let head = refusal.head();
     eprintln!("HTTP {} {}", head.status(), head.reason().escape_ascii());
     for (name, value) in head.headers() {

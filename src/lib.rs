@@ -14,6 +14,8 @@ extern crate std;
 
 #[cfg(feature = "std")]
 pub mod blocking;
+#[cfg(feature = "std")]
+pub mod client;
 mod close_code;
 mod config;
 mod connection;
@@ -21,7 +23,12 @@ mod connection;
 pub mod deflate;
 mod error;
 pub mod frame;
+// Its examples use all of these.
+#[cfg(all(doc, feature = "http", feature = "rustls", feature = "tokio"))]
+pub mod guide;
 pub mod handshake;
+#[cfg(feature = "http")]
+mod http;
 mod message;
 mod role;
 mod sink;

@@ -7,20 +7,24 @@ use std::fs;
 use std::path::Path;
 
 /// Lowest first. A module uses its own layer and those above it in this list. A new module needs a line here.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 10] = [
     &["close_code", "message", "sink", "role", "error"],
     &["frame"],
     &["utf8"],
     &["deflate", "config"],
     &["connection"],
     &["handshake", "uri"],
+    &["http", "guide"],
     &[ENGINE],
+    &[CLIENT],
     &ADAPTERS,
 ];
 /// These use nothing of each other.
 const ADAPTERS: [&str; 2] = ["blocking", "tokio"];
 /// What the adapters share.
 const ENGINE: &str = "stream";
+/// What their clients share.
+const CLIENT: &str = "client";
 const NEVER_ALLOCATE: [&str; 2] = ["frame", "utf8"];
 /// Masking keys come from a generator of the thread, which needs thread-local storage; a pool of compressors needs a lock,
 /// and so do compressed forms of a message that are made once for all.
@@ -123,7 +127,7 @@ impl File<'_> {
 
     fn check_words(&mut self, code: &[Token]) {
         let is_root = self.path == "src/lib.rs";
-        let is_adapter = self.top() == ENGINE || ADAPTERS.contains(&self.top());
+        let is_adapter = [ENGINE, CLIENT].contains(&self.top()) || ADAPTERS.contains(&self.top());
         let may_name_std = is_root || is_adapter || MAY_NAME_STD.contains(&self.path);
         let never_allocates = NEVER_ALLOCATE.contains(&self.top());
         for (at, token) in code.iter().enumerate() {

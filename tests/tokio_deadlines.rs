@@ -7,7 +7,8 @@ mod tokio_support;
 use core::future::poll_fn;
 use core::time::Duration;
 
-use sansocket::handshake::{HandshakeLimits, ResponseError};
+use sansocket::client::{ConnectError, Step};
+use sansocket::handshake::HandshakeLimits;
 use sansocket::tokio::{Acceptor, Connector, Error, HandshakeError, WebSocket};
 use sansocket::{CloseCode, Config, Deadline, Message, State};
 use stream_support::{SECOND, ms};
@@ -322,10 +323,9 @@ fn accepting_and_connecting_take_their_time_at_the_most() {
             let start = Instant::now();
             let connector = Connector::new("ws://localhost/").timeout(4 * SECOND);
             match connector.connect_over(stream).await.unwrap_err() {
-                Error::Handshake(error) => {
-                    assert_eq!(*error, HandshakeError::Response(ResponseError::TimedOut));
+                Error::Connect(error) => {
+                    assert!(matches!(*error, ConnectError::TimedOut { step: Step::Handshake }), "{error:?}");
                 }
-                Error::TimedOut => {}
                 other => panic!("{other:?}"),
             }
             assert_took(start, 4 * SECOND);

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
-use std::time::Instant;
 
+use super::clock::Clock;
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, Incoming, PlainRequest, Transport, WebSocket};
 use crate::Config;
@@ -104,7 +104,7 @@ impl Acceptor {
     /// Begins to read a request without waiting; for non-blocking streams.
     pub fn begin<S: Transport>(&self, transport: S) -> Opening<S> {
         Opening(Some(Reading {
-            exchange: Exchange::since(transport, Instant::now()),
+            exchange: Exchange::since(transport, Clock::start()),
             handshake: ServerHandshake::new(self.limits, Duration::ZERO),
             config: self.config.clone(),
         }))

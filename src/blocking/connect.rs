@@ -1,139 +1,59 @@
 //! The client's side of the opening handshake over a stream.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Instant;
 
-use super::bounded::SHORTEST;
+use super::client_stream::ClientStream;
+use super::clock::Clock;
+use super::dial::dial;
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, Transport, WebSocket};
-use crate::handshake::{
-    ClientHandshake, ClientRequest, ClientStep, Extension, HandshakeLimits, random_nonce,
-};
-use crate::stream::Opened;
-use crate::{Config, MaskKeys, UriError, WebSocketUri};
+use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
+use crate::handshake::Refusal;
 
-/// Connects to a `ws:` URL over TCP, with the defaults.
+/// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
 /// # Errors
 ///
 /// As [`Connector::connect`].
-pub fn connect(url: impl AsRef<str>) -> Result<WebSocket<TcpStream>, Error> {
+pub fn connect(url: impl AsRef<str>) -> Result<WebSocket<ClientStream>, Error> {
     Connector::new(url).connect()
 }
 
-/// How a client connects: URL, headers, subprotocols, timeout, limits.
-///
-/// ```no_run
-/// use std::time::Duration;
-/// use sansocket::blocking::Connector;
-///
-/// let mut ws = Connector::new("ws://127.0.0.1:9001/chat")
-///     .header("Authorization", "Bearer 0815")
-///     .subprotocol("chat.v2")
-///     .timeout(Duration::from_secs(3))
-///     .connect()?;
-/// println!("subprotocol: {:?}", ws.subprotocol());
-/// # Ok::<(), sansocket::blocking::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Connector {
-    request: Result<ClientRequest, UriError>,
-    config: Arc<Config>,
-    limits: HandshakeLimits,
-    timeout: Duration,
-}
+/// Marks what belongs to this adapter.
+#[derive(Debug)]
+pub enum Blocking {}
 
-impl Connector {
-    /// Connects to `url` and asks for nothing but its resource. A malformed URL shows when connecting.
-    #[must_use]
-    pub fn new(url: impl AsRef<str>) -> Self {
-        let request = WebSocketUri::parse(url.as_ref()).map(ClientRequest::new);
-        Self {
-            request,
-            config: Arc::default(),
-            limits: HandshakeLimits::default(),
-            timeout: Duration::from_secs(10),
-        }
-    }
+/// How a blocking client connects; see [`client::Connector`] for all it can be told.
+pub type Connector = client::Connector<Blocking>;
 
-    /// Adds a header such as `Authorization` or `Cookie`; those of the handshake itself are refused.
-    #[must_use]
-    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.with(|request| request.header(name, value))
-    }
-
-    /// Sends an `Origin`, as a browser does for its page. Default: none.
-    #[must_use]
-    pub fn origin(self, origin: impl AsRef<[u8]>) -> Self {
-        self.with(|request| request.origin(origin))
-    }
-
-    /// Offers a subprotocol, after those offered before.
-    #[must_use]
-    pub fn subprotocol(self, name: &str) -> Self {
-        self.with(|request| request.subprotocol(name))
-    }
-
-    /// Fails if the server chooses none of the subprotocols. Default: the connection opens without one.
-    #[must_use]
-    pub fn require_subprotocol(self) -> Self {
-        self.with(ClientRequest::require_subprotocol)
-    }
-
-    /// Offers an extension that the code around the connection carries out.
-    #[must_use]
-    pub fn extension(self, extension: &Extension<'_>) -> Self {
-        self.with(|request| request.extension(extension))
-    }
-
-    /// Sets limits and deadlines of the open connection.
-    #[must_use]
-    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.config = config.into();
-        self
-    }
-
-    /// Sets what the server's response may cost; its time is set by [`timeout`](Self::timeout).
-    #[must_use]
-    pub fn limits(mut self, limits: HandshakeLimits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Bounds everything up to the open connection: TCP and handshake together. Default 10 s.
+/// Over `std`'s streams: [`blocking::Connector`](Connector).
+impl client::Connector<Blocking> {
+    /// Connects to the host of the URL and opens the WebSocket.
     ///
-    /// Looking up the name of the host cannot be interrupted; its time counts all the same.
-    #[must_use]
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Connects over TCP, each address of the host in turn, and opens the WebSocket.
-    ///
-    /// An address that does not answer gets its share of the time that is left, so that the next ones get theirs.
-    /// `TCP_NODELAY` is set. Nothing is dialled for a request that cannot be sent.
+    /// The name is looked up in a thread that lives as long as the resolver needs, even if that is longer than the
+    /// [timeout](Self::timeout). Where it has several addresses, each has a thread of its own until it is connected or
+    /// the timeout is over; they are raced as RFC 8305 has it, and the first wins. `TCP_NODELAY` is set. Nothing is
+    /// dialled for a request that cannot be sent.
     ///
     /// # Errors
     ///
     /// [`Error::Handshake`] for an URL, header or subprotocol that cannot be sent, for a refusal by the server
-    /// (status, headers, body) and for a response that breaks the rules; [`Error::TimedOut`]; [`Error::Io`].
-    /// A `wss:` URL needs a TLS stream and [`connect_over`](Self::connect_over).
-    pub fn connect(&self) -> Result<WebSocket<TcpStream>, Error> {
-        let began = Instant::now();
-        let uri = self.request()?.uri();
-        if uri.is_secure() {
-            return Err(HandshakeError::TlsNeeded.into());
+    /// (status, headers, body) and for a response that breaks the rules; [`Error::Connect`] if there is no stream to
+    /// the server, or not in time, which names the step that failed; [`Error::Io`] if the stream failed later.
+    pub fn connect(&self) -> Result<WebSocket<ClientStream>, Error> {
+        let clock = Clock::start();
+        let mut attempt = self.attempt()?;
+        loop {
+            // What cannot be sent shows before anybody is dialled.
+            let asking = attempt.ask()?;
+            let stream = open(attempt.route()?, clock, attempt.until())?;
+            match Connecting::new(asking, stream, clock).ask()? {
+                Ok(ws) => return Ok(ws),
+                Err(refusal) => attempt = attempt.refused(refusal)?,
+            }
         }
-        let asked = self.ask()?;
-        let stream = dial(uri.host(), uri.port(), began, self.timeout)?;
-        stream.set_nodelay(true)?;
-        self.connecting(asked, Exchange::since(stream, began)).proceed()
     }
 
     /// Opens the WebSocket over a stream that is connected to the server already, TLS included for `wss:`.
@@ -152,78 +72,79 @@ impl Connector {
     ///
     /// [`Error::Handshake`] for something that cannot be sent.
     pub fn begin<S: Transport>(&self, transport: S) -> Result<Connecting<S>, Error> {
-        let began = Instant::now();
-        Ok(self.connecting(self.ask()?, Exchange::since(transport, began)))
-    }
-
-    /// The request in bytes, and what waits for its response.
-    fn ask(&self) -> Result<(ClientHandshake, Vec<u8>), Error> {
-        let mut unsent = Vec::new();
-        let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
-        let request =
-            self.request()?.clone().with_config(&self.config).limits(self.limits.timeout(self.timeout));
-        let handshake = request.start(nonce, Duration::ZERO, &mut unsent).map_err(HandshakeError::Request)?;
-        Ok((handshake, unsent))
-    }
-
-    fn connecting<S>(&self, asked: (ClientHandshake, Vec<u8>), exchange: Exchange<S>) -> Connecting<S> {
-        let (handshake, unsent) = asked;
-        Connecting(Some(Asking { exchange, handshake, unsent, config: self.config.clone() }))
-    }
-
-    fn request(&self) -> Result<&ClientRequest, Error> {
-        self.request.as_ref().map_err(|error| HandshakeError::Uri(*error).into())
-    }
-
-    fn with(mut self, change: impl FnOnce(ClientRequest) -> ClientRequest) -> Self {
-        self.request = self.request.map(change);
-        self
+        let clock = Clock::start();
+        Ok(Connecting::new(self.attempt()?.ask()?, transport, clock))
     }
 }
 
-/// RFC 6455 §4.1: "There MUST be no more than one connection in a CONNECTING state." Whether the application has
-/// another is its own to know; the addresses of one host are tried one after the other.
-fn dial(host: &str, port: u16, began: Instant, timeout: Duration) -> Result<TcpStream, Error> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    dial_each(&addresses, began, timeout, TcpStream::connect_timeout)
+/// The stream to the server.
+fn open(route: Route, clock: Clock, until: Option<Duration>) -> Result<ClientStream, Error> {
+    let mut stream = ClientStream::Tcp(dial(&route.host, route.port, clock, until)?);
+    for layer in route.layers {
+        stream = match layer {
+            Layer::Tunnel { proxy, tunnel } => {
+                ask_for_tunnel(stream, tunnel, clock, until).map_err(|ended| {
+                    ended.map_or(ConnectError::TimedOut { step: Step::Proxy }, |failure| {
+                        ConnectError::Proxy { proxy, failure }
+                    })
+                })?
+            }
+            #[cfg(feature = "rustls")]
+            Layer::Tls { step, peer } => super::tls::set_up(stream, peer, step, clock, until)?,
+        };
+    }
+    Ok(stream)
 }
 
-/// Each address gets its share of the time that is left: one that does not answer leaves the others theirs.
-fn dial_each<T>(
-    addresses: &[SocketAddr],
-    began: Instant,
-    timeout: Duration,
-    mut dial: impl FnMut(&SocketAddr, Duration) -> io::Result<T>,
-) -> Result<T, Error> {
-    let mut failure = Error::Io(io::Error::new(io::ErrorKind::NotFound, "host has no address"));
-    for (remaining, address) in (1..=addresses.len()).rev().zip(addresses) {
-        let left = timeout.saturating_sub(began.elapsed());
-        if left.is_zero() {
-            return Err(Error::TimedOut);
-        }
-        let share = left / u32::try_from(remaining).unwrap_or(u32::MAX);
-        match dial(address, share.max(SHORTEST)) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => failure = Error::TimedOut,
-            Err(error) => failure = Error::Io(error),
+/// Speaks with the proxy until there is a tunnel; the error is `None` when the time is over.
+fn ask_for_tunnel(
+    stream: ClientStream,
+    mut tunnel: Tunnel,
+    clock: Clock,
+    until: Option<Duration>,
+) -> Result<ClientStream, Option<ProxyFailure>> {
+    let mut exchange = Exchange::since(stream, clock);
+    let mut buffer = [0; 1024];
+    let failed = |error| match error {
+        Error::TimedOut | Error::WouldBlock => None,
+        error => Some(ProxyFailure::Io(error.into())),
+    };
+    loop {
+        exchange.write(&mut tunnel.take_output(), until).map_err(failed)?;
+        match exchange.read(&mut buffer, until).map_err(failed)? {
+            Some(0) => return Err(Some(tunnel.handle_eof())),
+            Some(len) if tunnel.receive(buffer.get(..len).unwrap_or_default())? => {
+                return Ok(exchange.transport);
+            }
+            read if read.is_none() || until.is_some_and(|until| until <= clock.now()) => {
+                return Err(tunnel.handle_timeout());
+            }
+            _ => {}
         }
     }
-    Err(failure)
 }
 
 /// A handshake that waits for the server's response.
 #[derive(Debug)]
-pub struct Connecting<S>(Option<Asking<S>>);
-
-#[derive(Debug)]
-struct Asking<S> {
-    exchange: Exchange<S>,
-    handshake: ClientHandshake,
-    unsent: Vec<u8>,
-    config: Arc<Config>,
-}
+pub struct Connecting<S>(Option<(Asking, Exchange<S>)>);
 
 impl<S: Transport> Connecting<S> {
+    fn new(asking: Asking, transport: S, clock: Clock) -> Self {
+        Self(Some((asking, Exchange::since(transport, clock))))
+    }
+
+    /// Goes on to the end, for a stream that blocks.
+    fn ask(mut self) -> Result<Result<WebSocket<S>, Refusal>, Error> {
+        match self.proceed() {
+            Ok(ws) => Ok(Ok(ws)),
+            Err(Error::Handshake(error)) => match *error {
+                HandshakeError::Refusal(refusal) => Ok(Err(refusal)),
+                other => Err(other.into()),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// Goes on and returns the open connection once the server has answered.
     ///
     /// # Errors
@@ -232,20 +153,25 @@ impl<S: Transport> Connecting<S> {
     /// [`Connector::connect`].
     pub fn proceed(&mut self) -> Result<WebSocket<S>, Error> {
         let mut scratch = [0; 4096];
-        while let Some(mut asking) = self.0.take() {
-            let until = asking.handshake.poll_timeout();
-            let Asking { exchange, unsent, .. } = &mut asking;
-            let read = match exchange.write(unsent, until).and_then(|()| exchange.read(&mut scratch, until)) {
+        while let Some((mut asking, mut exchange)) = self.0.take() {
+            let until = asking.until();
+            let wrote = exchange.write(&mut asking.unsent, until);
+            let read = match wrote.and_then(|()| exchange.read(&mut scratch, until)) {
                 Ok(read) => read,
-                Err(error) => {
-                    if matches!(error, Error::WouldBlock) {
-                        self.0 = Some(asking);
-                    }
-                    return Err(error);
+                Err(Error::WouldBlock) => {
+                    self.0 = Some((asking, exchange));
+                    return Err(Error::WouldBlock);
                 }
+                Err(Error::TimedOut) => return Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
+                Err(error) => return Err(error),
             };
-            if let Some(ws) = self.take(asking, read.map(|len| &scratch[..len]))? {
-                return Ok(ws);
+            let bytes = read.map(|len| scratch.get(..len).unwrap_or_default());
+            match asking.take(exchange.now(), bytes)? {
+                Progress::NeedMore(asking) => self.0 = Some((asking, exchange)),
+                Progress::Refused(refusal) => return Err(HandshakeError::Refusal(refusal).into()),
+                Progress::Open { connection, unread, opened } => {
+                    return Ok(WebSocket::open(exchange.transport, connection, unread, Vec::new(), opened));
+                }
             }
         }
         Err(Error::Io(io::ErrorKind::NotConnected.into()))
@@ -254,62 +180,13 @@ impl<S: Transport> Connecting<S> {
     /// How long the server may still take, `None` without a limit; [`proceed`](Self::proceed) must be called then.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let asking = self.0.as_ref()?;
-        Some(asking.handshake.poll_timeout()?.saturating_sub(asking.exchange.now()))
+        let (asking, exchange) = self.0.as_ref()?;
+        Some(asking.until()?.saturating_sub(exchange.now()))
     }
 
     /// The stream, to ask for its readiness, until the handshake has ended.
     #[must_use]
     pub fn transport(&self) -> Option<&S> {
-        self.0.as_ref().map(|asking| &asking.exchange.transport)
-    }
-
-    /// Takes what was read (`None`: the time is up); keeps the rest of the work for later, or ends it.
-    fn take(&mut self, asking: Asking<S>, read: Option<&[u8]>) -> Result<Option<WebSocket<S>>, Error> {
-        let Asking { exchange, handshake, unsent, config } = asking;
-        let now = exchange.now();
-        let step = match read {
-            None => handshake.handle_timeout(now),
-            Some([]) => handshake.handle_eof().map(ClientStep::Refused),
-            Some(bytes) => handshake.receive(now, bytes),
-        };
-        match step.map_err(HandshakeError::Response)? {
-            ClientStep::NeedMore(handshake) => {
-                self.0 = Some(Asking { exchange, handshake, unsent, config });
-                Ok(None)
-            }
-            ClientStep::Refused(refusal) => Err(HandshakeError::Refusal(refusal).into()),
-            ClientStep::Open { opened, consumed } => {
-                let unread = read.and_then(|bytes| bytes.get(consumed..)).unwrap_or_default();
-                let response = Some(opened.response().clone());
-                let (connection, negotiated) =
-                    opened.into_connection(config, MaskKeys::thread(), Duration::ZERO);
-                let opened = Opened { subprotocol: negotiated.subprotocol, response };
-                let ws = WebSocket::open(exchange.transport, connection, unread, Vec::new(), opened);
-                Ok(Some(ws))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_do_not_answer_leave_time_for_the_next() {
-        let addresses = [1, 2, 3, 4].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let (began, timeout) = (Instant::now(), Duration::from_secs(3600));
-        let mut shares = Vec::new();
-        let dialled = dial_each(&addresses, began, timeout, |address, share| {
-            shares.push(share.as_secs().div_ceil(60));
-            if address.port() == 3 { Ok(address.port()) } else { Err(io::ErrorKind::TimedOut.into()) }
-        });
-        assert_eq!(dialled.ok(), Some(3));
-        assert_eq!(shares, [15, 20, 30], "of what is left: no time has passed here");
-        let dialled = dial_each::<()>(&addresses, began, timeout, |_, _| Err(io::ErrorKind::TimedOut.into()));
-        assert!(matches!(dialled, Err(Error::TimedOut)));
-        let dialled = dial_each::<()>(&addresses, began, Duration::ZERO, |_, _| panic!("no time"));
-        assert!(matches!(dialled, Err(Error::TimedOut)));
+        self.0.as_ref().map(|(_, exchange)| &exchange.transport)
     }
 }

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::io;
-use std::time::Instant;
 
 use super::bounded::SHORTEST;
+use super::clock::Clock;
 use super::{Error, Transport};
 use crate::stream::is_not_now;
 
@@ -18,18 +18,18 @@ const LINGER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) transport: S,
-    began: Instant,
+    clock: Clock,
 }
 
 impl<S: Transport> Exchange<S> {
-    /// The exchange began at `began`, perhaps before there was a stream.
-    pub(super) const fn since(transport: S, began: Instant) -> Self {
-        Self { transport, began }
+    /// The exchange began with `clock`, perhaps before there was a stream.
+    pub(super) const fn since(transport: S, clock: Clock) -> Self {
+        Self { transport, clock }
     }
 
     /// The time since the exchange began.
     pub(super) fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.now()
     }
 
     /// One read; `None` when nothing came until `until`.
@@ -69,7 +69,19 @@ impl<S: Transport> Exchange<S> {
                 Err(error) => return Err(Error::Io(error)),
             }
         }
-        Ok(self.transport.flush()?)
+        let began = self.now();
+        loop {
+            return match self.transport.flush() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // TLS takes more than the stream below it.
+                Err(error) if is_not_now(&error) => {
+                    let bound = until.map(|until| until.saturating_sub(began).max(SHORTEST));
+                    self.not_now(began, bound, until)?;
+                    Err(Error::TimedOut)
+                }
+                flushed => Ok(flushed?),
+            };
+        }
     }
 
     /// Sends the last words and waits a moment, so that no reset destroys them before the peer has read them.

@@ -32,23 +32,36 @@
 mod accept;
 mod bounded;
 #[cfg(feature = "rand")]
+mod client_stream;
+mod clock;
+#[cfg(feature = "rand")]
 mod connect;
+#[cfg(feature = "rand")]
+mod dial;
 mod exchange;
 mod message_writer;
 mod pipe;
 mod plain;
+#[cfg(feature = "rand")]
+mod reconnect;
+#[cfg(feature = "rustls")]
+mod tls;
 mod transport;
 mod websocket;
 
 pub use accept::{Acceptor, Opening, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
-pub use connect::{Connecting, Connector, connect};
+pub use client_stream::ClientStream;
+#[cfg(feature = "rand")]
+pub use connect::{Blocking, Connecting, Connector, connect};
 pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pipe::pair;
 pub use pipe::{Pipe, pipe};
 pub use plain::{Incoming, PlainRequest};
+#[cfg(feature = "rand")]
+pub use reconnect::Reconnecting;
 pub use transport::{Transport, Untimed};
 pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{Error, HandshakeError, Parts};
+pub use crate::stream::{ConnectError, Error, HandshakeError, Parts};

@@ -7,8 +7,8 @@ use std::net::{Shutdown, TcpStream};
 
 /// A byte stream whose waits can be bounded and whose two directions end separately.
 ///
-/// Deadlines need the bounds, a clean close needs the half-close. TCP, Unix sockets and the in-memory
-/// [`Pipe`](super::Pipe) have them; anything else goes into [`Untimed`], which says what it loses.
+/// Deadlines need the bounds, a clean close needs the half-close. TCP, Unix sockets, the in-memory
+/// [`Pipe`](super::Pipe) and, with the feature `rustls`, TLS over one of these have them; anything else goes into [`Untimed`], which says what it loses.
 ///
 /// A stream may be non-blocking: then every call that cannot go on returns
 /// [`Error::WouldBlock`](super::Error::WouldBlock), loses nothing and goes on when called again.

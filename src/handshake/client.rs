@@ -96,6 +96,16 @@ impl ClientRequest {
         self
     }
 
+    /// The same request for another resource; to another origin only with the added headers that are no secrets.
+    #[cfg(feature = "rand")]
+    pub(crate) fn redirected(mut self, uri: WebSocketUri, same_origin: bool) -> Self {
+        if !same_origin {
+            self.headers.retain(|name| HARMLESS.iter().any(|harmless| harmless.eq_ignore_ascii_case(name)));
+        }
+        self.uri = uri;
+        self
+    }
+
     /// Sends an `Origin`, as browsers do for the page that connects. Default: none.
     #[must_use]
     pub fn origin(mut self, origin: impl AsRef<[u8]>) -> Self {
@@ -253,6 +263,10 @@ impl ClientRequest {
         Ok(self.subprotocols.join(", "))
     }
 }
+
+/// Headers that say nothing which is meant for one server only. Any other may be a key.
+#[cfg(feature = "rand")]
+const HARMLESS: &[&str] = &["User-Agent", "Accept-Language"];
 
 /// Why a request cannot be sent.
 #[derive(Clone, Debug, Eq, PartialEq)]

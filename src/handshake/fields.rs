@@ -111,6 +111,12 @@ impl ExtraHeaders {
         self.0.push((name.into(), value.as_ref().to_vec()));
     }
 
+    /// Keeps the lines whose names pass.
+    #[cfg(feature = "rand")]
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
+    }
+
     /// Writes all lines after it has checked them: names are tokens and none of the handshake's own, values
     /// cannot end their line.
     pub(crate) fn write(&self, reserved: &[&str], out: &mut Vec<u8>) -> Result<(), HeaderError> {

@@ -45,6 +45,8 @@ pub(crate) use deflate::agreed_between_equals;
 pub use error::{RequestError, ResponseError};
 pub use extensions::{Extension, ExtensionError, Extensions};
 pub use fields::{Excerpt, HeaderError};
+#[cfg(feature = "rand")]
+pub(crate) use head::HeadReader;
 pub use head::{HeadError, HeadPart};
 pub use key::accept_key;
 #[cfg(feature = "rand")]
@@ -52,6 +54,8 @@ pub use key::{NoRandomness, random_nonce};
 pub use limits::HandshakeLimits;
 pub use offer::{Negotiated, NegotiationError, Offer};
 pub use opened::{Opened, ResponseHead};
+#[cfg(feature = "rand")]
+pub(crate) use refusal::Body;
 pub use refusal::Refusal;
 pub use refused::RefusedRequest;
 pub use request::RequestHead;

@@ -26,7 +26,7 @@ use crate::deflate::Deflate;
 pub struct ResponseHead(Head);
 
 impl ResponseHead {
-    pub(super) const fn new(head: Head) -> Self {
+    pub(crate) const fn new(head: Head) -> Self {
         Self(head)
     }
 

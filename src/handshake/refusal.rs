@@ -10,7 +10,7 @@ use super::opened::ResponseHead;
 
 /// The server's answer when it did not open a connection: status, headers, and what came of the body.
 ///
-/// Redirects are not followed: see [`location`](Self::location).
+/// Nothing here follows redirects: see [`location`](Self::location). The connectors of the adapters can.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Refusal {
     head: ResponseHead,
@@ -19,7 +19,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(head: ResponseHead, body: Body) -> Self {
+    pub(crate) fn new(head: ResponseHead, body: Body) -> Self {
         Self { head, complete: body.framing == Framing::Done, body: body.bytes }
     }
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Refusal {
 
 /// The body of a refusal as it arrives.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(crate) struct Body {
     bytes: Vec<u8>,
     limit: usize,
     framing: Framing,
@@ -107,7 +107,7 @@ enum Chunk {
 }
 
 impl Body {
-    pub(super) fn of(head: &ResponseHead, limit: usize) -> Self {
+    pub(crate) fn of(head: &ResponseHead, limit: usize) -> Self {
         let framing = match head.status() {
             204 | 304 => Framing::Done,
             _ => Framing::of(head),
@@ -115,7 +115,7 @@ impl Body {
         Self { bytes: Vec::new(), limit, framing }
     }
 
-    pub(super) fn read(&mut self, mut input: &[u8]) {
+    pub(crate) fn read(&mut self, mut input: &[u8]) {
         while let Some(&byte) = input.first() {
             let taken = match self.framing {
                 Framing::Done | Framing::Cut => return,
@@ -143,12 +143,12 @@ impl Body {
     }
 
     /// Whether nothing more is to be read.
-    pub(super) const fn is_over(&self) -> bool {
+    pub(crate) const fn is_over(&self) -> bool {
         matches!(self.framing, Framing::Done | Framing::Cut)
     }
 
     /// The stream ended.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.framing == Framing::UntilEof {
             self.framing = Framing::Done;
         }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use std::io;
 
+use super::ConnectError;
 use crate::handshake::{
     AcceptError, ClientRequestError, Refusal, RefusedRequest, ResponseError, WriteResponseError,
 };
@@ -11,17 +12,19 @@ use crate::{SendError, UriError};
 
 /// Why a call on a connection over a stream did not do what it was asked to.
 ///
-/// The cause of a failed handshake is the [source](core::error::Error::source); `{:#}` shows both in one line.
+/// Displayed, it says its cause in the same line; [`source`](core::error::Error::source) is what stands behind that.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The stream is non-blocking and cannot go on now. Nothing was taken from the caller, nothing is lost: make the
     /// same call again once the stream is ready.
     WouldBlock,
-    /// The time that the caller set is over. The connection is as before.
+    /// The time that the caller set for this call is over. The connection is as before.
     TimedOut,
     /// The stream failed.
     Io(io::Error),
+    /// Client: no stream to the server came about, or not in time.
+    Connect(Box<ConnectError>),
     /// The opening handshake did not lead to a connection.
     Handshake(Box<HandshakeError>),
     /// The connection failed: the peer broke a rule, or a deadline passed. Every later receive says the same.
@@ -30,13 +33,15 @@ pub enum Error {
     ChunkDelivery,
     /// What was to be sent cannot be sent; the connection is as before.
     Send(SendError),
+    /// A client that connects again has no connection now, and did not take the message.
+    NotConnected,
 }
 
 impl Error {
     /// Whether the same call may succeed later, with the connection as it is.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::WouldBlock | Self::TimedOut)
+        matches!(self, Self::WouldBlock | Self::TimedOut | Self::NotConnected)
     }
 }
 
@@ -45,9 +50,11 @@ impl fmt::Display for Error {
         match self {
             Self::WouldBlock => f.write_str("stream not ready: call again when it is"),
             Self::TimedOut => f.write_str("nothing came within the time given"),
+            Self::NotConnected => f.write_str("no connection now, and the message was not taken"),
             Self::ChunkDelivery => f.write_str("connection delivers chunks: receive with recv_event"),
             Self::Io(error) => write!(f, "stream failed: {error}"),
-            Self::Handshake(error) => error.fmt(f),
+            Self::Connect(error) => error.fmt(f),
+            Self::Handshake(error) => write!(f, "{error:#}"),
             Self::Connection(error) => error.fmt(f),
             Self::Send(error) => error.fmt(f),
         }
@@ -58,11 +65,12 @@ impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             // The causes are displayed already; what stands behind them is not.
-            Self::Handshake(error) => error.source(),
+            Self::Connect(error) => error.source(),
+            Self::Handshake(error) => error.source()?.source(),
             Self::Io(error) => error.source(),
             Self::Connection(error) => error.source(),
             Self::Send(error) => error.source(),
-            Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery => None,
+            Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery | Self::NotConnected => None,
         }
     }
 }
@@ -90,7 +98,12 @@ impl From<Error> for io::Error {
         match error {
             Error::WouldBlock => io::ErrorKind::WouldBlock.into(),
             Error::TimedOut => io::ErrorKind::TimedOut.into(),
+            Error::NotConnected => io::ErrorKind::NotConnected.into(),
             Error::Io(error) => error,
+            Error::Connect(error) => match *error {
+                ConnectError::TimedOut { .. } => Self::new(io::ErrorKind::TimedOut, error),
+                other => Self::other(other),
+            },
             Error::Handshake(error) => Self::other(*error),
             Error::Connection(error) => Self::other(error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),
@@ -106,8 +119,7 @@ impl From<Error> for io::Error {
 pub enum HandshakeError {
     /// Client: the URL is not one of a WebSocket.
     Uri(UriError),
-    /// Client: a `wss:` URL needs a TLS stream; connect one and give it to
-    /// [`Connector::connect_over`](crate::blocking::Connector::connect_over).
+    /// Client: a `wss:` URL needs the feature `rustls`, or a TLS stream that is given to `Connector::connect_over`.
     TlsNeeded,
     /// Client: the operating system gave no randomness for the key.
     #[cfg(feature = "rand")]
@@ -126,42 +138,53 @@ pub enum HandshakeError {
     Reject(WriteResponseError),
 }
 
+impl HandshakeError {
+    /// What this side or the other did wrong, and the cause if another type tells it.
+    fn parts(&self) -> (&'static str, Option<&(dyn core::error::Error + 'static)>) {
+        match self {
+            Self::Uri(error) => ("not a url of a websocket", Some(error)),
+            Self::TlsNeeded => {
+                ("wss needs the feature `rustls`, or a tls stream given to connect_over", None)
+            }
+            #[cfg(feature = "rand")]
+            Self::Randomness(error) => ("no key for the request", Some(error)),
+            Self::Request(error) => ("the request cannot be sent", Some(error)),
+            Self::Response(error) => ("the server's response is not acceptable", Some(error)),
+            Self::Refusal(_) => ("server refused", None),
+            Self::Refused(refused) => ("request refused", Some(refused.error())),
+            Self::Accept(error) => ("the request cannot be accepted in this way", Some(error)),
+            Self::Reject(error) => ("the response cannot be sent", Some(error)),
+        }
+    }
+}
+
+/// The alternate form (`{:#}`) adds the cause, which is the [source](core::error::Error::source) too.
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uri(error) => error.fmt(f),
-            Self::TlsNeeded => f.write_str("wss needs a tls stream: connect one and use connect_over"),
-            #[cfg(feature = "rand")]
-            Self::Randomness(error) => error.fmt(f),
-            Self::Request(error) => error.fmt(f),
-            Self::Response(error) => error.fmt(f),
-            Self::Refusal(refusal) => write!(f, "server refused with status {}", refusal.head().status()),
-            Self::Refused(error) => error.fmt(f),
-            Self::Accept(error) => error.fmt(f),
-            Self::Reject(error) => error.fmt(f),
+        if let Self::Refusal(refusal) = self {
+            return write!(f, "server refused with status {}", refusal.head().status());
+        }
+        match self.parts() {
+            (what, Some(cause)) if f.alternate() => write!(f, "{what}: {cause}"),
+            (what, _) => f.write_str(what),
         }
     }
 }
 
 impl core::error::Error for HandshakeError {
-    /// What stands behind the cause that is displayed.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Uri(error) => error.source(),
-            #[cfg(feature = "rand")]
-            Self::Randomness(error) => error.source(),
-            Self::Request(error) => error.source(),
-            Self::Response(error) => error.source(),
-            Self::Refused(error) => error.source(),
-            Self::Accept(error) => error.source(),
-            Self::Reject(error) => error.source(),
-            Self::TlsNeeded | Self::Refusal(_) => None,
-        }
+        self.parts().1
     }
 }
 
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(Box::new(error))
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(Box::new(error))
     }
 }

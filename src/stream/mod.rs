@@ -1,6 +1,7 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
 mod buffer;
+mod connect_error;
 mod endpoint;
 mod error;
 mod link;
@@ -12,6 +13,9 @@ mod parts;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+pub use connect_error::{
+    ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
+};
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
 pub(crate) use link::{Link, MAX_PART, is_not_now};

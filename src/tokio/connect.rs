@@ -1,29 +1,35 @@
 //! The client's side of the opening handshake.
 
-use alloc::sync::Arc;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
-use ::tokio::net::TcpStream;
-use ::tokio::time::{Instant, timeout};
+use ::tokio::time::Instant;
 
+use super::client_stream::ClientStream;
+use super::dial::dial;
+#[cfg(feature = "rustls")]
+use super::dial::within;
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, WebSocket};
-use crate::handshake::{ClientRequest, ClientStep, Extension, HandshakeLimits, random_nonce};
-use crate::stream::Opened;
-use crate::{Config, MaskKeys, UriError, WebSocketUri};
+use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
+use crate::handshake::Refusal;
 
-/// Connects to a `ws:` URL over TCP, with the defaults.
+/// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
 /// # Errors
 ///
 /// As [`Connector::connect`].
-pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<TcpStream>, Error> {
+pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<ClientStream>, Error> {
     Connector::new(url).connect().await
 }
 
-/// How a client connects: URL, headers, subprotocols, timeout, limits.
+/// Marks what belongs to this adapter.
+#[derive(Debug)]
+pub enum Tokio {}
+
+/// How a client over tokio connects; see [`client::Connector`] for all it can be told.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -40,93 +46,33 @@ pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<TcpStream>, Error
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
-pub struct Connector {
-    request: Result<ClientRequest, UriError>,
-    config: Arc<Config>,
-    limits: HandshakeLimits,
-    timeout: Duration,
-}
+pub type Connector = client::Connector<Tokio>;
 
-impl Connector {
-    /// Connects to `url` and asks for nothing but its resource. A malformed URL shows when connecting.
-    #[must_use]
-    pub fn new(url: impl AsRef<str>) -> Self {
-        let request = WebSocketUri::parse(url.as_ref()).map(ClientRequest::new);
-        let limits = HandshakeLimits::default();
-        Self { request, config: Arc::default(), limits, timeout: Duration::from_secs(10) }
-    }
-
-    /// Adds a header such as `Authorization` or `Cookie`; those of the handshake itself are refused.
-    #[must_use]
-    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.with(|request| request.header(name, value))
-    }
-
-    /// Sends an `Origin`, as a browser does for its page. Default: none.
-    #[must_use]
-    pub fn origin(self, origin: impl AsRef<[u8]>) -> Self {
-        self.with(|request| request.origin(origin))
-    }
-
-    /// Offers a subprotocol, after those offered before.
-    #[must_use]
-    pub fn subprotocol(self, name: &str) -> Self {
-        self.with(|request| request.subprotocol(name))
-    }
-
-    /// Fails if the server chooses none of the subprotocols. Default: the connection opens without one.
-    #[must_use]
-    pub fn require_subprotocol(self) -> Self {
-        self.with(ClientRequest::require_subprotocol)
-    }
-
-    /// Offers an extension that the code around the connection carries out.
-    #[must_use]
-    pub fn extension(self, extension: &Extension<'_>) -> Self {
-        self.with(|request| request.extension(extension))
-    }
-
-    /// Sets limits and deadlines of the open connection.
-    #[must_use]
-    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.config = config.into();
-        self
-    }
-
-    /// Sets what the server's response may cost; its time is set by [`timeout`](Self::timeout).
-    #[must_use]
-    pub fn limits(mut self, limits: HandshakeLimits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Bounds everything up to the open connection: name, TCP and handshake together. Default 10 s.
-    #[must_use]
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Connects over TCP and opens the WebSocket. Dropping the future drops the attempt.
+/// Over tokio's streams: [`tokio::Connector`](Connector).
+impl client::Connector<Tokio> {
+    /// Connects to the host of the URL and opens the WebSocket.
+    ///
+    /// The addresses of the host are raced as RFC 8305 has it. `TCP_NODELAY` is set. Nothing is dialled for a request
+    /// that cannot be sent.
     ///
     /// # Errors
     ///
     /// [`Error::Handshake`] for an URL, header or subprotocol that cannot be sent, for a refusal by the server
-    /// (status, headers, body) and for a response that breaks the rules; [`Error::TimedOut`]; [`Error::Io`].
-    /// A `wss:` URL needs a TLS stream and [`connect_over`](Self::connect_over).
-    pub async fn connect(&self) -> Result<WebSocket<TcpStream>, Error> {
-        let uri = self.request()?.uri();
-        if uri.is_secure() {
-            return Err(HandshakeError::TlsNeeded.into());
+    /// (status, headers, body) and for a response that breaks the rules; [`Error::Connect`] if there is no stream to
+    /// the server, or not in time, which names the step that failed; [`Error::Io`] if the stream failed later.
+    pub async fn connect(&self) -> Result<WebSocket<ClientStream>, Error> {
+        let epoch = Instant::now();
+        let mut attempt = self.attempt()?;
+        loop {
+            // What cannot be sent shows before anybody is dialled.
+            let asking = attempt.ask()?;
+            // In a box: it is large, and whoever awaits this keeps the room for it.
+            let stream = Box::pin(open(attempt.route()?, epoch, attempt.until())).await?;
+            match handshake(asking, stream, epoch).await? {
+                Ok(ws) => return Ok(ws),
+                Err(refusal) => attempt = attempt.refused(refusal)?,
+            }
         }
-        let host = uri.host().trim_start_matches('[').trim_end_matches(']');
-        let began = Instant::now();
-        let connecting = timeout(self.timeout, TcpStream::connect((host, uri.port())));
-        let stream = connecting.await.map_err(|_| Error::TimedOut)??;
-        stream.set_nodelay(true)?;
-        // A timeout around everything would take a refusal away whose body does not end in time.
-        self.open(stream, self.timeout.saturating_sub(began.elapsed())).await
     }
 
     /// Opens the WebSocket over a stream that is connected to the server already, TLS included for `wss:`.
@@ -138,52 +84,85 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.open(stream, self.timeout).await
+        let opened = handshake(self.attempt()?.ask()?, stream, Instant::now()).await?;
+        opened.map_err(|refusal| HandshakeError::Refusal(refusal).into())
     }
+}
 
-    async fn open<S>(&self, stream: S, timeout: Duration) -> Result<WebSocket<S>, Error>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut bytes = Vec::new();
-        let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
-        let request = self.request()?.clone().with_config(&self.config).limits(self.limits.timeout(timeout));
-        let mut handshake =
-            request.start(nonce, Duration::ZERO, &mut bytes).map_err(HandshakeError::Request)?;
-        let mut exchange = Exchange::new(stream);
-        exchange.write(&bytes, handshake.poll_timeout()).await?;
-        let mut buffer = alloc::vec![0; 4096];
-        loop {
-            let read = exchange.read(&mut buffer, handshake.poll_timeout()).await?;
-            let bytes = buffer.get(..read.unwrap_or_default()).unwrap_or_default();
-            let now = exchange.now();
-            let step = match read {
-                None => handshake.handle_timeout(now),
-                Some(0) => handshake.handle_eof().map(ClientStep::Refused),
-                Some(_) => handshake.receive(now, bytes),
-            };
-            handshake = match step.map_err(HandshakeError::Response)? {
-                ClientStep::NeedMore(handshake) => handshake,
-                ClientStep::Refused(refusal) => return Err(HandshakeError::Refusal(refusal).into()),
-                ClientStep::Open { opened, consumed } => {
-                    let unread = bytes.get(consumed..).unwrap_or_default();
-                    let response = Some(opened.response().clone());
-                    let (connection, negotiated) =
-                        opened.into_connection(self.config.clone(), MaskKeys::thread(), Duration::ZERO);
-                    let opened = Opened { subprotocol: negotiated.subprotocol, response };
-                    let stream = exchange.stream.io;
-                    return Ok(WebSocket::open(stream, connection, unread, Vec::new(), opened));
-                }
-            };
+/// The stream to the server.
+async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
+    let mut stream = ClientStream::Tcp(dial(&route.host, route.port, epoch, until).await?);
+    for layer in route.layers {
+        stream = match layer {
+            Layer::Tunnel { proxy, tunnel } => {
+                ask_for_tunnel(stream, tunnel, epoch, until).await.map_err(|ended| {
+                    ended.map_or(ConnectError::TimedOut { step: Step::Proxy }, |failure| {
+                        ConnectError::Proxy { proxy, failure }
+                    })
+                })?
+            }
+            #[cfg(feature = "rustls")]
+            Layer::Tls { step, peer } => {
+                let connector = tokio_rustls::TlsConnector::from(peer.config.clone());
+                let connected = connector.connect(peer.name.clone(), Box::new(stream));
+                let connected = within(step, epoch, until, connected).await?;
+                ClientStream::Tls(Box::new(connected.map_err(|error| ConnectError::Tls(peer.failed(error)))?))
+            }
+        };
+    }
+    Ok(stream)
+}
+
+/// Speaks with the proxy until there is a tunnel; the error is `None` when the time is over.
+async fn ask_for_tunnel(
+    stream: ClientStream,
+    mut tunnel: Tunnel,
+    epoch: Instant,
+    until: Option<Duration>,
+) -> Result<ClientStream, Option<ProxyFailure>> {
+    let mut exchange = Exchange::since(stream, epoch);
+    let mut buffer = [0; 1024];
+    let failed = |error| match error {
+        Error::TimedOut => None,
+        error => Some(ProxyFailure::Io(error.into())),
+    };
+    loop {
+        exchange.write(&tunnel.take_output(), until).await.map_err(failed)?;
+        match exchange.read(&mut buffer, until).await.map_err(failed)? {
+            None => return Err(tunnel.handle_timeout()),
+            Some(0) => return Err(Some(tunnel.handle_eof())),
+            Some(len) if tunnel.receive(buffer.get(..len).unwrap_or_default())? => {
+                return Ok(exchange.stream.io);
+            }
+            Some(_) => {}
         }
     }
+}
 
-    fn request(&self) -> Result<&ClientRequest, Error> {
-        self.request.as_ref().map_err(|error| HandshakeError::Uri(*error).into())
+/// Asks on a stream that leads to the server.
+async fn handshake<S>(
+    mut asking: Asking,
+    stream: S,
+    epoch: Instant,
+) -> Result<Result<WebSocket<S>, Refusal>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut exchange = Exchange::since(stream, epoch);
+    match exchange.write(&asking.unsent, asking.until()).await {
+        Err(Error::TimedOut) => return Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
+        wrote => wrote?,
     }
-
-    fn with(mut self, change: impl FnOnce(ClientRequest) -> ClientRequest) -> Self {
-        self.request = self.request.map(change);
-        self
+    let mut buffer = alloc::vec![0; 4096];
+    loop {
+        let read = exchange.read(&mut buffer, asking.until()).await?;
+        let bytes = read.map(|len| buffer.get(..len).unwrap_or_default());
+        asking = match asking.take(exchange.now(), bytes)? {
+            Progress::NeedMore(asking) => asking,
+            Progress::Refused(refusal) => return Ok(Err(refusal)),
+            Progress::Open { connection, unread, opened } => {
+                return Ok(Ok(WebSocket::open(exchange.stream.io, connection, unread, Vec::new(), opened)));
+            }
+        };
     }
 }

@@ -7,6 +7,8 @@ use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(feature = "rand")]
+use ::tokio::time::Instant;
 
 use super::Error;
 use super::polled::{Polled, Timer};
@@ -28,6 +30,12 @@ pub(super) struct Exchange<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream: Polled::new(stream), timer: Timer::default() }
+    }
+
+    /// The exchange began at `epoch`, perhaps before there was a stream.
+    #[cfg(feature = "rand")]
+    pub(super) fn since(stream: S, epoch: Instant) -> Self {
+        Self { stream: Polled::since(stream, epoch), timer: Timer::default() }
     }
 
     /// The time since the exchange began.

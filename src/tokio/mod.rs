@@ -66,7 +66,11 @@
 
 mod accept;
 #[cfg(feature = "rand")]
+mod client_stream;
+#[cfg(feature = "rand")]
 mod connect;
+#[cfg(feature = "rand")]
+mod dial;
 mod drive;
 mod exchange;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
@@ -76,6 +80,8 @@ mod message_writer;
 #[cfg(feature = "rand")]
 mod pair;
 mod polled;
+#[cfg(feature = "rand")]
+mod reconnect;
 mod split;
 mod tunnel;
 mod waiting;
@@ -83,13 +89,17 @@ mod websocket;
 
 pub use accept::{Acceptor, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
-pub use connect::{Connector, connect};
+pub use client_stream::ClientStream;
+#[cfg(feature = "rand")]
+pub use connect::{Connector, Tokio, connect};
 pub use group::Group;
 pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pair::pair;
+#[cfg(feature = "rand")]
+pub use reconnect::Reconnecting;
 pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{Error, HandshakeError, Parts};
+pub use crate::stream::{ConnectError, Error, HandshakeError, Parts};

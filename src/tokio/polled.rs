@@ -32,6 +32,11 @@ pub(super) struct Polled<T> {
 
 impl<T> Polled<T> {
     pub(super) fn new(io: T) -> Self {
+        Self::since(io, Instant::now())
+    }
+
+    /// Counts the time from `epoch`.
+    pub(super) fn since(io: T, epoch: Instant) -> Self {
         Self {
             io,
             waker: Waker::noop().clone(),
@@ -39,7 +44,7 @@ impl<T> Polled<T> {
             armed: false,
             waiting: None,
             began: Duration::ZERO,
-            epoch: Instant::now(),
+            epoch,
         }
     }
 

@@ -1,0 +1,139 @@
+//! One request of possibly several, and the way to whom it goes.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::connector::{Options, ProxyChoice};
+use super::redirect::{is_redirect, is_same_origin, resolve};
+use super::{Asking, ConnectError, Proxy, ProxySettings, RedirectError, Tunnel};
+use crate::UriError;
+use crate::handshake::{ClientRequest, Refusal, random_nonce};
+use crate::stream::{Error, HandshakeError};
+
+#[cfg(feature = "rustls")]
+use super::{Step, tls};
+
+/// What is asked, and of whom, until the connection is open or refused for good.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    request: ClientRequest,
+    options: &'a Options,
+    redirects: u8,
+}
+
+/// The way to the server: TCP, and what is set up over it, in this order.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Layer {
+    /// The proxy, without its credentials, is asked for a tunnel.
+    Tunnel { proxy: String, tunnel: Tunnel },
+    /// The step that it belongs to: TLS with a proxy is a matter of the proxy.
+    #[cfg(feature = "rustls")]
+    Tls { step: Step, peer: tls::Peer },
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn first(options: &'a Options) -> Result<Self, Error> {
+        let request = options.request.clone().map_err(HandshakeError::Uri)?;
+        Ok(Self { request, options, redirects: 0 })
+    }
+
+    /// By when all must be done, counted from the beginning; `None` for no limit.
+    pub(crate) fn until(&self) -> Option<Duration> {
+        Some(self.options.timeout).filter(|timeout| *timeout < Duration::MAX)
+    }
+
+    /// The request in bytes, and what waits for its response. Whatever cannot be sent shows here.
+    pub(crate) fn ask(&self) -> Result<Asking, Error> {
+        let mut unsent = Vec::new();
+        let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
+        let limits = self.options.limits.timeout(self.options.timeout);
+        let request = self.request.clone().with_config(&self.options.config).limits(limits);
+        // The clock of the handshake is that of the whole opening.
+        let handshake = request.start(nonce, Duration::ZERO, &mut unsent).map_err(HandshakeError::Request)?;
+        Ok(Asking { handshake, unsent, config: self.options.config.clone() })
+    }
+
+    /// The way to the server.
+    pub(crate) fn route(&self) -> Result<Route, Error> {
+        let uri = self.request.uri();
+        let (host, port) = (uri.host(), uri.port());
+        let mut layers = Vec::new();
+        // RFC 6455 §4.1: "If the client is configured to use a proxy when using the WebSocket Protocol to connect to
+        // host /host/ and port /port/, then the client SHOULD connect to that proxy and ask it to open a TCP connection
+        // to the host given by /host/ and the port given by /port/."
+        let proxy = self.proxy().map_err(ConnectError::ProxyUrl)?;
+        if let Some(proxy) = &proxy {
+            if proxy.is_secure() {
+                layers.push(self.tls(proxy.host(), true)?);
+            }
+            let tunnel = Tunnel::new(proxy, host, port, self.options.limits);
+            let proxy = proxy.to_string();
+            layers.push(match tunnel {
+                Ok(tunnel) => Layer::Tunnel { proxy, tunnel },
+                Err(failure) => return Err(ConnectError::Proxy { proxy, failure }.into()),
+            });
+        }
+        // RFC 6455 §4.1: "If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening
+        // the connection and before sending the handshake data".
+        if uri.is_secure() {
+            layers.push(self.tls(host, false)?);
+        }
+        let (host, port) = proxy.as_ref().map_or((host, port), |proxy| (proxy.host(), proxy.port()));
+        Ok(Route { host: host.into(), port, layers })
+    }
+
+    /// What follows from an answer that opened no connection: another attempt, or the end.
+    pub(crate) fn refused(self, refusal: Refusal) -> Result<Self, Error> {
+        let Self { request, options, redirects } = self;
+        if options.redirects == 0 || !is_redirect(&refusal) {
+            return Err(HandshakeError::Refusal(refusal).into());
+        }
+        let redirect = |error| Err(ConnectError::Redirect(error).into());
+        if redirects == options.redirects {
+            return redirect(RedirectError::TooMany(refusal));
+        }
+        let target = refusal.location().map(|location| resolve(request.uri(), location));
+        match target {
+            None => redirect(RedirectError::Target(refusal, None::<UriError>)),
+            Some(Err(error)) => redirect(RedirectError::Target(refusal, Some(error))),
+            Some(Ok(uri)) if request.uri().is_secure() && !uri.is_secure() && !options.insecure_redirects => {
+                redirect(RedirectError::Insecure(refusal))
+            }
+            Some(Ok(uri)) => {
+                let same_origin = is_same_origin(request.uri(), &uri);
+                Ok(Self { request: request.redirected(uri, same_origin), options, redirects: redirects + 1 })
+            }
+        }
+    }
+
+    fn proxy(&self) -> Result<Option<Proxy>, super::ProxyUrlError> {
+        let uri = self.request.uri();
+        match &self.options.proxy {
+            ProxyChoice::None => Ok(None),
+            ProxyChoice::One(proxy) => proxy.clone().map(Some),
+            ProxyChoice::Settings(settings) => settings.proxy_for(uri).map(Option::<&_>::cloned),
+            ProxyChoice::Environment => ProxySettings::from_env().proxy_for(uri).map(Option::<&_>::cloned),
+        }
+    }
+
+    #[cfg(feature = "rustls")]
+    fn tls(&self, host: &str, is_proxy: bool) -> Result<Layer, Error> {
+        let step = if is_proxy { Step::Proxy } else { Step::Tls };
+        let peer = tls::Peer::new(host, self.options.tls.as_ref()).map_err(ConnectError::Tls)?;
+        Ok(Layer::Tls { step, peer })
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    #[allow(clippy::unused_self)]
+    fn tls(&self, _: &str, _: bool) -> Result<Layer, Error> {
+        Err(HandshakeError::TlsNeeded.into())
+    }
+}

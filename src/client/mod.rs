@@ -1,0 +1,45 @@
+//! What a client decides before its connection is open: the request, the way to the server, what follows a refusal.
+//!
+//! Both adapters share all of it. Nothing here reads or writes: the connectors of [`blocking`](crate::blocking) and
+//! (feature `tokio`) `tokio` carry it out.
+
+#[cfg(feature = "rand")]
+mod asking;
+#[cfg(feature = "rand")]
+mod attempt;
+#[cfg(feature = "rand")]
+mod connector;
+#[cfg(feature = "rand")]
+mod environment;
+#[cfg(feature = "rand")]
+mod proxy;
+#[cfg(feature = "rand")]
+mod race;
+#[cfg(feature = "rand")]
+mod reconnect;
+#[cfg(feature = "rand")]
+mod redirect;
+#[cfg(feature = "rustls")]
+pub mod tls;
+#[cfg(feature = "rand")]
+mod tunnel;
+
+#[cfg(feature = "rand")]
+pub(crate) use self::{
+    asking::{Asking, Progress},
+    attempt::{Attempt, Layer, Route},
+    race::Race,
+    reconnect::{Course, Outbox},
+    tunnel::Tunnel,
+};
+#[cfg(feature = "rand")]
+pub use self::{
+    connector::Connector,
+    environment::ProxySettings,
+    proxy::{Proxy, ProxyKind},
+    reconnect::{Lost, Reconnect, ReconnectEvent, ReconnectState, WhileAway},
+};
+
+pub use crate::stream::{
+    ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
+};

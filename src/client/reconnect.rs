@@ -1,0 +1,411 @@
+//! When a client connects again, and what becomes of its messages meanwhile (RFC 6455 §7.2.3).
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::ConnectError;
+use crate::handshake::random_nonce;
+use crate::stream::{Error, HandshakeError};
+use crate::{CloseCode, Initiator, Message, Summary};
+
+/// How a client connects again after its connection ended: delays, stop condition, what becomes of messages meanwhile.
+///
+/// The delays are those of RFC 6455 §7.2.3: before the first retry a random one of up to 5 s, so that the clients of a
+/// server that was restarted do not come all at once; with each further failure in a row twice as long, of which the
+/// second half is random, up to 60 s. A connection that lived for 10 s begins a new row, one that ended before counts
+/// as a failure, so that a server which accepts and drops is not asked in a loop. The first attempt of all comes at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use sansocket::client::{Reconnect, WhileAway};
+///
+/// let policy = Reconnect::new()
+///     .first_delay(Duration::from_millis(500))
+///     .longest_delay(Duration::from_secs(30))
+///     .max_failures(10)
+///     .while_away(WhileAway::Queue(1000))
+///     .observe(|event| eprintln!("{event}"));
+/// # let _ = policy;
+/// ```
+#[derive(Clone)]
+pub struct Reconnect {
+    first_delay: Duration,
+    longest_delay: Duration,
+    settled_after: Duration,
+    max_failures: Option<u32>,
+    while_away: WhileAway,
+    stop_when: Option<Arc<StopWhen>>,
+    observer: Option<Arc<Observer>>,
+}
+
+const NANOS: u128 = 1_000_000_000;
+
+type StopWhen = dyn Fn(&Lost<'_>) -> bool + Send + Sync;
+type Observer = dyn Fn(&ReconnectEvent<'_>) + Send + Sync;
+
+impl Reconnect {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            first_delay: Duration::from_secs(5),
+            longest_delay: Duration::from_secs(60),
+            settled_after: Duration::from_secs(10),
+            max_failures: None,
+            while_away: WhileAway::Refuse,
+            stop_when: None,
+            observer: None,
+        }
+    }
+
+    /// The longest delay before the first retry; the delay is random below it. Default 5 s.
+    #[must_use]
+    pub fn first_delay(mut self, delay: Duration) -> Self {
+        self.first_delay = delay;
+        self
+    }
+
+    /// What no delay is longer than. Default 60 s.
+    #[must_use]
+    pub fn longest_delay(mut self, delay: Duration) -> Self {
+        self.longest_delay = delay;
+        self
+    }
+
+    /// How long a connection lives before it counts as a success and delays begin anew. Default 10 s.
+    #[must_use]
+    pub fn settled_after(mut self, time: Duration) -> Self {
+        self.settled_after = time;
+        self
+    }
+
+    /// Stops after so many failures in a row. Default: never.
+    #[must_use]
+    pub fn max_failures(mut self, most: u32) -> Self {
+        self.max_failures = Some(most);
+        self
+    }
+
+    /// What becomes of messages while there is no connection. Default: [`WhileAway::Refuse`].
+    #[must_use]
+    pub fn while_away(mut self, what: WhileAway) -> Self {
+        self.while_away = what;
+        self
+    }
+
+    /// Stops when this says so of an end. Default: [`Lost::is_final`].
+    #[must_use]
+    pub fn stop_when(mut self, stop: impl Fn(&Lost<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.stop_when = Some(Arc::new(stop));
+        self
+    }
+
+    /// Is told of every change. Default: nobody is.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Fn(&ReconnectEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    fn stops_after(&self, lost: &Lost<'_>, failures: u32) -> bool {
+        let wants_to = self.stop_when.as_ref().map_or_else(|| lost.is_final(), |stop| stop(lost));
+        wants_to || self.max_failures.is_some_and(|most| failures >= most)
+    }
+
+    /// `random` is the place between the shortest and the longest delay after so many failures.
+    fn delay(&self, failures: u32, random: u32) -> Duration {
+        let retries = failures.saturating_sub(1);
+        let doubled = 2_u32.checked_pow(retries).and_then(|factor| self.first_delay.checked_mul(factor));
+        let high = doubled.unwrap_or(Duration::MAX).min(self.longest_delay);
+        let low = if retries == 0 { Duration::ZERO } else { high / 2 };
+        let span = high.saturating_sub(low);
+        // At most 94 bits and 32 of them.
+        let nanos = span.as_nanos() * u128::from(random) / u128::from(u32::MAX);
+        let secs = u64::try_from(nanos / NANOS).unwrap_or(u64::MAX);
+        low.saturating_add(Duration::new(secs, u32::try_from(nanos % NANOS).unwrap_or(0)))
+    }
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Reconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconnect")
+            .field("first_delay", &self.first_delay)
+            .field("longest_delay", &self.longest_delay)
+            .field("settled_after", &self.settled_after)
+            .field("max_failures", &self.max_failures)
+            .field("while_away", &self.while_away)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What becomes of a message that is sent while there is no connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WhileAway {
+    /// It is refused with [`Error::NotConnected`].
+    Refuse,
+    /// It is dropped, and sending it succeeds: for values of which only the newest counts.
+    Drop,
+    /// So many messages wait and leave in their order, before all others, on the next connection that opens; further ones
+    /// are refused with [`Error::NotConnected`]. Each is handed to one connection, once: if that fails meanwhile, the
+    /// message is not sent again, as the peer may have got it.
+    Queue(usize),
+}
+
+/// How a connection ended, or an attempt at one.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Lost<'a> {
+    /// Connecting, or the connection, failed.
+    Failed(&'a Error),
+    /// The connection was closed, cleanly.
+    Closed(&'a Summary<'a>),
+}
+
+impl Lost<'_> {
+    /// Whether another attempt has nothing to hope for, the default stop condition.
+    ///
+    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header or the proxy's URL
+    /// cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
+    /// often or to nowhere; or its certificate is not valid.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Closed(summary) => {
+                summary.initiator != Initiator::Remote || summary.code == CloseCode::NORMAL
+            }
+            Self::Failed(Error::Handshake(error)) => match &**error {
+                HandshakeError::Uri(_) | HandshakeError::TlsNeeded | HandshakeError::Request(_) => true,
+                HandshakeError::Refusal(refusal) => {
+                    matches!(refusal.head().status(), 400..=499)
+                        && !matches!(refusal.head().status(), 408 | 425 | 429)
+                }
+                _ => false,
+            },
+            Self::Failed(Error::Connect(error)) => match &**error {
+                ConnectError::ProxyUrl(_) | ConnectError::Redirect(_) => true,
+                #[cfg(feature = "rustls")]
+                ConnectError::Tls(error) => {
+                    matches!(error.rustls(), Some(rustls::Error::InvalidCertificate(_)))
+                }
+                _ => false,
+            },
+            Self::Failed(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Lost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Closed(summary) => write!(f, "closed: {summary}"),
+        }
+    }
+}
+
+/// A change in the life of a client that connects again.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum ReconnectEvent<'a> {
+    /// An attempt begins: the first of all, or the one after so many failures in a row.
+    Connecting {
+        /// How many attempts failed since a connection last lived long enough.
+        failures: u32,
+    },
+    /// The connection is open, the session set up, and what waited has left.
+    Opened,
+    /// The connection, or the attempt at one, ended.
+    Lost {
+        /// How.
+        lost: Lost<'a>,
+        /// When the next attempt begins; `None`: never.
+        retry_in: Option<Duration>,
+    },
+}
+
+impl fmt::Display for ReconnectEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { failures: 0 } => f.write_str("connecting"),
+            Self::Connecting { failures } => write!(f, "connecting after {failures} failures"),
+            Self::Opened => f.write_str("connected"),
+            Self::Lost { lost, retry_in: None } => write!(f, "{lost}; not connecting again"),
+            Self::Lost { lost, retry_in: Some(delay) } => {
+                write!(f, "{lost}; connecting again in {delay:.1?}")
+            }
+        }
+    }
+}
+
+/// Where a client that connects again is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ReconnectState {
+    /// An attempt is being made.
+    Connecting,
+    /// The connection is open.
+    Open,
+    /// The next attempt begins after so long.
+    Waiting(Duration),
+    /// No attempt will be made any more.
+    Stopped,
+}
+
+/// The course of attempts and connections; it has no clock and no connection.
+#[derive(Debug)]
+pub(crate) struct Course {
+    policy: Reconnect,
+    failures: u32,
+    opened: Option<Duration>,
+}
+
+impl Course {
+    pub(crate) fn new(policy: Reconnect) -> Self {
+        Self { policy, failures: 0, opened: None }
+    }
+
+    pub(crate) fn connecting(&self) {
+        self.tell(&ReconnectEvent::Connecting { failures: self.failures });
+    }
+
+    pub(crate) fn opened(&mut self, now: Duration) {
+        self.opened = Some(now);
+        self.tell(&ReconnectEvent::Opened);
+    }
+
+    /// How long to wait for the next attempt; `None`: for ever.
+    pub(crate) fn ended(&mut self, now: Duration, lost: Lost<'_>) -> Option<Duration> {
+        // Without randomness all clients come together, after the longest delay.
+        let random = random_nonce().map_or(u32::MAX, |[a, b, c, d, ..]| u32::from_ne_bytes([a, b, c, d]));
+        self.ended_with(now, lost, random)
+    }
+
+    fn ended_with(&mut self, now: Duration, lost: Lost<'_>, random: u32) -> Option<Duration> {
+        let lived = self.opened.take().map(|opened| now.saturating_sub(opened));
+        if lived.is_some_and(|lived| lived >= self.policy.settled_after) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let stops = self.policy.stops_after(&lost, self.failures);
+        let retry_in = (!stops).then(|| self.policy.delay(self.failures, random));
+        self.tell(&ReconnectEvent::Lost { lost, retry_in });
+        retry_in
+    }
+
+    fn tell(&self, event: &ReconnectEvent<'_>) {
+        if let Some(observer) = &self.policy.observer {
+            observer(event);
+        }
+    }
+}
+
+/// The messages that wait for a connection; shared with the attempt that sends them.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbox {
+    while_away: WhileAway,
+    messages: Arc<Mutex<VecDeque<Message<'static>>>>,
+}
+
+impl Outbox {
+    pub(crate) fn new(policy: &Reconnect) -> Self {
+        Self { while_away: policy.while_away, messages: Arc::default() }
+    }
+
+    /// Takes a message while there is no connection.
+    pub(crate) fn put(&self, message: Message<'_>) -> Result<(), Error> {
+        match self.while_away {
+            WhileAway::Drop => Ok(()),
+            WhileAway::Queue(most) if self.lock().len() < most => {
+                self.lock().push_back(message.into_owned());
+                Ok(())
+            }
+            WhileAway::Refuse | WhileAway::Queue(_) => Err(Error::NotConnected),
+        }
+    }
+
+    /// The next to leave; it is in no queue any more.
+    pub(crate) fn take(&self) -> Option<Message<'static>> {
+        self.lock().pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Message<'static>>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn course() -> Course {
+        Course::new(Reconnect::new())
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn delays_double_and_end_at_the_longest() {
+        let error = Error::TimedOut;
+        let delays = |random: u32| {
+            let mut course = course();
+            let mut ended = || course.ended_with(secs(0), Lost::Failed(&error), random).unwrap();
+            [ended(), ended(), ended(), ended(), ended(), ended()]
+        };
+        assert_eq!(delays(u32::MAX), [5, 10, 20, 40, 60, 60].map(secs));
+        assert_eq!(delays(0).map(|delay| delay.as_millis()), [0, 5000, 10_000, 20_000, 30_000, 30_000]);
+        let mut course = course();
+        for _ in 0..10_000 {
+            course.ended_with(secs(0), Lost::Failed(&error), 7).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_a_connection_that_lived_begins_anew() {
+        let error = Error::TimedOut;
+        let mut course = course();
+        let mut now = secs(0);
+        let mut delays = Vec::new();
+        for lived in [0, 9, 9, 10, 0] {
+            course.opened(now);
+            now += secs(lived);
+            delays.push(course.ended_with(now, Lost::Failed(&error), u32::MAX).unwrap().as_secs());
+        }
+        assert_eq!(delays, [5, 10, 20, 5, 10]);
+    }
+
+    #[test]
+    fn extreme_settings_do_not_panic() {
+        let error = Error::TimedOut;
+        for (first, longest) in [(Duration::MAX, Duration::MAX), (Duration::ZERO, Duration::ZERO)] {
+            let policy = Reconnect::new().first_delay(first).longest_delay(longest);
+            let mut course = Course::new(policy);
+            for random in [0, 1, u32::MAX] {
+                for _ in 0..40 {
+                    assert!(
+                        course.ended_with(Duration::MAX, Lost::Failed(&error), random).unwrap() <= longest
+                    );
+                }
+            }
+        }
+        let mut course = Course::new(Reconnect::new().max_failures(2));
+        assert!(course.ended_with(secs(0), Lost::Failed(&error), 0).is_some());
+        assert_eq!(course.ended_with(secs(0), Lost::Failed(&error), 0), None);
+    }
+}

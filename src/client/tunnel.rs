@@ -1,0 +1,387 @@
+//! What is said to a proxy for a tunnel, and what its answers come to.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::proxy::{Credentials, Proxy, ProxyKind};
+use super::{ProxyFailure, SocksReply};
+use crate::handshake::{Body, HandshakeLimits, HeadReader, Refusal, ResponseError, ResponseHead};
+
+/// A tunnel that is being asked for.
+pub(crate) struct Tunnel {
+    output: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    Http { reader: HeadReader, interim: usize, limits: HandshakeLimits },
+    HttpRefused(ResponseHead, Body),
+    Socks(Socks),
+}
+
+/// More interim responses than any proxy has a reason to send.
+const MAX_INTERIM: usize = 4;
+
+impl Tunnel {
+    /// To `host` (an IPv6 address without its brackets) and `port`.
+    pub(super) fn new(
+        proxy: &Proxy,
+        host: &str,
+        port: u16,
+        limits: HandshakeLimits,
+    ) -> Result<Self, ProxyFailure> {
+        let credentials = proxy.credentials.as_ref();
+        Ok(match proxy.kind {
+            ProxyKind::Http | ProxyKind::Https => Self {
+                output: connect_request(host, port, credentials).into_bytes(),
+                state: State::Http { reader: HeadReader::response(), interim: 0, limits },
+            },
+            ProxyKind::Socks5 => {
+                let socks = Socks::new(host, port, credentials)?;
+                Self { output: socks.greeting(), state: State::Socks(socks) }
+            }
+        })
+    }
+
+    /// What is to be sent now.
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.output)
+    }
+
+    /// Takes what was read; true once the tunnel is there. There may be output after each call.
+    pub(crate) fn receive(&mut self, mut input: &[u8]) -> Result<bool, ProxyFailure> {
+        loop {
+            match &mut self.state {
+                State::Http { reader, interim, limits } => {
+                    let read = reader.read(input, limits);
+                    let consumed = read.map_err(|error| ProxyFailure::Response(error.into()))?;
+                    input = input.get(consumed..).unwrap_or_default();
+                    if !reader.is_complete() {
+                        return Ok(false);
+                    }
+                    let head = ResponseHead::new(mem::replace(reader, HeadReader::response()).finish());
+                    match head.status() {
+                        ..200 if *interim == MAX_INTERIM => {
+                            return Err(ProxyFailure::Response(ResponseError::TooManyInterim));
+                        }
+                        ..200 => *interim += 1,
+                        // RFC 9110 §9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields
+                        // received in a successful response to CONNECT."
+                        200..300 => return tunnel_begins(input),
+                        _ => {
+                            let body = Body::of(&head, limits.max_refusal_body_bytes);
+                            self.state = State::HttpRefused(head, body);
+                        }
+                    }
+                }
+                State::HttpRefused(_, body) => {
+                    body.read(input);
+                    return if body.is_over() { Err(self.refused()) } else { Ok(false) };
+                }
+                State::Socks(socks) => return socks.receive(input, &mut self.output),
+            }
+        }
+    }
+
+    /// The stream ended before there was a tunnel.
+    pub(crate) fn handle_eof(mut self) -> ProxyFailure {
+        match &mut self.state {
+            State::HttpRefused(_, body) => {
+                body.end();
+                self.refused()
+            }
+            _ => ProxyFailure::EndOfStream,
+        }
+    }
+
+    /// The time is over. A refusal whose body did not end in time is one.
+    pub(crate) fn handle_timeout(mut self) -> Option<ProxyFailure> {
+        matches!(self.state, State::HttpRefused(..)).then(|| self.refused())
+    }
+
+    fn refused(&mut self) -> ProxyFailure {
+        match mem::replace(&mut self.state, State::Socks(Socks::ended())) {
+            State::HttpRefused(head, body) => ProxyFailure::Refused(Refusal::new(head, body)),
+            _ => ProxyFailure::EndOfStream,
+        }
+    }
+}
+
+/// What was sent may hold a password.
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").finish_non_exhaustive()
+    }
+}
+
+/// Behind the proxy's answer nothing may come yet: the server, too, waits for what we say first.
+const fn tunnel_begins(rest: &[u8]) -> Result<bool, ProxyFailure> {
+    if rest.is_empty() { Ok(true) } else { Err(ProxyFailure::EarlyBytes) }
+}
+
+/// RFC 6455 §4.1: the example of a `CONNECT` request.
+fn connect_request(host: &str, port: u16, credentials: Option<&Credentials>) -> String {
+    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+    if let Some(Credentials { user, password }) = credentials {
+        let encoded = STANDARD.encode([user, &b":"[..], password].concat());
+        request.extend(["Proxy-Authorization: Basic ", &encoded, "\r\n"]);
+    }
+    request.push_str("\r\n");
+    request
+}
+
+/// SOCKS5 (RFC 1928), with user and password (RFC 1929).
+///
+/// ```text
+///  we     05 n method…            01 len user len password      05 01 00 type address port port
+///  proxy          05 method                         01 status        05 reply 00 type address port port
+/// ```
+struct Socks {
+    phase: Phase,
+    /// What came of the message that is awaited.
+    received: Vec<u8>,
+    request: Vec<u8>,
+    /// The message of RFC 1929.
+    authentication: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Method,
+    Authentication,
+    Reply,
+}
+
+const NO_AUTHENTICATION: u8 = 0;
+const USER_AND_PASSWORD: u8 = 2;
+
+impl Socks {
+    fn new(host: &str, port: u16, credentials: Option<&Credentials>) -> Result<Self, ProxyFailure> {
+        let mut request = Vec::from([5, 1, 0]);
+        match host.parse() {
+            Ok(IpAddr::V4(address)) => {
+                request.push(1);
+                request.extend(address.octets());
+            }
+            Ok(IpAddr::V6(address)) => {
+                request.push(4);
+                request.extend(address.octets());
+            }
+            Err(_) => {
+                request.push(3);
+                push_short(host.as_bytes(), &mut request)?;
+            }
+        }
+        request.extend(port.to_be_bytes());
+        let authentication = match credentials {
+            None => None,
+            Some(Credentials { user, password }) => {
+                let mut message = Vec::from([1]);
+                push_short(user, &mut message)?;
+                push_short(password, &mut message)?;
+                Some(message)
+            }
+        };
+        Ok(Self { phase: Phase::Method, received: Vec::new(), request, authentication })
+    }
+
+    const fn ended() -> Self {
+        Self { phase: Phase::Reply, received: Vec::new(), request: Vec::new(), authentication: None }
+    }
+
+    fn greeting(&self) -> Vec<u8> {
+        match self.authentication {
+            None => Vec::from([5, 1, NO_AUTHENTICATION]),
+            Some(_) => Vec::from([5, 2, NO_AUTHENTICATION, USER_AND_PASSWORD]),
+        }
+    }
+
+    fn receive(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<bool, ProxyFailure> {
+        // No message is longer than the reply with a name of 255 bytes.
+        self.received.extend_from_slice(input.get(..512.min(input.len())).unwrap_or_default());
+        loop {
+            let phase = self.phase;
+            let first = if matches!(phase, Phase::Authentication) { 1 } else { 5 };
+            if self.received.first().is_some_and(|byte| *byte != first) {
+                return Err(ProxyFailure::NotSocks);
+            }
+            match (phase, self.received.as_slice()) {
+                (Phase::Method, [_, method, rest @ ..]) => {
+                    match (*method, &self.authentication) {
+                        (NO_AUTHENTICATION, _) => {
+                            output.extend_from_slice(&self.request);
+                            self.phase = Phase::Reply;
+                        }
+                        (USER_AND_PASSWORD, Some(message)) => {
+                            output.extend_from_slice(message);
+                            self.phase = Phase::Authentication;
+                        }
+                        (0xFF, _) => return Err(ProxyFailure::NoAuthentication),
+                        _ => return Err(ProxyFailure::NotSocks),
+                    }
+                    self.received = rest.to_vec();
+                }
+                (Phase::Authentication, [_, 0, rest @ ..]) => {
+                    output.extend_from_slice(&self.request);
+                    self.phase = Phase::Reply;
+                    self.received = rest.to_vec();
+                }
+                (Phase::Authentication, [_, _, ..]) => return Err(ProxyFailure::Credentials),
+                // A refusal need not be whole.
+                (Phase::Reply, [_, code, ..]) if *code != 0 => {
+                    return Err(ProxyFailure::SocksRefused(SocksReply(*code)));
+                }
+                (Phase::Reply, [_, _, _, kind, first, ..]) => {
+                    let address = match kind {
+                        1 => 4,
+                        3 => 1 + usize::from(*first),
+                        4 => 16,
+                        _ => return Err(ProxyFailure::NotSocks),
+                    };
+                    return match self.received.get(4 + address + 2..) {
+                        Some(rest) => tunnel_begins(rest),
+                        None => Ok(false),
+                    };
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+}
+
+/// A byte of length, then so many bytes.
+fn push_short(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProxyFailure> {
+    let len = u8::try_from(bytes.len()).map_err(|_| ProxyFailure::TooLong)?;
+    out.push(len);
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tunnel(proxy: &str, host: &str) -> Tunnel {
+        Tunnel::new(&Proxy::parse(proxy).unwrap(), host, 443, HandshakeLimits::default()).unwrap()
+    }
+
+    /// Gives `input` in pieces of `size` bytes; the outputs in hex, and how it ended.
+    fn run(mut tunnel: Tunnel, input: &[u8], size: usize) -> (Vec<u8>, String) {
+        let mut output = tunnel.take_output();
+        for piece in input.chunks(size) {
+            let outcome = tunnel.receive(piece);
+            output.extend(tunnel.take_output());
+            match outcome {
+                Ok(true) => return (output, "open".into()),
+                Ok(false) => {}
+                Err(error) => return (output, format!("{error}")),
+            }
+        }
+        (output, format!("{}", tunnel.handle_eof()))
+    }
+
+    #[test]
+    fn http_proxies_are_asked_with_connect() {
+        // conf: CQ-15
+        let (output, _) = run(tunnel("http://u:p%3A@proxy", "server.example"), b"", 1);
+        let text = String::from_utf8(output).unwrap();
+        assert_eq!(
+            text,
+            "CONNECT server.example:443 HTTP/1.1\r\nHost: server.example:443\r\n\
+             Proxy-Authorization: Basic dTpwOg==\r\n\r\n"
+        );
+        let (output, _) = run(tunnel("http://proxy", "::1"), b"", 1);
+        assert_eq!(output, b"CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n");
+    }
+
+    #[test]
+    fn an_http_proxy_opens_refuses_or_fails_in_pieces_of_any_size() {
+        let long = [b"HTTP/1.1 200 ".as_slice(), &[b'a'; 20_000]].concat();
+        for (input, expected) in [
+            (&b"HTTP/1.1 200 OK\r\n\r\n"[..], "open"),
+            (b"HTTP/1.0 200 Connection established\r\nContent-Length: 9\r\n\r\n", "open"),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 Fine\r\n\r\n", "open"),
+            (b"HTTP/1.1 407 Who?\r\nContent-Length: 3\r\n\r\nyou", "refused with status 407"),
+            (b"HTTP/1.1 502 Bad\r\n\r\nuntil the end", "refused with status 502"),
+            (b"HTTP/1.1 101 Yes\r\n\r\n", "the stream ended before the answer"),
+            (b"HTTP/1.1 20", "the stream ended before the answer"),
+            (b"", "the stream ended before the answer"),
+        ] {
+            for size in [1, 7, 4096] {
+                let (_, ended) = run(tunnel("http://proxy", "host"), input, size);
+                assert_eq!(ended, expected, "{}", input.escape_ascii());
+            }
+        }
+        for input in [&b"\x05\x00"[..], b"SSH-2.0-OpenSSH\r\n", &long, b"HTTP/1.1 200 OK\n\n"] {
+            let mut tunnel = tunnel("http://proxy", "host");
+            assert!(matches!(tunnel.receive(input), Err(ProxyFailure::Response(_))));
+        }
+        let early = tunnel("http://proxy", "host").receive(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101");
+        assert!(matches!(early, Err(ProxyFailure::EarlyBytes)));
+    }
+
+    #[test]
+    fn what_came_of_a_refusal_is_shown_when_the_time_is_over() {
+        let mut late = tunnel("http://proxy", "host");
+        assert!(!late.receive(b"HTTP/1.1 503 Busy\r\nX: 1\r\nContent-Length: 100\r\n\r\nlat").unwrap());
+        let Some(ProxyFailure::Refused(refusal)) = late.handle_timeout() else { panic!() };
+        assert_eq!((refusal.head().header("x"), refusal.body()), (Some(&b"1"[..]), &b"lat"[..]));
+        assert!(tunnel("http://proxy", "host").handle_timeout().is_none());
+    }
+
+    #[test]
+    fn socks_proxies_resolve_names_and_take_addresses() {
+        let reply = b"\x05\x00\x05\x00\x00\x01\x7f\0\0\x01\x04\xd2";
+        for size in 1..=reply.len() {
+            // A reply that comes in one piece with what goes before it is no reason to fail.
+            let (output, ended) = run(tunnel("socks5://proxy", "host"), reply, size);
+            assert_eq!(
+                (output.as_slice(), ended.as_str()),
+                (&b"\x05\x01\0\x05\x01\0\x03\x04host\x01\xbb"[..], "open")
+            );
+        }
+        let (output, _) = run(tunnel("socks5://proxy", "10.1.2.3"), reply, 2);
+        assert_eq!(output, b"\x05\x01\0\x05\x01\0\x01\x0a\x01\x02\x03\x01\xbb");
+        let (output, _) = run(tunnel("socks5://proxy", "::1"), reply, 2);
+        assert_eq!(output, b"\x05\x01\0\x05\x01\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb");
+        for reply in
+            [&b"\x05\0\x05\0\0\x03\x02ab\0\x01"[..], &[&b"\x05\0\x05\0\0\x04"[..], &[0; 18]].concat()]
+        {
+            assert_eq!(run(tunnel("socks5://proxy", "host"), reply, 1).1, "open");
+        }
+    }
+
+    #[test]
+    fn socks_proxies_may_want_user_and_password() {
+        let with = "socks5://me:secret@proxy";
+        let granted = b"\x05\x02\x01\0\x05\0\0\x01\x7f\0\0\x01\0\0";
+        let (output, ended) = run(tunnel(with, "host"), granted, 1);
+        assert_eq!(output, b"\x05\x02\0\x02\x01\x02me\x06secret\x05\x01\0\x03\x04host\x01\xbb");
+        assert_eq!(ended, "open");
+        for (proxy, input, expected) in [
+            (with, &b"\x05\x02\x01\x01"[..], "does not accept user and password"),
+            (with, b"\x05\xff", "takes no authentication that was offered"),
+            ("socks5://proxy", b"\x05\xff", "takes no authentication that was offered"),
+            ("socks5://proxy", b"\x05\x02", "the answer is no socks5"),
+            ("socks5://proxy", b"\x05\0\x05\x05", "refused: connection refused"),
+            ("socks5://proxy", b"\x05\0\x05\x77", "refused: reply 119"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x02\0", "the answer is no socks5"),
+            ("socks5://proxy", b"HTTP/1.1 400 Bad", "the answer is no socks5"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0!", "bytes came behind the answer"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0", "the stream ended before the answer"),
+        ] {
+            assert_eq!(run(tunnel(proxy, "host"), input, 64).1, expected, "{}", input.escape_ascii());
+        }
+        let long = Proxy::parse("socks5://proxy").unwrap();
+        let long = Tunnel::new(&long, &"a".repeat(256), 1, HandshakeLimits::default());
+        assert!(matches!(long, Err(ProxyFailure::TooLong)));
+    }
+}

@@ -1,0 +1,16 @@
+//! A page for each task of a client: what to write, what it does, what can go wrong.
+
+#[doc = include_str!("../docs/headers.md")]
+pub mod headers {}
+
+#[doc = include_str!("../docs/authentication.md")]
+pub mod authentication {}
+
+#[doc = include_str!("../docs/tls.md")]
+pub mod tls {}
+
+#[doc = include_str!("../docs/proxies.md")]
+pub mod proxies {}
+
+#[doc = include_str!("../docs/reconnecting.md")]
+pub mod reconnecting {}

@@ -1,0 +1,138 @@
+//! From a name to a TCP connection, within a time.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::net::{IpAddr, SocketAddr};
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+
+use ::tokio::net::{TcpStream, lookup_host};
+use ::tokio::time::{Instant, timeout_at};
+
+use super::Error;
+use crate::client::{ConnectError, Race, Step};
+
+/// Connects to the host, at the first of its addresses that answers, all before `until`.
+pub(super) async fn dial(
+    host: &str,
+    port: u16,
+    epoch: Instant,
+    until: Option<Duration>,
+) -> Result<TcpStream, Error> {
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(address) => Vec::from([SocketAddr::new(address, port)]),
+        Err(_) => {
+            let found = within(Step::Resolve, epoch, until, lookup_host((host, port))).await?;
+            found.map_err(|error| ConnectError::Resolve { host: host.to_string(), error })?.collect()
+        }
+    };
+    let race = Race::new(host, addresses)?;
+    let stream = within(Step::Connect, epoch, until, run(race, TcpStream::connect, epoch)).await??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Bounds one step of the opening.
+pub(super) async fn within<T>(
+    step: Step,
+    epoch: Instant,
+    until: Option<Duration>,
+    act: impl Future<Output = T>,
+) -> Result<T, Error> {
+    match until.and_then(|until| epoch.checked_add(until)) {
+        None => Ok(act.await),
+        Some(due) => Ok(timeout_at(due, act).await.map_err(|_| ConnectError::TimedOut { step })?),
+    }
+}
+
+/// Runs the race, all attempts in this task.
+async fn run<T, F>(mut race: Race, connect: impl Fn(SocketAddr) -> F, epoch: Instant) -> Result<T, Error>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut attempts: Vec<(SocketAddr, Pin<Box<F>>)> = Vec::new();
+    loop {
+        while let Some(address) = race.start(epoch.elapsed()) {
+            attempts.push((address, Box::pin(connect(address))));
+        }
+        let ended = poll_fn(|context| {
+            for (at, (address, attempt)) in attempts.iter_mut().enumerate() {
+                if let Poll::Ready(ended) = attempt.as_mut().poll(context) {
+                    return Poll::Ready((at, *address, ended));
+                }
+            }
+            Poll::Pending
+        });
+        let next = race.next_start().and_then(|next| epoch.checked_add(next));
+        let (at, address, ended) = match next {
+            None => ended.await,
+            Some(next) => match timeout_at(next, ended).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
+        };
+        drop(attempts.swap_remove(at));
+        match ended {
+            Ok(stream) => return Ok(stream),
+            Err(error) => race.failed(address, error, epoch.elapsed())?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::tokio::time::sleep;
+
+    fn addresses() -> [SocketAddr; 4] {
+        [1, 2, 3, 4].map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// The first hangs, the second refuses at once, the third answers after 240 ms.
+    async fn hang_refuse_answer(address: SocketAddr) -> io::Result<u16> {
+        match address.port() {
+            1 => core::future::pending().await,
+            2 => Err(io::ErrorKind::ConnectionRefused.into()),
+            port => {
+                sleep(Duration::from_millis(240)).await;
+                Ok(port)
+            }
+        }
+    }
+
+    #[::tokio::test(start_paused = true)]
+    async fn an_address_that_hangs_leaves_time_to_the_next_one() {
+        let epoch = Instant::now();
+        let won = run(Race::new("host", addresses()).unwrap(), hang_refuse_answer, epoch).await;
+        assert_eq!(won.unwrap(), 3);
+        let took = epoch.elapsed();
+        assert!((490..=492).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[::tokio::test(start_paused = true)]
+    async fn the_last_error_is_told_when_all_have_failed() {
+        let epoch = Instant::now();
+        let fail = async |address: SocketAddr| {
+            sleep(Duration::from_millis(10)).await;
+            Err::<(), _>(io::Error::other(address.to_string()))
+        };
+        let failed = run(Race::new("host", addresses()).unwrap(), fail, epoch).await.unwrap_err();
+        assert_eq!(failed.to_string(), "cannot connect to 127.0.0.1:4: 127.0.0.1:4");
+        assert!(epoch.elapsed() < Duration::from_millis(50), "each began when the one before had failed");
+    }
+
+    #[::tokio::test(start_paused = true)]
+    async fn the_time_is_for_the_step_that_did_not_finish() {
+        let epoch = Instant::now();
+        let until = Some(Duration::from_secs(3));
+        let hang = |_| core::future::pending::<io::Result<()>>();
+        let race = run(Race::new("host", addresses()).unwrap(), hang, epoch);
+        let error = within(Step::Connect, epoch, until, race).await.unwrap_err();
+        assert_eq!(error.to_string(), "connecting took too long: the tcp connection did not finish in time");
+        assert_eq!(epoch.elapsed().as_secs(), 3);
+    }
+}

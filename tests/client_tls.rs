@@ -1,0 +1,266 @@
+//! `wss:` over both adapters, with certificates that are made here.
+#![cfg(all(feature = "rustls", feature = "tokio"))]
+
+mod client_support;
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client_support::tls::{Authority, server_stream};
+use client_support::{connect_error, echo, listen, run, serve, timed_out_step};
+use rustls::{CertificateError, ClientConfig, ProtocolVersion, ServerConfig};
+use sansocket::client::{ConnectError, Step, TlsError, tls};
+use sansocket::{CloseCode, blocking, tokio as ws_tokio};
+
+/// What a server saw of one connection.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    /// Why TLS did not come about.
+    failure: Option<String>,
+    /// The bytes inside TLS.
+    request: usize,
+    name: Option<String>,
+    protocol: Option<Vec<u8>>,
+}
+
+/// A server that echoes, if TLS comes about.
+fn echo_server(config: Arc<ServerConfig>) -> (u16, thread::JoinHandle<Seen>) {
+    serve(move |stream| {
+        let mut stream = server_stream(config, stream);
+        let failure = loop {
+            if !stream.conn.is_handshaking() {
+                break None;
+            }
+            if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
+                break Some(error.to_string());
+            }
+        };
+        let name = stream.conn.server_name().map(String::from);
+        let protocol = stream.conn.alpn_protocol().map(<[u8]>::to_vec);
+        let mut request = 0;
+        if failure.is_some() {
+            request = stream.read(&mut [0; 1]).unwrap_or(0);
+        } else {
+            echo(stream).unwrap();
+        }
+        Seen { failure, request, name, protocol }
+    })
+}
+
+fn open(port: u16, config: ClientConfig) -> blocking::Connector {
+    blocking::Connector::new(format!("wss://localhost:{port}/")).tls_config(config)
+}
+
+fn open_tokio(port: u16, config: ClientConfig) -> ws_tokio::Connector {
+    ws_tokio::Connector::new(format!("wss://localhost:{port}/")).tls_config(config)
+}
+
+#[test]
+fn both_versions_of_tls_carry_a_connection() {
+    // conf: CQ-16 SA-10 CL-10
+    let authority = Authority::new();
+    for (version, expected) in [
+        (&rustls::version::TLS12, ProtocolVersion::TLSv1_2),
+        (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
+    ] {
+        let config = authority.server_with(&["localhost"], &[version], false);
+        let seen = Seen {
+            failure: None,
+            request: 0,
+            name: Some("localhost".into()),
+            protocol: Some(b"http/1.1".to_vec()),
+        };
+        let (port, server) = echo_server(config.clone());
+        let ws = open(port, authority.client()).connect().unwrap();
+        assert_eq!(ws.transport().tls().unwrap().protocol_version(), Some(expected));
+        assert!(ws.transport().tcp().nodelay().unwrap());
+        hello!(ws);
+        assert_eq!(server.join().unwrap(), seen);
+
+        let (port, server) = echo_server(config);
+        run(async {
+            let ws = open_tokio(port, authority.client()).connect().await.unwrap();
+            assert_eq!(ws.stream().tls().unwrap().protocol_version(), Some(expected));
+            assert!(ws.stream().tcp().nodelay().unwrap());
+            hello!(ws, await);
+        });
+        assert_eq!(server.join().unwrap(), seen);
+    }
+}
+
+#[test]
+fn large_messages_go_both_ways() {
+    let authority = Authority::new();
+    let config = authority.server(&["localhost"]);
+    let message: Vec<u8> = (0..1 << 20).map(|n: u32| (n % 251) as u8).collect();
+    let (port, server) = echo_server(config.clone());
+    let mut ws = open(port, authority.client()).connect().unwrap();
+    for _ in 0..3 {
+        ws.send(&message[..]).unwrap();
+        assert_eq!(ws.recv().unwrap(), Some(message.clone().into()));
+    }
+    ws.close(client_support::NORMAL, "").unwrap();
+    server.join().unwrap();
+    let (port, server) = echo_server(config);
+    run(async {
+        let mut ws = open_tokio(port, authority.client()).connect().await.unwrap();
+        for _ in 0..3 {
+            ws.send(message.clone()).await.unwrap();
+            assert_eq!(ws.recv().await.unwrap(), Some(message.clone().into()));
+        }
+        ws.close(client_support::NORMAL, "").await.unwrap();
+    });
+    server.join().unwrap();
+}
+
+/// Both clients against the same server; what they say must be the same.
+#[track_caller]
+fn refused(server: &Arc<ServerConfig>, client: impl Fn() -> ClientConfig) -> TlsError {
+    let errors = [true, false].map(|over_tokio| {
+        let (port, seen) = echo_server(server.clone());
+        let error = if over_tokio {
+            connect_error(run(open_tokio(port, client()).connect()))
+        } else {
+            connect_error(open(port, client()).connect())
+        };
+        let seen = seen.join().unwrap();
+        assert!(seen.failure.is_some() && seen.request == 0, "{seen:?}");
+        assert_eq!(error.close_code(), CloseCode::TLS_HANDSHAKE);
+        match error {
+            ConnectError::Tls(error) => error,
+            other => panic!("{other:?}"),
+        }
+    });
+    let [one, other] = &errors;
+    assert_eq!(one.to_string(), other.to_string());
+    assert_eq!(one.server(), "localhost");
+    let [one, _] = errors;
+    one
+}
+
+#[test]
+fn bad_certificates_are_refused_and_the_error_says_why() {
+    // conf: CQ-16
+    let authority = Authority::new();
+    let certificate = |error: &TlsError| match error.rustls() {
+        Some(rustls::Error::InvalidCertificate(error)) => error.clone(),
+        other => panic!("{other:?}"),
+    };
+    let wrong_name = refused(&authority.server(&["other.example"]), || authority.client());
+    assert!(matches!(certificate(&wrong_name), CertificateError::NotValidForNameContext { .. }));
+    assert!(wrong_name.to_string().contains("other.example"), "{wrong_name}");
+
+    let expired = authority.server_with(&["localhost"], rustls::ALL_VERSIONS, true);
+    let expired = refused(&expired, || authority.client());
+    assert!(matches!(certificate(&expired), CertificateError::ExpiredContext { .. }), "{expired}");
+    assert!(expired.to_string().contains("expired"), "{expired}");
+
+    let good = authority.server(&["localhost"]);
+    let unknown = refused(&good, || Authority::new().client());
+    assert_eq!(certificate(&unknown), CertificateError::UnknownIssuer);
+    let default = refused(&good, || tls::trusting_the_web().unwrap());
+    assert_eq!(certificate(&default), CertificateError::UnknownIssuer);
+    assert_eq!(default.to_string(), "tls with localhost failed: invalid peer certificate: UnknownIssuer");
+    #[cfg(feature = "rustls-platform-verifier")]
+    if let Ok(config) = tls::trusting_the_platform() {
+        let platform = refused(&good, || config.clone());
+        assert!(matches!(platform.rustls(), Some(rustls::Error::InvalidCertificate(_))));
+    }
+}
+
+#[test]
+fn without_a_configuration_the_web_is_trusted() {
+    let authority = Authority::new();
+    let (port, server) = echo_server(authority.server(&["localhost"]));
+    let error = connect_error(blocking::connect(format!("wss://localhost:{port}/")));
+    assert!(matches!(&error, ConnectError::Tls(error) if error.rustls().is_some()), "{error:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn addresses_have_certificates_too() {
+    let authority = Authority::new();
+    let (port, server) = echo_server(authority.server(&["127.0.0.1"]));
+    let connector = blocking::Connector::new(format!("wss://127.0.0.1:{port}/"));
+    hello!(connector.tls_config(authority.client()).connect().unwrap());
+    assert_eq!(server.join().unwrap().name, None, "an address is no server name");
+}
+
+/// A server that ends, hangs, or speaks something else instead of TLS.
+#[test]
+fn what_is_no_tls_fails_as_tls_and_in_time() {
+    // conf: CQ-16 CQ-17
+    type Act = fn(TcpStream) -> Option<TcpStream>;
+    let ends: Act = |mut stream| {
+        let _ = stream.read(&mut [0; 1000]);
+        None
+    };
+    let garbage: Act = |mut stream| {
+        let _ = stream.read(&mut [0; 1000]);
+        let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        None
+    };
+    for act in [ends, garbage] {
+        let config = || Authority::new().client();
+        let (port, server) = serve(act);
+        let error = connect_error(open(port, config()).connect());
+        assert!(matches!(error, ConnectError::Tls(_)), "{error:?}");
+        server.join().unwrap();
+        let (port, server) = serve(act);
+        let error = connect_error(run(open_tokio(port, config()).connect()));
+        assert!(matches!(error, ConnectError::Tls(_)), "{error:?}");
+        server.join().unwrap();
+    }
+    let (_listener, port) = listen();
+    let began = Instant::now();
+    let time = Duration::from_millis(100);
+    assert_eq!(timed_out_step(open(port, Authority::new().client()).timeout(time).connect()), Step::Tls);
+    let hangs = open_tokio(port, Authority::new().client()).timeout(time);
+    assert_eq!(timed_out_step(run(hangs.connect())), Step::Tls);
+    assert!(began.elapsed() >= 2 * time && began.elapsed() < Duration::from_secs(5));
+}
+
+/// Each read would be in time.
+#[test]
+fn a_server_that_drips_does_not_hold_a_client_for_ever() {
+    let drip = |mut stream: TcpStream| {
+        // A handshake record that is long and comes slowly.
+        let mut record = vec![0x16, 3, 3, 0x20, 0, 2, 0, 0x1f, 0xfc];
+        record.resize(500, 0);
+        for byte in record {
+            if std::io::Write::write_all(&mut stream, &[byte]).is_err() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let time = Duration::from_millis(200);
+    let (port, server) = serve(drip);
+    let began = Instant::now();
+    assert_eq!(timed_out_step(open(port, Authority::new().client()).timeout(time).connect()), Step::Tls);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    server.join().unwrap();
+}
+
+#[test]
+fn servers_over_tokio_accept_over_tls() {
+    // conf: SA-10
+    let authority = Authority::new();
+    run(async {
+        let acceptor = tokio_rustls::TlsAcceptor::from(authority.server(&["localhost"]));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut ws = ws_tokio::accept(acceptor.accept(stream).await.unwrap()).await.unwrap();
+            while let Some((message, mut tx)) = ws.recv_ref().await.unwrap() {
+                tx.feed(&message).await.unwrap();
+            }
+        });
+        hello!(open_tokio(port, authority.client()).connect().await.unwrap(), await);
+        server.await.unwrap();
+    });
+}
