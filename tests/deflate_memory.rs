@@ -124,9 +124,9 @@ fn an_idle_connection_of_the_shared_class_holds_nothing() {
         let mut bytes = frame(0xC1, &payload(text(3000).as_bytes(), Compression::new(6)));
         assert_eq!(take(connection, &mut bytes), Ok(1));
         let mut out = Vec::new();
-        connection.send(&text(3000), &mut out).unwrap();
-        connection.send_fragment(&text(300), sansocket::Fin::More, &mut out).unwrap();
-        connection.send_fragment(&text(300), sansocket::Fin::Final, &mut out).unwrap();
+        connection.send(text(3000), &mut out).unwrap();
+        connection.send_fragment(text(300), sansocket::Fin::More, &mut out).unwrap();
+        connection.send_fragment(text(300), sansocket::Fin::Final, &mut out).unwrap();
     };
     // The pool has what one message needs.
     talk(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
@@ -165,7 +165,7 @@ fn what_a_dedicated_connection_holds() {
         warm(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
         let (_, received, ..) = cost(|| warm(&mut connection));
         let mut other = Connection::server(config.clone(), NOW).with_deflate(agreed);
-        let (_, sent, ..) = cost(|| other.send(&text(5000), &mut Vec::new()).unwrap());
+        let (_, sent, ..) = cost(|| other.send(text(5000), &mut Vec::new()).unwrap());
         println!("{bits} bits, memory level {memory}: sends {sent}, receives {received}");
         // Another version of the library may take a little more or less.
         let near = sent.abs_diff(sender) < 4096;
