@@ -2,7 +2,7 @@
 //! bytes by itself: the limit that no connection can be below. The overhead is that of the minima, which the rest of the
 //! machine disturbs least.
 //!
-//! `LEVEL=1 cargo bench --features deflate --bench deflate` takes another level than 6.
+//! `LEVEL=6 MEMORY=8 cargo bench --features deflate --bench deflate` takes other settings than the defaults.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -216,7 +216,9 @@ fn main() {
         ("dedicated, 15", Context::Dedicated, 15),
     ] {
         for len in [1 << 10, 16 << 10] {
-            let settings = Settings { context, level: level(), memory: memory(), bits };
+            let default = if context == Context::Shared { 6 } else { 5 };
+            let (level, memory) = (number("LEVEL", 3), number("MEMORY", default));
+            let settings = Settings { context, level, memory, bits };
             let case = Case { name, settings, len };
             let outcome = case.run(rounds * 1024 / len.min(8192));
             let [library, least_library] = outcome.library;
@@ -233,11 +235,7 @@ fn main() {
     }
 }
 
-/// The default of the library unless the environment says another one.
-fn level() -> i32 {
-    std::env::var("LEVEL").ok().and_then(|level| level.parse().ok()).unwrap_or(6)
-}
-
-fn memory() -> i32 {
-    std::env::var("MEMORY").ok().and_then(|level| level.parse().ok()).unwrap_or(8)
+/// The crate's default unless the environment says another one.
+fn number(name: &str, default: i32) -> i32 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }

@@ -141,7 +141,12 @@ impl Connection {
         bytes: &'a [u8],
         out: &mut impl Sink,
     ) -> Result<Event<'a>, Error> {
-        lent(found.0, bytes).map_err(|error| self.fail(error, now, out))
+        let event = match found.0 {
+            // What nearly everything is; the others are not to be in its way.
+            Place::Message { kind, payload } => lent_message(kind, payload, bytes),
+            other => lent(other, bytes),
+        };
+        event.map_err(|error| self.fail(error, now, out))
     }
 
     /// Where to read the next bytes of a large binary message, straight to their place; `None` unless the rest of
@@ -467,15 +472,21 @@ impl Connection {
     }
 }
 
-/// The event at `place` in `bytes`.
 #[inline]
+fn lent_message(kind: Kind, payload: Range<usize>, bytes: &[u8]) -> Result<Event<'_>, Error> {
+    let payload = bytes.get(payload).ok_or(Error::BytesNotLent)?;
+    Ok(Event::Message(match kind {
+        Kind::Binary => Message::from(payload),
+        Kind::Text => Message::from(utf8::validate(payload)?),
+    }))
+}
+
+/// The event at `place` in `bytes`.
+#[inline(never)]
 fn lent(place: Place, bytes: &[u8]) -> Result<Event<'_>, Error> {
     let at = |range: Range<usize>| bytes.get(range).ok_or(Error::BytesNotLent);
     Ok(match place {
-        Place::Message { kind: Kind::Binary, payload } => Event::Message(Message::from(at(payload)?)),
-        Place::Message { kind: Kind::Text, payload } => {
-            Event::Message(Message::from(utf8::validate(at(payload)?)?))
-        }
+        Place::Message { kind, payload } => return lent_message(kind, payload, bytes),
         Place::Gathered(message) => Event::Message(message),
         #[cfg(feature = "deflate")]
         Place::Inflated(message) => lent_inflated(&message)?,

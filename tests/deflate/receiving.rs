@@ -120,9 +120,18 @@ fn messages_go_on_behind_final_blocks() {
         let inside = [&last[..7], &[0xF3, 0x00, 0x11, 0x00], &last[..7], &[0x00]].concat();
         let seen = see(role, &shared(), &frame(role, first, &inside));
         assert_eq!(seen, [Seen::text("HelloHelloHello")]);
+        // The empty block at the end may be a final one as well.
+        let finished = [&stored_hello()[..], &[0x01]].concat();
+        let mut bytes = frame(role, first, &finished);
+        bytes.extend(frame(role, first, &back));
+        assert_eq!(see(role, &dedicated(), &bytes), [hello(), hello()]);
         // And nothing is missing where a final block ends the data.
         assert_eq!(see(role, &dedicated(), &frame(role, first, &last[..7])), [hello()]);
     }
+}
+
+fn stored_hello() -> [u8; 10] {
+    *b"\x00\x05\x00\xFA\xFFHello"
 }
 
 /// A long message, of which the last block is final, and a short one that refers as far back as possible.
