@@ -1,13 +1,16 @@
-//! The ways that nearly every message takes, for the adapters. Whatever is unusual is left to the others.
+//! The ways that nearly every message takes. Whatever is unusual is left to the others.
 
+#[cfg(feature = "std")]
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 
 use super::Connection;
 use crate::config::Delivery;
+#[cfg(feature = "std")]
 use crate::frame::Opcode;
 use crate::message::Kind;
+#[cfg(feature = "std")]
 use crate::role::Role;
 
 impl Connection {
@@ -30,6 +33,7 @@ impl Connection {
     }
 
     /// Sends a message of fewer than 64 KiB from a server; `false` if nothing was done.
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn send_at_once(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> bool {
         if !self.is_untouched() || self.role != Role::Server || self.outgoing.is_some() {

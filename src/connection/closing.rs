@@ -107,7 +107,6 @@ impl Closing {
     }
 
     #[inline]
-    #[cfg(feature = "std")]
     pub(super) const fn is_untouched(self) -> bool {
         !(self.sent | self.received | self.eof | self.failed | self.over)
     }
