@@ -8,13 +8,13 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Error;
 use super::group::Member;
-use super::polled::{Polled, Timer};
+use super::polled::Polled;
 use super::waiting::Waiting;
 use crate::stream::Link;
 
 /// What a call works on.
 pub(super) trait Driven<S> {
-    fn parts(&mut self) -> (&mut Link<Polled<S>>, &mut Timer);
+    fn link(&mut self) -> &mut Link<Polled<S>>;
 
     /// Looks at what else may end the connection; returns the place in a group that it leaves.
     fn attend(&mut self) -> Option<Box<Member>> {
@@ -48,7 +48,7 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     context: &Context<'_>,
     mut act: impl FnMut(&mut T) -> Result<R, Error>,
 ) -> (Poll<Result<R, Error>>, Afterwards) {
-    let link = on.parts().0;
+    let link = on.link();
     let before_us = link.stream.begin(side, context.waker());
     let before = link.stream.waiting().map(|_| link.standing());
     let joined = on.attend();
@@ -60,7 +60,7 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
         }
     };
     let left = if result.is_ready() { on.attend() } else { None };
-    let link = on.parts().0;
+    let link = on.link();
     let ours = link.stream.end(side, result.is_ready());
     link.alarm = false;
     // Senders wait for room or for their bytes to leave, the receiver writes what they only queued. They hear of what
@@ -72,8 +72,8 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.
 fn wait<S: AsyncRead + AsyncWrite + Unpin>(on: &mut impl Driven<S>) -> Poll<()> {
-    let (link, timer) = on.parts();
-    let come = link.stream.poll_timer(timer, link.connection.poll_timeout());
+    let link = on.link();
+    let come = link.stream.poll_timer(link.connection.poll_timeout());
     if come.is_ready() {
         link.look_at_the_clock();
         link.alarm = true;

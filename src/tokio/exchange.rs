@@ -11,7 +11,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::time::Instant;
 
 use super::Error;
-use super::polled::{Polled, Timer};
+use super::polled::Polled;
 use super::waiting::RECEIVER;
 use crate::stream::Stream;
 
@@ -24,18 +24,17 @@ const LINGER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) stream: Polled<S>,
-    timer: Timer,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream: Polled::new(stream), timer: Timer::default() }
+        Self { stream: Polled::new(stream) }
     }
 
     /// The exchange began at `epoch`, perhaps before there was a stream.
     #[cfg(feature = "rand")]
     pub(super) fn since(stream: S, epoch: Instant) -> Self {
-        Self { stream: Polled::since(stream, epoch), timer: Timer::default() }
+        Self { stream: Polled::since(stream, epoch) }
     }
 
     /// The time since the exchange began.
@@ -104,6 +103,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Err(error) => return Poll::Ready(Err(Error::Io(error))),
             }
         }
-        self.stream.poll_timer(&mut self.timer, until).map(|()| Ok(None))
+        self.stream.poll_timer(until).map(|()| Ok(None))
     }
 }

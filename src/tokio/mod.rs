@@ -76,6 +76,7 @@ mod exchange;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
+mod lending;
 mod message_writer;
 #[cfg(feature = "rand")]
 mod pair;

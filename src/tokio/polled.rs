@@ -23,6 +23,9 @@ pub(super) struct Polled<T> {
     pending: [bool; 2],
     /// Whether the timer has been told whom to wake.
     armed: bool,
+    /// One timer for all deadlines. It is set anew only for an earlier one: a deadline that moved on costs nothing until
+    /// the timer goes off.
+    sleep: Option<Pin<Box<Sleep>>>,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
     waiting: Option<Arc<Waiting>>,
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
@@ -42,6 +45,7 @@ impl<T> Polled<T> {
             waker: Waker::noop().clone(),
             pending: [false; 2],
             armed: false,
+            sleep: None,
             waiting: None,
             began: Duration::ZERO,
             epoch,
@@ -105,11 +109,31 @@ impl<T> Polled<T> {
 
     /// Ready once `due` has come, never for `None`; those who wait are woken then.
     #[inline]
-    pub(super) fn poll_timer(&mut self, timer: &mut Timer, due: Option<Duration>) -> Poll<()> {
-        match due.and_then(|due| self.instant_of(due)) {
-            Some(due) => timer.poll(due, &self.waker, &mut self.armed),
-            None => Poll::Pending,
+    pub(super) fn poll_timer(&mut self, due: Option<Duration>) -> Poll<()> {
+        let Some(due) = due.and_then(|due| self.instant_of(due)) else { return Poll::Pending };
+        match &self.sleep {
+            Some(sleep) if self.armed && sleep.deadline() <= due && !sleep.is_elapsed() => Poll::Pending,
+            _ => self.poll_timer_anew(due),
         }
+    }
+
+    fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {
+        let mut context = Context::from_waker(&self.waker);
+        let at = not_before_the_driver(due);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        while sleep.as_mut().poll(&mut context).is_ready() {
+            if sleep.deadline() >= due {
+                // Gone off: the next deadline sets a new one.
+                self.sleep = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+        self.armed = true;
+        Poll::Pending
     }
 
     /// Lets the clock go on from `now`.
@@ -160,42 +184,6 @@ fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
         // A stream that is asynchronous does not wait: these are failures like any other.
         Poll::Ready(Err(error)) if is_not_now(&error) => Err(io::Error::other(error)),
         Poll::Ready(result) => result,
-    }
-}
-
-/// One timer for all deadlines of a connection. It is set anew only for an earlier deadline: one that moved on costs
-/// nothing until the timer goes off.
-#[derive(Debug, Default)]
-pub(super) struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timer {
-    #[inline]
-    fn poll(&mut self, due: Instant, waker: &Waker, armed: &mut bool) -> Poll<()> {
-        match &self.sleep {
-            Some(sleep) if *armed && sleep.deadline() <= due && !sleep.is_elapsed() => Poll::Pending,
-            _ => self.poll_anew(due, waker, armed),
-        }
-    }
-
-    fn poll_anew(&mut self, due: Instant, waker: &Waker, armed: &mut bool) -> Poll<()> {
-        let mut context = Context::from_waker(waker);
-        let at = not_before_the_driver(due);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if sleep.deadline() > at {
-            sleep.as_mut().reset(at);
-        }
-        while sleep.as_mut().poll(&mut context).is_ready() {
-            if sleep.deadline() >= due {
-                // Gone off: the next deadline sets a new one.
-                self.sleep = None;
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(at);
-        }
-        *armed = true;
-        Poll::Pending
     }
 }
 

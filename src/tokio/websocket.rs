@@ -2,14 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::drive::{Driven, drive};
 use super::group::{Group, Member};
-use super::polled::{Polled, Timer};
+use super::lending::Lending;
+use super::polled::Polled;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
 use crate::handshake::ResponseHead;
@@ -26,12 +27,11 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 #[derive(Debug)]
 pub struct WebSocket<S> {
     pub(super) endpoint: Endpoint<Polled<S>>,
-    timer: Timer,
     /// Whether the trait `Stream` has told the end.
     #[cfg(feature = "futures-core")]
     pub(super) stream_ended: bool,
     /// For a shutdown of many.
-    member: Option<Box<Member>>,
+    pub(super) member: Option<Box<Member>>,
     /// Boxed, as most connections negotiate nothing.
     opened: Option<Box<Opened>>,
 }
@@ -50,7 +50,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub fn with_unread(stream: S, connection: Connection, unread: &[u8]) -> Self {
         Self {
             endpoint: Endpoint::new(Polled::new(stream), connection, unread),
-            timer: Timer::default(),
             #[cfg(feature = "futures-core")]
             stream_ended: false,
             member: None,
@@ -135,24 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    pub async fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
-        if let Some((kind, payload)) = self.endpoint.find_at_hand() {
-            let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
-            let payload = input.lent().get(payload).unwrap_or_default();
-            return match link.message(kind, payload) {
-                Some(message) => Ok(Some((message, Sender { link, timer }))),
-                None => finish(link, timer, member).await.map(|()| None),
-            };
-        }
-        let found =
-            poll_fn(|context| self.poll_with(RECEIVER, context, |endpoint| endpoint.find_message(None)))
-                .await?;
-        let Some(found) = found else { return Ok(None) };
-        let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
-        match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
-            Ok(Event::Message(message)) => Ok(Some((message, Sender { link, timer }))),
-            _ => finish(link, timer, member).await.map(|()| None),
-        }
+    pub fn recv_ref(&mut self) -> impl Future<Output = Result<Option<(Message<'_>, Sender<'_, S>)>, Error>> {
+        Lending::Waiting(self)
     }
 
     /// Waits for whatever comes next: messages or chunks, pings and pongs, the peer's Close frame.
@@ -168,16 +151,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             poll_fn(|context| self.poll_with(RECEIVER, context, |endpoint| endpoint.find(None, |_| true)))
                 .await?;
         let Some(found) = found else { return Ok(None) };
-        let Self { endpoint: Endpoint { link, input }, timer, member, .. } = self;
+        let Self { endpoint: Endpoint { link, input }, member, .. } = self;
         match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
             Ok(event) => Ok(Some(event)),
-            Err(_) => finish(link, timer, member).await.map(|()| None),
+            Err(_) => finish(link, member).await.map(|()| None),
         }
     }
 
     /// The sending side, which borrows this connection.
     pub(super) fn sender(&mut self) -> Sender<'_, S> {
-        Sender { link: &mut self.endpoint.link, timer: &mut self.timer }
+        Sender { link: &mut self.endpoint.link }
     }
 
     /// Sends a message; it has left when this returns.
@@ -398,8 +381,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driven<S> for WebSocket<S> {
-    fn parts(&mut self) -> (&mut Link<Polled<S>>, &mut Timer) {
-        (&mut self.endpoint.link, &mut self.timer)
+    fn link(&mut self) -> &mut Link<Polled<S>> {
+        &mut self.endpoint.link
     }
 
     /// Begins to close when the group does, and leaves it at the end.
@@ -414,15 +397,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driven<S> for WebSocket<S> {
 }
 
 /// Brings a connection that has failed to its end.
-async fn finish<S>(
-    link: &mut Link<Polled<S>>,
-    timer: &mut Timer,
-    member: &mut Option<Box<Member>>,
-) -> Result<(), Error>
+async fn finish<S>(link: &mut Link<Polled<S>>, member: &mut Option<Box<Member>>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let end = Sender { link, timer }.until_done(|link| link.finish(None)).await;
+    let end = Sender { link }.until_done(|link| link.finish(None)).await;
     *member = None;
     end
 }
@@ -432,8 +411,7 @@ where
 /// Its methods are those of the connection.
 #[derive(Debug)]
 pub struct Sender<'a, S> {
-    link: &'a mut Link<Polled<S>>,
-    timer: &'a mut Timer,
+    pub(super) link: &'a mut Link<Polled<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
@@ -566,7 +544,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
 }
 
 impl<S> Driven<S> for Sender<'_, S> {
-    fn parts(&mut self) -> (&mut Link<Polled<S>>, &mut Timer) {
-        (self.link, self.timer)
+    fn link(&mut self) -> &mut Link<Polled<S>> {
+        self.link
     }
 }
