@@ -126,7 +126,7 @@ fn what_one_read_brought_is_answered_in_one_write() {
 }
 
 #[test]
-fn send_is_out_and_feed_waits_for_a_flush_or_for_64_kib() {
+fn send_is_out_and_feed_waits_for_a_flush_or_for_256_kib() {
     run(async {
         let (_raw, stream) = duplex(1 << 20);
         let mut ws = server(Counted::new(stream), Config::new());
@@ -141,10 +141,10 @@ fn send_is_out_and_feed_waits_for_a_flush_or_for_64_kib() {
         ws.send("out with it").await.unwrap();
         assert_eq!((ws.stream().writes, ws.queued()), (3, 0));
         let part = [7; 1000];
-        for _ in 0..65 {
+        for _ in 0..261 {
             ws.feed(&part).await.unwrap();
         }
-        assert_eq!((ws.stream().writes, ws.queued()), (3, 65 * 1004));
+        assert_eq!((ws.stream().writes, ws.queued()), (3, 261 * 1004));
         ws.feed(&part).await.unwrap();
         assert_eq!((ws.stream().writes, ws.queued()), (4, 0));
     });

@@ -167,7 +167,7 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.send(&message.into())
     }
 
-    /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 64 KiB wait.
+    /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 256 KiB wait.
     ///
     /// # Errors
     ///

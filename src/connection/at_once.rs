@@ -26,10 +26,22 @@ impl Connection {
         if !self.is_untouched() || self.config.delivery != Delivery::Messages {
             return None;
         }
-        let limit = self.config.max_frame_size.min(self.config.max_message_size);
-        let whole = self.decoder.decode_whole(bytes, limit)?;
+        let whole = self.decoder.decode_whole(bytes, self.most_in_a_frame())?;
         self.deadlines.last_received = now;
         Some(whole)
+    }
+
+    /// Whether [`whole_message`](Self::whole_message) lacks nothing but the end of the message.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn lacks_the_end(&self, bytes: &[u8]) -> bool {
+        self.is_untouched()
+            && self.config.delivery == Delivery::Messages
+            && self.decoder.lacks_the_end(bytes, self.most_in_a_frame())
+    }
+
+    #[inline(always)]
+    fn most_in_a_frame(&self) -> usize {
+        self.config.max_frame_size.min(self.config.max_message_size)
     }
 
     /// Sends a message of fewer than 64 KiB from a server; `false` if nothing was done.

@@ -53,6 +53,14 @@ const FAILED: u8 = u8::MAX;
 const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.bits();
 const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.bits();
 
+/// Where the masking key, if any, and the payload of a frame begin.
+struct WholeFrame {
+    kind: Kind,
+    key_at: usize,
+    start: usize,
+    len: usize,
+}
+
 /// The part of one frame that lies in the input of one call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -128,6 +136,27 @@ impl Decoder {
     /// For everything else, right or wrong, it is `None` and nothing has happened: [`decode`](Self::decode) judges.
     #[inline]
     pub(crate) fn decode_whole(&self, input: &mut [u8], limit: usize) -> Option<(Kind, Range<usize>)> {
+        let WholeFrame { kind, key_at, start, len } = self.whole_frame(input)?;
+        if len > limit || start + len > input.len() {
+            return None;
+        }
+        if start != key_at {
+            let (key, payload) = input.get_mut(key_at..start + len)?.split_first_chunk_mut()?;
+            apply_mask(*key, 0, payload);
+        }
+        Some((kind, start..start + len))
+    }
+
+    /// Whether [`decode_whole`](Self::decode_whole) lacks nothing but the end of the frame.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn lacks_the_end(&self, input: &[u8], limit: usize) -> bool {
+        self.whole_frame(input)
+            .is_some_and(|WholeFrame { start, len, .. }| len <= limit && start + len > input.len())
+    }
+
+    /// Where the parts of a data message lie that begins at the start of `input`, in one frame of fewer than 64 KiB.
+    #[inline(always)]
+    fn whole_frame(&self, input: &[u8]) -> Option<WholeFrame> {
         if !self.is_between_frames() || self.in_message {
             return None;
         }
@@ -142,7 +171,7 @@ impl Decoder {
             Role::Client => (0, 0),
         };
         // A mask bit that is wrong for the role leaves a number above 127.
-        let (len, at) = match second ^ masked {
+        let (len, key_at) = match second ^ masked {
             126 => match *input {
                 [_, _, high, low, ..] if high != 0 || low > 125 => {
                     (usize::from(high) << 8 | usize::from(low), 4)
@@ -152,15 +181,7 @@ impl Decoder {
             short @ 0..126 => (usize::from(short), 2),
             _ => return None,
         };
-        let start = at + key_len;
-        if len > limit || start + len > input.len() {
-            return None;
-        }
-        if key_len != 0 {
-            let (key, payload) = input.get_mut(at..start + len)?.split_first_chunk_mut()?;
-            apply_mask(*key, 0, payload);
-        }
-        Some((kind, start..start + len))
+        Some(WholeFrame { kind, key_at, start: key_at + key_len, len })
     }
 
     /// Payload bytes that are still to come of the frame in progress, 0 between frames.

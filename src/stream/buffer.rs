@@ -12,8 +12,9 @@ use crate::deflate::Inflated;
 #[cfg(feature = "deflate")]
 use crate::{Found, Kind};
 
-/// How much one read may bring.
-const SIZE: usize = 64 << 10;
+/// How much one read may bring at the least, and at the most.
+pub(crate) const SMALL: usize = 64 << 10;
+pub(crate) const LARGE: usize = 256 << 10;
 /// How many idle buffers a thread keeps.
 const SPARES: usize = 4;
 
@@ -24,7 +25,7 @@ thread_local! {
 /// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
-    /// Empty, or [`SIZE`] bytes.
+    /// Empty, or [`SMALL`] bytes at the least.
     bytes: Box<[u8]>,
     unread: Range<usize>,
     lent: Range<usize>,
@@ -83,21 +84,28 @@ impl ReadBuffer {
     #[inline]
     fn forget_inflated(&mut self) {}
 
-    /// Where to read to; all unread bytes are kept.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    /// Where to read to, in a buffer of `size` bytes if there is none; all unread bytes are kept.
+    pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
         self.forget_inflated();
         if self.bytes.is_empty() {
             self.bytes = SPARE
                 .try_with(|spare| spare.borrow_mut().pop())
                 .ok()
                 .flatten()
-                .unwrap_or_else(|| vec![0; SIZE].into_boxed_slice());
+                .filter(|spare| spare.len() >= size)
+                .unwrap_or_else(|| vec![0; size].into_boxed_slice());
         }
         self.lent = 0..0;
         let start = mem::take(&mut self.unread.start);
         self.bytes.copy_within(start..self.unread.end, 0);
         self.unread.end -= start;
         &mut self.bytes[self.unread.end..]
+    }
+
+    /// Whether more could be read behind what is unread.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn has_room(&self) -> bool {
+        self.unread.end - self.unread.start < self.bytes.len()
     }
 
     /// Whether the latest read brought at least `len` bytes.
@@ -113,8 +121,8 @@ impl ReadBuffer {
 
     /// Starts with bytes that someone else has read.
     pub(crate) fn preload(&mut self, bytes: &[u8]) {
-        if bytes.len() <= SIZE {
-            let room = self.room();
+        if bytes.len() <= SMALL {
+            let room = self.room(SMALL);
             room[..bytes.len()].copy_from_slice(bytes);
         } else {
             self.bytes = bytes.into();
@@ -130,7 +138,7 @@ impl ReadBuffer {
         }
         let bytes = mem::take(&mut self.bytes);
         (self.unread, self.lent) = (0..0, 0..0);
-        if bytes.len() == SIZE {
+        if (SMALL..=LARGE).contains(&bytes.len()) {
             // At the end of a thread there is nobody left to keep it for.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();

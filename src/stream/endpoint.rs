@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use super::buffer::ReadBuffer;
+use super::buffer::{LARGE, ReadBuffer, SMALL};
 use super::link::{Link, REPLIES, Read, Target};
 use super::{Error, Stream};
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
@@ -66,9 +66,11 @@ impl<S: Stream> Endpoint<S> {
         interest: impl Fn(&Found) -> bool,
     ) -> Result<Option<Found>, Error> {
         let Self { link, input } = self;
-        let mut has_read = false;
+        let (mut has_read, mut starved) = (false, false);
         loop {
-            if !input.is_empty() || link.connection.wants_write() {
+            // The rest of a message that has begun may be there for the asking; then it need not be gathered.
+            let lacks_the_end = !starved && lacks_the_end(link, input);
+            if !(input.is_empty() || lacks_the_end) || link.connection.wants_write() {
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
                 match link.connection.locate(link.now, input.unread(), &mut replies) {
@@ -106,21 +108,38 @@ impl<S: Stream> Endpoint<S> {
                     return Err(error);
                 }
             }
-            if !input.is_empty() || link.connection.summary().is_some() {
+            if !(input.is_empty() || lacks_the_end) || link.connection.summary().is_some() {
                 continue;
+            }
+            if starved {
+                input.release();
+                return Err(Error::WouldBlock);
             }
             if has_read && until.is_some_and(|until| until <= link.now) {
                 input.release();
                 return Err(Error::TimedOut);
             }
             has_read = true;
-            if let Some(found) = read_more(link, input, until)? {
-                if interest(&found) {
-                    return Ok(Some(found));
-                }
+            match read_more(link, input, until) {
+                Ok(Some(found)) if interest(&found) => return Ok(Some(found)),
+                Ok(_) => {}
+                // Nobody keeps a buffer while it waits.
+                Err(Error::WouldBlock) if !input.is_empty() => starved = true,
+                Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// Whether the input is worth another read before it is taken: only where reading never waits.
+#[cfg(feature = "tokio")]
+fn lacks_the_end<S: Stream>(link: &Link<S>, input: &mut ReadBuffer) -> bool {
+    !S::WAITS && input.has_room() && link.connection.lacks_the_end(input.unread())
+}
+
+#[cfg(not(feature = "tokio"))]
+fn lacks_the_end<S: Stream>(_: &Link<S>, _: &ReadBuffer) -> bool {
+    false
 }
 
 /// Reads into the buffer, or straight into a large message, which may be complete then.
@@ -132,7 +151,11 @@ fn read_more<S: Stream>(
     // Only for a peer that sends much: the place costs memory, and an announcement is no reason to spend it.
     let direct = input.brings_much(DIRECT_READ)
         && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
-    let target = if direct { Target::Message } else { Target::Buffer(input.room()) };
+    let target = if direct {
+        Target::Message
+    } else {
+        Target::Buffer(input.room(if S::WAITS { SMALL } else { LARGE }))
+    };
     match link.read(target, until) {
         Ok(Read::Bytes(len)) if direct => Ok(link
             .connection

@@ -16,7 +16,7 @@ use crate::{
 /// The most that one write of a stream of bytes puts into a message or fragment.
 pub(crate) const MAX_PART: usize = 64 << 10;
 /// Queued output leaves when there is this much of it, about what one read brings.
-const WRITE_AT: usize = 64 << 10;
+const WRITE_AT: usize = 256 << 10;
 /// How much may wait besides messages, in bytes: two ends that both take no more messages still answer each other's pings.
 pub(super) const REPLIES: usize = 4 << 10;
 /// A payload from this size on is not copied where the role allows it.

@@ -17,7 +17,7 @@ const FIRST: usize = 2048;
 /// What is kept of queues that have run empty: how many, and the largest in bytes. One that grew with a batch spares the
 /// next one, of whatever connection, the growing.
 const SPARES: usize = 4;
-const LARGEST_SPARE: usize = 256 << 10;
+const LARGEST_SPARE: usize = 512 << 10;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };

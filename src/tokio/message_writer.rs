@@ -15,7 +15,7 @@ use crate::{Chunk, Kind};
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).
 ///
 /// It is an `AsyncWrite`: each write becomes a fragment of at most 64 KiB, so that many tiny ones are best collected in
-/// a `tokio::io::BufWriter`. Fragments leave once 64 KiB wait, with a flush, or when the receiving side goes to sleep.
+/// a `tokio::io::BufWriter`. Fragments leave once 256 KiB wait, with a flush, or when the receiving side goes to sleep.
 /// A write of text may begin and end inside a character; text that turns out not to be UTF-8 is an error of kind
 /// `InvalidInput`, and the bytes of that write are not sent.
 ///

@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.sender().send(message).await
     }
 
-    /// Queues a message; it leaves before the next receive sleeps, with [`flush`](Self::flush), or once 64 KiB wait.
+    /// Queues a message; it leaves before the next receive sleeps, with [`flush`](Self::flush), or once 256 KiB wait.
     ///
     /// It waits only while the queue is full ([`max_queued_output`](crate::Config::max_queued_output)). If the future
     /// is dropped, the message was taken whole or not at all.
