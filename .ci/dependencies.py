@@ -9,6 +9,7 @@ OPTIONAL = {
     "futures-core",
     "futures-sink",
     "http",
+    "pulp",
     "rustls",
     "rustls-platform-verifier",
     "tokio",

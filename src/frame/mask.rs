@@ -27,6 +27,15 @@ const BLOCK: usize = 64;
 
 #[inline(never)]
 fn mask_blocks(key: [u8; 4], payload: &mut [u8]) {
+    #[cfg(feature = "simd")]
+    if payload.len() >= wide::FROM {
+        return wide::mask(key, payload);
+    }
+    mask_each_block(key, payload);
+}
+
+#[inline(always)]
+fn mask_each_block(key: [u8; 4], payload: &mut [u8]) {
     let mut pattern = [0; BLOCK];
     for part in pattern.chunks_exact_mut(4) {
         part.copy_from_slice(&key);
@@ -60,6 +69,28 @@ fn mask_words(key: [u8; 4], payload: &mut [u8]) {
     }
 }
 
+/// The same loop for processors with wider vectors than every one of their kind has.
+#[cfg(feature = "simd")]
+mod wide {
+    /// Below, asking which processor this is costs more than it brings.
+    pub(super) const FROM: usize = 1024;
+
+    struct Masking<'a>([u8; 4], &'a mut [u8]);
+
+    impl pulp::NullaryFnOnce for Masking<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call(self) {
+            super::mask_each_block(self.0, self.1);
+        }
+    }
+
+    pub(super) fn mask(key: [u8; 4], payload: &mut [u8]) {
+        pulp::Arch::new().dispatch(Masking(key, payload));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::apply_mask;
@@ -74,10 +105,10 @@ mod tests {
     fn agrees_with_the_byte_loop() {
         // conf: MK-05
         let key = [0x37, 0xfa, 0x21, 0x3d];
-        for len in (0..=70).chain([127, 128, 255, 256, 257, 319, 320, 1000]) {
+        for len in (0..=70).chain([127, 128, 255, 256, 257, 319, 320, 1000, 1024, 1030, 1100]) {
             for start in 0..16 {
                 for offset in 0..9 {
-                    let mut fast: [u8; 1024] = core::array::from_fn(|i| i as u8);
+                    let mut fast: [u8; 1200] = core::array::from_fn(|i| i as u8);
                     let mut slow = fast;
                     apply_mask(key, offset, &mut fast[start..start + len]);
                     naive(key, offset, &mut slow[start..start + len]);
