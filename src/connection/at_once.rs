@@ -1,17 +1,14 @@
 //! The ways that nearly every message takes. Whatever is unusual is left to the others.
 
-#[cfg(feature = "std")]
-use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 
 use super::Connection;
 use crate::config::Delivery;
-#[cfg(feature = "std")]
 use crate::frame::Opcode;
 use crate::message::Kind;
-#[cfg(feature = "std")]
 use crate::role::Role;
+use crate::sink::Sink;
 
 impl Connection {
     /// Nothing has begun to end, and nothing is due first.
@@ -45,9 +42,8 @@ impl Connection {
     }
 
     /// Sends a message of fewer than 64 KiB from a server; `false` if nothing was done.
-    #[cfg(feature = "std")]
     #[inline(always)]
-    pub(crate) fn send_at_once(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn send_at_once(&mut self, kind: Kind, payload: &[u8], out: &mut impl Sink) -> bool {
         if !self.is_untouched() || self.role != Role::Server || self.outgoing.is_some() {
             return false;
         }
@@ -57,15 +53,15 @@ impl Connection {
         }
         let first = 0x80 | Opcode::from(kind).bits();
         match payload.len() {
-            len @ 0..=125 => out.extend_from_slice(&[first, len as u8]),
-            len @ 126..=0xFFFF => {
+            len @ 0..=125 if out.room() >= 2 + len => out.push(&[first, len as u8]),
+            len @ 126..=0xFFFF if out.room() >= 4 + len => {
                 let [high, low] = (len as u16).to_be_bytes();
                 out.reserve(4 + len);
-                out.extend_from_slice(&[first, 126, high, low]);
+                out.push(&[first, 126, high, low]);
             }
             _ => return false,
         }
-        out.extend_from_slice(payload);
+        out.push(payload);
         true
     }
 }

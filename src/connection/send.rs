@@ -65,6 +65,9 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         let message = message.into();
+        if self.send_at_once(message.kind(), message.as_bytes(), out) {
+            return Ok(());
+        }
         self.send_payload(message.kind(), message.as_bytes(), out)
     }
 
