@@ -24,7 +24,7 @@ class Program:
     command: list
     needs: tuple = ()  # steps of the installation and programs
     environment: dict = field(default_factory=dict)
-    # Which messages it compresses if both want it: "no", "both" directions, or a client that lets only the server: "answers".
+    # What is compressed if both want it: "no" message, "both" directions, or only what the server "answers".
     deflate: str = "no"
     # Checks that its interface does not allow, and why.
     cannot: dict = field(default_factory=dict)

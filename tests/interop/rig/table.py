@@ -60,4 +60,5 @@ class Table:
         for problem in self.problems:
             print(f"- FAILED {problem}")
         good = self.runs - self.faulty
-        print(f"\n{self.passed} checks passed in {good} runs, {len(self.problems)} failed; {self.faulty} runs ended by faults of others")
+        print(f"\n{self.passed} checks passed in {good} runs, {len(self.problems)} failed")
+        print(f"{self.faulty} more runs failed by faults of others")
