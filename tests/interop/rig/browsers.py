@@ -48,7 +48,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 class Browser:
-    fault, cannot = None, {}
+    faults, cannot = (), {}
 
     def __init__(self, name, deflate):
         self.name, self.deflate = name, deflate

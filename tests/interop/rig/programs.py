@@ -14,7 +14,7 @@ NODE = {"NODE_PACKAGES": str(NODE_PACKAGES), "NODE_EXTRA_CA_CERTS": str(CA), "NO
 @dataclass
 class Fault:
     deflate: str  # with this class of our compression
-    sign: str  # what is in the error
+    sign: str  # what is said then
     why: str
 
 
@@ -24,12 +24,12 @@ class Program:
     command: list
     needs: tuple = ()  # steps of the installation and programs
     environment: dict = field(default_factory=dict)
-    # Which messages it compresses if both want it: "no", "both" directions, or a client that lets only the server: "answers".
+    # What is compressed if both want it: "no" message, "both" directions, or only what the server "answers".
     deflate: str = "no"
     # Checks that its interface does not allow, and why.
     cannot: dict = field(default_factory=dict)
-    # What fails by a fault of its own, and is a failure if it shows in another way.
-    fault: "Fault | None" = None
+    # What fails by faults of its own, and is a failure if it shows in another way.
+    faults: tuple = ()
 
 
 class Command(Program):
@@ -79,6 +79,16 @@ WEBSOCAT_CANNOT = {
     "server closes: seen by the client": "does not tell the code",
     "server closes: answered": "answers with the code of its command line",
 }
+# The second shows with `websockets` as the client too. Empty compressed messages, which we do not send, even end its process.
+LWS_FAULTS = (
+    Fault(
+        "dedicated",
+        "parameters of permessage-deflate that it must not choose",
+        "accepts an offer of `server_max_window_bits=12` without this parameter in its answer",
+    ),
+    Fault("shared", "pm_deflate: zlib error inflate", "fails to inflate large messages over TLS"),
+)
+LWS_CANNOT = {"server closes: answered": "keeps the answer to its close for itself"}
 ANSWERS_1000 = {"server closes: answered": "answers every close with 1000"}
 
 CLIENTS = [
@@ -88,7 +98,7 @@ CLIENTS = [
     python_client("websockets", "websockets", deflate="both"),
     python_client("aiohttp", "aiohttp", deflate="both"),
     python_client("websocket_client", "websocket-client", cannot=ANSWERS_1000),
-    python_client("tornado", "tornado", deflate="both", fault=TORNADO_CLIENT),
+    python_client("tornado", "tornado", deflate="both", faults=(TORNADO_CLIENT,)),
     Command("Java", ["java", "-cp", FOLDER / "java", "Client", "URL", CA], ("java", "Java class")),
     python_client("curl", "libcurl"),
     Command(
@@ -105,5 +115,13 @@ SERVERS = [
     Server("ws", ["node", PEERS / "server_ws.mjs"], ("node", "npm packages"), environment=NODE, deflate="both"),
     Server("websockets", [PYTHON, PEERS / "server_websockets.py"], ("Python's packages",), deflate="both"),
     Server("aiohttp", [PYTHON, PEERS / "server_aiohttp.py"], ("Python's packages",), deflate="both"),
-    Server("tornado", [PYTHON, PEERS / "server_tornado.py"], ("Python's packages",), deflate="both", fault=TORNADO_SERVER),
+    Server("tornado", [PYTHON, PEERS / "server_tornado.py"], ("Python's packages",), deflate="both", faults=(TORNADO_SERVER,)),
+    Server(
+        "libwebsockets",
+        [FOLDER / "server_lws"],
+        ("libwebsockets",),
+        deflate="both",
+        faults=LWS_FAULTS,
+        cannot=LWS_CANNOT,
+    ),
 ]

@@ -7,7 +7,7 @@ class Table:
     def __init__(self):
         self.cells, self.columns = {}, []
         self.problems, self.faults, self.unavailable, self.cannot = [], {}, {}, {}
-        self.runs = self.checks = 0
+        self.runs = self.faulty = self.passed = 0
 
     def failed(self, program, where, why):
         self.problems.append(f"{program}, {where}: {why}")
@@ -17,17 +17,20 @@ class Table:
         column = " ".join(variant)
         where = f"{route}, {column}"
         self.runs += 1
-        self.checks += checks
         if program.cannot:
             self.cannot[program.name] = program.cannot
-        fault = program.fault
-        if wrong and fault and fault.deflate == variant[1] and fault.sign in wrong.get("no errors", ""):
-            self.faults[f"{program.name} as {role}"] = fault.why
+        said = " ".join(wrong.values())
+        faults = [fault for fault in program.faults if fault.deflate == variant[1] and fault.sign in said]
+        if faults:
+            self.faults[(f"{program.name} as {role}", faults[0].why)] = None
+            self.faulty += 1
             cell = "its fault"
         elif wrong:
             cell = "FAILED"
         else:
             cell = {"no": "ok", "both": "ok, z", "answers": "ok, z to client"}[deflate]
+        if not faults:
+            self.passed += checks - len(wrong)
         print(f"  {program.name} as {role}, {where}: {cell}, {seconds:.1f} s", flush=True)
         if cell == "FAILED":
             for check, why in wrong.items():
@@ -50,10 +53,12 @@ class Table:
         for program, reasons in self.cannot.items():
             for check, why in reasons.items():
                 print(f"- {program}, not checked: {check}: it {why}")
-        for program, why in self.faults.items():
+        for program, why in self.faults:
             print(f"- {program}, its fault: it {why}")
         for program, why in self.unavailable.items():
             print(f"- {program} is not available: {why}")
         for problem in self.problems:
             print(f"- FAILED {problem}")
-        print(f"\n{self.checks} checks in {self.runs} runs, {len(self.problems)} problems")
+        good = self.runs - self.faulty
+        print(f"\n{self.passed} checks passed in {good} runs, {len(self.problems)} failed")
+        print(f"{self.faulty} more runs failed by faults of others")

@@ -67,6 +67,7 @@ def install():
         "Python's packages": python,
         "npm packages": node,
         "Java class": java,
+        "libwebsockets": libwebsockets,
         "websocat": websocat,
         "TLS": certificates,
     }
@@ -118,6 +119,16 @@ def java():
     if compiled.exists() and compiled.stat().st_mtime > source.stat().st_mtime:
         return None
     return run(["javac", "-encoding", "UTF-8", "-d", compiled.parent, source], 120)
+
+
+def libwebsockets():
+    """Its test server in Debian has no echo; its library has what a server of ours needs."""
+    source, compiled = HERE / "peers" / "server_lws.c", FOLDER / "server_lws"
+    if compiled.exists() and compiled.stat().st_mtime > source.stat().st_mtime:
+        return None
+    package = ["apt-get", "install", "-y", "--no-install-recommends", "libwebsockets-dev"]
+    compile_it = ["gcc", "-O1", "-o", compiled, source, "-lwebsockets"]
+    return run(compile_it, 60) and (run(package, 300) or run(compile_it, 60))
 
 
 def websocat():
