@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sansocket::Config;
 use sansocket::client::tls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
@@ -14,6 +15,7 @@ use sansocket::client::tls::rustls::pki_types::pem::PemObject;
 use sansocket::client::tls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use sansocket::client::tls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use sansocket::client::{Proxy, tls};
+use sansocket::deflate::Deflate;
 use sansocket::tokio::Connector;
 
 pub const HELP: &str = "\
@@ -36,6 +38,7 @@ goes to the standard error.
   --redirects N        follows so many redirects
   --ca FILE            trusts the authorities in this PEM file and no others
   --insecure           trusts everybody, for tests
+  --deflate[=CLASS]    compresses, CLASS is shared (the default) or dedicated
   --reconnect          connects again when the connection is lost or closed with another code than 1000
 Commands:
   /ping [TEXT]            sends a ping
@@ -57,10 +60,12 @@ pub struct Options {
     pub commands: bool,
 }
 
+type Change = Box<dyn FnOnce(Connector) -> Connector>;
+
 /// Reads the command line; the error is for whoever typed it.
 pub fn options() -> Result<Options, String> {
     let mut url = None;
-    let mut changes: Vec<Box<dyn FnOnce(Connector) -> Connector>> = Vec::new();
+    let mut changes: Vec<Change> = Vec::new();
     let mut options = Options {
         connector: Connector::new(""),
         ping: None,
@@ -115,6 +120,8 @@ pub fn options() -> Result<Options, String> {
                 let config = trusting_file(&value()?)?;
                 changes.push(Box::new(move |connector| connector.tls_config(config)));
             }
+            "--deflate" | "--deflate=shared" => changes.push(compressing(Deflate::shared())),
+            "--deflate=dedicated" => changes.push(compressing(Deflate::dedicated())),
             "--insecure" => {
                 let config = trusting_everybody()?;
                 changes.push(Box::new(move |connector| connector.tls_config(config)));
@@ -127,6 +134,10 @@ pub fn options() -> Result<Options, String> {
     let connector = Connector::new(url.ok_or("the URL is missing")?);
     options.connector = changes.into_iter().fold(connector, |connector, change| change(connector));
     Ok(options)
+}
+
+fn compressing(class: Deflate) -> Change {
+    Box::new(|connector| connector.config(Config::new().deflate(class)))
 }
 
 fn seconds(option: &str, value: &str) -> Result<Duration, String> {
