@@ -86,6 +86,7 @@ fn run(target: &Target, options: &Options) -> ExitCode {
         let named = options.only.is_empty() || options.only.iter().any(|name| attack.name.contains(&**name));
         named && !(options.quick && attack.slow)
     };
+    by_frames::prepare();
     let (mut ran, mut dead) = (0, 0);
     for attack in attacks().filter(is_chosen) {
         print!("{:<20} ", attack.name);

@@ -1,5 +1,6 @@
 //! Attacks on an open connection.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use flate2::{Compress, Compression, FlushCompress};
@@ -149,11 +150,18 @@ fn bomb(target: &Target, attack: impl FnOnce(&mut Link, &[u8]) -> bool) -> Strin
     match target.open(OFFER) {
         Ok(link) if !link.heard().deflate => "compression is not agreed on".into(),
         Ok(mut link) => {
-            attack(&mut link, &zeros(1 << 30));
+            attack(&mut link, &BOMB);
             link.outcome(Duration::from_secs(5))
         }
         Err(error) => error.to_string(),
     }
+}
+
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| zeros(1 << 30));
+
+/// What takes the attacker time is done before time is taken.
+pub(crate) fn prepare() {
+    LazyLock::force(&BOMB);
 }
 
 /// The payload of a message of `len` zeros.

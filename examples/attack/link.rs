@@ -83,6 +83,8 @@ pub(crate) struct Heard {
     pub(crate) closes: Vec<u16>,
     pub(crate) over: bool,
     rest: Vec<u8>,
+    /// How much of it is read already.
+    at: usize,
     /// What is still to come of a payload.
     skip: u64,
     /// While it is set nothing is read.
@@ -204,14 +206,16 @@ impl Heard {
     fn take(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
         while self.step() {}
+        self.rest.drain(..core::mem::take(&mut self.at));
         // Whoever answers without end is not listened to.
         self.rest.truncate(1 << 20);
     }
 
     fn step(&mut self) -> bool {
+        let unread = self.rest.len() - self.at;
         if self.skip > 0 {
-            let len = self.rest.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-            self.rest.drain(..len);
+            let len = unread.min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+            self.at += len;
             self.skip -= len as u64;
             return len > 0;
         }
@@ -219,38 +223,38 @@ impl Heard {
     }
 
     fn head(&mut self) -> bool {
-        let Some(end) = self.rest.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
-        let head = String::from_utf8_lossy(&self.rest[..end]).to_ascii_lowercase();
+        let rest = &self.rest[self.at..];
+        let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+        let head = String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase();
         if let Some(at) = head.find("http/1.1 ") {
             self.responses += 1;
             let status = head[at + 9..].get(..3).and_then(|digits| digits.parse().ok());
             self.status = self.status.or(status);
             self.deflate |= head.contains("permessage-deflate");
         }
-        self.rest.drain(..end + 4);
+        self.at += end + 4;
         true
     }
 
     fn frame(&mut self) -> bool {
-        let &[first, second, ..] = &self.rest[..] else { return false };
+        let rest = &self.rest[self.at..];
+        let &[first, second, ..] = rest else { return false };
         let extended = [0, 2, 8][usize::from((second & 0x7F).saturating_sub(125))];
-        let Some(length) = self.rest.get(2..2 + extended) else { return false };
+        let Some(length) = rest.get(2..2 + extended) else { return false };
         let len = match extended {
             0 => u64::from(second & 0x7F),
             _ => length.iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
         };
         let start = 2 + extended;
-        if first & 0x0F == 8 && self.rest.len() < start + 2 && len >= 2 {
-            return false;
-        }
-        match first & 0x0F {
-            8 if len >= 2 => self.closes.push(u16::from_be_bytes([self.rest[start], self.rest[start + 1]])),
-            8 => self.closes.push(1005),
-            0xA => self.pongs += 1,
-            0..=2 => self.messages += usize::from(first & 0x80 != 0),
+        match (first & 0x0F, rest.get(start..start + 2)) {
+            (8, None) if len >= 2 => return false,
+            (8, Some(&[high, low])) if len >= 2 => self.closes.push(u16::from_be_bytes([high, low])),
+            (8, _) => self.closes.push(1005),
+            (0xA, _) => self.pongs += 1,
+            (0..=2, _) => self.messages += usize::from(first & 0x80 != 0),
             _ => {}
         }
-        self.rest.drain(..start);
+        self.at += start;
         self.skip = len;
         true
     }
