@@ -7,28 +7,11 @@ mod oracle;
 #[path = "support/streams.rs"]
 mod streams;
 
-use cuts::{Told, Way, fault_of, feed};
-use oracle::{Reply, Rules, Seen, Verdict, judge};
+use cuts::{Told, Way, fault_of, feed, replies};
+use oracle::{Reply, Seen, Verdict, judge};
 use proptest::prelude::*;
 use sansocket::{Error, Role, utf8};
 use streams::{Settings, Stream, settings};
-
-/// The replies as the peer reads them; whatever is sent has to be valid and whole.
-fn replies(role: Role, told: &Told) -> Vec<Reply> {
-    let sent = judge(&Rules::lenient(role == Role::Client), &told.sent);
-    assert_eq!(sent.fault, None, "the replies break a rule: {:02x?}", told.sent);
-    assert_eq!(sent.whole, told.sent.len(), "half a frame, or one behind Close: {:02x?}", told.sent);
-    let reply = |(fin, opcode, payload): (bool, u8, Vec<u8>)| match (fin, opcode, told.error) {
-        (true, 10, _) => Reply::Pong(payload),
-        (true, 8, None) => Reply::Close(payload),
-        (true, 8, Some(error)) => {
-            assert_eq!(String::from_utf8_lossy(&payload[2..]), error.to_string());
-            Reply::Fail(u16::from_be_bytes([payload[0], payload[1]]))
-        }
-        other => panic!("no reply to anything: {other:?}"),
-    };
-    sent.frames.into_iter().map(reply).collect()
-}
 
 fn assert_agree(settings: &Settings, expected: &Verdict, told: &Told) {
     assert_eq!(told.seen, expected.seen);

@@ -1,4 +1,5 @@
-//! Compressed data as a peer might send it: in any cut the same, as a naive inflater sees it, never over the limit.
+//! Compressed data as a peer might send it: in any cut the same, as a naive inflater sees it, never over the limit,
+//! with heap for three times what is delivered and 512 KiB.
 //! The first four bytes are the class and the way of delivery, the limit, and the sizes of the pieces; then messages,
 //! each behind a byte with its length and one that says where it is cut into fragments.
 
@@ -6,6 +7,7 @@
 
 #[path = "../../tests/support/inflate.rs"]
 mod inflate;
+mod meter;
 
 use inflate::Oracle;
 use libfuzzer_sys::fuzz_target;
@@ -22,9 +24,22 @@ fuzz_target!(|data: &[u8]| {
     let limit = if *limit == 0 { 1 << 20 } else { usize::from(*limit) * 16 };
     let messages = split(rest);
     let bytes: Vec<u8> = messages.iter().flat_map(|(payload, cut)| frames(payload, *cut)).collect();
-    let whole = run(takeover, delivery, limit, &bytes, &[bytes.len().max(1)]);
+    let metered = |cuts: &[usize]| {
+        let (told, peak) = meter::peak(|| run(takeover, delivery, limit, &bytes, cuts));
+        let noted = match delivery {
+            Delivery::Messages => limit + told.0.iter().map(Vec::len).sum::<usize>(),
+            // DEFLATE makes of a byte 1032 at the most.
+            _ => 1032 * bytes.len(),
+        };
+        assert!(
+            peak <= 3 * noted + (512 << 10),
+            "{peak} bytes of heap for a limit of {limit}, {noted} noted"
+        );
+        told
+    };
+    let whole = metered(&[bytes.len().max(1)]);
     let cuts = [usize::from(*first) + 1, usize::from(*second) + 1];
-    assert_eq!(whole, run(takeover, delivery, limit, &bytes, &cuts));
+    assert_eq!(whole, metered(&cuts));
 
     let mut oracle = Oracle::default();
     let (seen, error) = whole;

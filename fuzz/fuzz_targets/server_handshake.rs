@@ -3,6 +3,8 @@
 
 #![no_main]
 
+mod meter;
+
 use core::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
@@ -11,6 +13,9 @@ use sansocket::handshake::{
 };
 
 const NOW: Duration = Duration::ZERO;
+
+/// Heap bytes, whatever is sent.
+const MOST: usize = 96 << 10;
 
 enum Verdict {
     NeedMore,
@@ -44,8 +49,9 @@ fn status(response: &[u8]) -> u16 {
 
 fuzz_target!(|data: &[u8]| {
     let Some((&size, bytes)) = data.split_first() else { return };
-    let whole = verdict([bytes].into_iter());
-    let cut = verdict(bytes.chunks(usize::from(size).max(1)));
+    // By default 16 KiB of a head are kept, a table of 100 headers, and the lists in them once more.
+    let whole = meter::within(MOST, || verdict([bytes].into_iter()));
+    let cut = meter::within(MOST, || verdict(bytes.chunks(usize::from(size).max(1))));
     let mut out = Vec::new();
     match (whole, cut) {
         (Verdict::NeedMore, Verdict::NeedMore) => {}

@@ -2,6 +2,8 @@
 
 #![no_main]
 
+mod meter;
+
 use core::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +11,8 @@ use sansocket::WebSocketUri;
 use sansocket::handshake::ClientRequest;
 
 fuzz_target!(|text: &str| {
-    let Ok(uri) = WebSocketUri::parse(text) else { return };
+    let parse = || WebSocketUri::parse(text);
+    let Ok(uri) = meter::within(3 * text.len() + 256, parse) else { return };
     let scheme = if uri.is_secure() { "wss" } else { "ws" };
     let again = format!("{scheme}://{}{}", uri.authority(), uri.resource_name());
     let again = WebSocketUri::parse(&again).expect("its parts make a URI");

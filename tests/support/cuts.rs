@@ -10,7 +10,7 @@ use sansocket::{
     TransportAction, frame::Decoder,
 };
 
-use super::oracle::{Fault, Frames, Seen, frames};
+use super::oracle::{Fault, Frames, Reply, Rules, Seen, frames, judge};
 
 pub const NOW: Duration = Duration::ZERO;
 
@@ -93,12 +93,19 @@ pub fn connection(role: Role, config: &Config) -> Connection {
 
 /// Gives `bytes` to a new connection in pieces of the sizes `cuts`, which repeat.
 pub fn feed(role: Role, config: &Config, bytes: &[u8], cuts: &[usize], way: Way, room: usize) -> Told {
-    let mut feeder =
-        Feeder { connection: connection(role, config), out: Narrow::new(room), told: Told::default(), way };
+    let mut feeder = Feeder {
+        connection: connection(role, config),
+        out: Narrow::new(room),
+        told: Told::default(),
+        way,
+        // Each byte ends an event at the most, each of these waits for room once, and each piece ends in nothing.
+        calls_left: 3 * bytes.len() + 8,
+    };
     let mut cuts = cuts.iter().copied().cycle();
     let mut at = 0;
     while at < bytes.len() && feeder.told.error.is_none() {
         let cut = cuts.next().unwrap_or(bytes.len()).min(bytes.len() - at);
+        feeder.calls_left += 1;
         let direct = if way == Way::Direct { feeder.direct(&bytes[at..at + cut]) } else { 0 };
         at += direct;
         if direct == 0 {
@@ -114,9 +121,15 @@ struct Feeder {
     out: Narrow,
     told: Told,
     way: Way,
+    calls_left: usize,
 }
 
 impl Feeder {
+    /// Calls that get on are no more than the bytes allow.
+    fn call(&mut self) {
+        self.calls_left = self.calls_left.checked_sub(1).expect("calls that do not get on");
+    }
+
     fn piece(&mut self, original: &[u8]) {
         let mut bytes = original.to_vec();
         let result = match self.way {
@@ -131,6 +144,7 @@ impl Feeder {
     fn receive(&mut self, original: &[u8], bytes: &mut [u8]) -> Result<(), Error> {
         let mut input = Input::new(bytes);
         loop {
+            self.call();
             let event = self.connection.receive(NOW, &mut input, &mut self.out)?;
             assert_eq!(input.rest(), &original[input.consumed()..], "bytes behind the consumed ones changed");
             match event {
@@ -147,6 +161,7 @@ impl Feeder {
     fn locate(&mut self, original: &[u8], bytes: &mut [u8]) -> Result<(), Error> {
         let mut at = 0;
         loop {
+            self.call();
             let located = self.connection.locate(NOW, &mut bytes[at..], &mut self.out)?;
             let taken = &bytes[at..at + located.consumed];
             at += located.consumed;
@@ -237,6 +252,23 @@ impl Told {
             other => panic!("an event that nobody knows: {other:?}"),
         }
     }
+}
+
+/// The replies as the peer reads them; whatever is sent has to be valid and whole.
+pub fn replies(role: Role, told: &Told) -> Vec<Reply> {
+    let sent = judge(&Rules::lenient(role == Role::Client), &told.sent);
+    assert_eq!(sent.fault, None, "the replies break a rule: {:02x?}", told.sent);
+    assert_eq!(sent.whole, told.sent.len(), "half a frame, or one behind Close: {:02x?}", told.sent);
+    let reply = |(fin, opcode, payload): (bool, u8, Vec<u8>)| match (fin, opcode, told.error) {
+        (true, 10, _) => Reply::Pong(payload),
+        (true, 8, None) => Reply::Close(payload),
+        (true, 8, Some(error)) => {
+            assert_eq!(String::from_utf8_lossy(&payload[2..]), error.to_string());
+            Reply::Fail(u16::from_be_bytes([payload[0], payload[1]]))
+        }
+        other => panic!("no reply to anything: {other:?}"),
+    };
+    sent.frames.into_iter().map(reply).collect()
 }
 
 /// A failed text message may have been passed on in part; the parts may end at different bytes.

