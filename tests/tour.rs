@@ -99,8 +99,8 @@ fn every_way_of_arriving() {
 /// Lengths and places of every alignment, for the word-wise mask.
 #[test]
 fn masks_of_every_alignment() {
-    for len in 0..40 {
-        for start in 0..9 {
+    for len in [0, 1, 3, 4, 7, 8, 9, 16, 17, 33] {
+        for start in 0..4 {
             let plain: Vec<u8> = (0..len).collect();
             let frame = oracle::frame(0x82, Some([1, 2, 4, 8]), &plain, None);
             let mut shifted = [0x8A, 0x80, 0, 0, 0, 0].repeat(start);
