@@ -57,6 +57,10 @@ pub(crate) enum Target<'a> {
 }
 
 impl<S: Stream> Link<S> {
+    /// The largest queue that a thread keeps for the next batch, in bytes. Where calls wait there is a thread for each
+    /// connection, and what it kept would be what the connection costs.
+    const SPARE: usize = if S::WAITS { 64 << 10 } else { 512 << 10 };
+
     pub(crate) fn new(stream: S, connection: Connection) -> Self {
         Self {
             now: stream.now(),
@@ -305,7 +309,7 @@ impl<S: Stream> Link<S> {
             let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
             self.connection.transmit(&mut self.out.replies(limit));
             if self.mute {
-                self.out.clear();
+                self.out.clear(Self::SPARE);
                 // Nothing waits any more.
                 self.connection.handle_written(self.now, 0, 0);
                 return Err(self.cause());
@@ -327,9 +331,9 @@ impl<S: Stream> Link<S> {
                 self.out.sink().extend_from_slice(&added.to_vec());
             }
             match wrote {
-                Ok(len) => self.out.wrote(len),
+                Ok(len) => self.out.wrote(len, Self::SPARE),
                 Err(error) => {
-                    self.out.settle();
+                    self.out.settle(Self::SPARE);
                     return Err(error);
                 }
             }

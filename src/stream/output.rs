@@ -14,10 +14,9 @@ use crate::Sink;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
-/// What is kept of queues that have run empty: how many, and the largest in bytes. One that grew with a batch spares the
-/// next one, of whatever connection, the growing.
+/// How many queues that have run empty a thread keeps. One that grew with a batch spares the next one, of whatever
+/// connection, the growing.
 const SPARES: usize = 4;
-const LARGEST_SPARE: usize = 512 << 10;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -151,7 +150,8 @@ impl Output {
         all
     }
 
-    pub(crate) fn wrote(&mut self, len: usize) {
+    /// `len` bytes have left. The thread keeps a queue of `spare` bytes at the most.
+    pub(crate) fn wrote(&mut self, len: usize, spare: usize) {
         self.written_in_all += len as u64;
         match &mut self.shared {
             None => self.written += len,
@@ -159,17 +159,17 @@ impl Output {
         }
         if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
-            self.clear();
+            self.clear(spare);
         }
     }
 
     /// What has to wait for the peer does not keep more memory than it needs.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self, spare: usize) {
         let left = self.bytes.len() - self.written;
         if self.bytes.capacity() > FIRST && self.bytes.capacity() / 4 > left {
             self.drain_written();
             let left = self.bytes.as_slice().into();
-            recycle(mem::replace(&mut self.bytes, left));
+            recycle(mem::replace(&mut self.bytes, left), spare);
         }
     }
 
@@ -179,8 +179,8 @@ impl Output {
         mem::replace(self, empty)
     }
 
-    pub(crate) fn clear(&mut self) {
-        recycle(self.take().bytes);
+    pub(crate) fn clear(&mut self, spare: usize) {
+        recycle(self.take().bytes, spare);
     }
 }
 
@@ -190,8 +190,8 @@ fn first() -> Vec<u8> {
     spare.ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
 }
 
-fn recycle(mut bytes: Vec<u8>) {
-    if (FIRST..=LARGEST_SPARE).contains(&bytes.capacity()) {
+fn recycle(mut bytes: Vec<u8>, largest: usize) {
+    if (FIRST..=largest).contains(&bytes.capacity()) {
         bytes.clear();
         // At the end of a thread there is nobody left to keep it for.
         let _ = SPARE.try_with(|spare| {
@@ -289,6 +289,6 @@ mod tests {
         let all = pieces[..count].iter().flat_map(|piece| piece.iter().copied()).collect::<Vec<_>>();
         let len = most.min(all.len());
         left.extend_from_slice(&all[..len]);
-        out.wrote(len);
+        out.wrote(len, 512 << 10);
     }
 }
