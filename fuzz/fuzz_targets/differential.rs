@@ -75,6 +75,12 @@ impl Judgement {
             Some(Error::Protocol(ProtocolError::LengthNotMinimal)) if theirs.starts_with(&ours.seen) => {
                 return;
             }
+            // Those of control frames too, where this crate calls each that needs more than 7 bits too long (§5.5).
+            Some(Error::Protocol(ProtocolError::ControlTooLong))
+                if theirs.starts_with(&ours.seen) && theirs.get(ours.seen.len()).is_some_and(is_control) =>
+            {
+                return;
+            }
             // It shows another Close in the place of one with a code that may not be sent.
             Some(Error::Protocol(ProtocolError::InvalidCloseCode(_))) => {
                 assert_eq!(theirs.split_last().map(|(_, before)| before), Some(&ours.seen[..]));
@@ -94,6 +100,10 @@ impl Judgement {
         }
         panic!("{self:?}");
     }
+}
+
+fn is_control(seen: &Seen) -> bool {
+    matches!(seen, Seen::Ping(_) | Seen::Pong(_) | Seen::Close(..))
 }
 
 /// What tungstenite writes is legal and complete for this crate, and comes as it was sent.
