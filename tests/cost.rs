@@ -124,7 +124,7 @@ const ROLES: [Role; 2] = [Role::Server, Role::Client];
 fn sizes() {
     #[cfg(target_pointer_width = "64")]
     {
-        let size = if cfg!(feature = "deflate") { 232 } else { 224 };
+        let size = if cfg!(feature = "deflate") { 192 } else { 184 };
         assert_eq!(size_of::<Connection>(), size, "what README.md says");
     }
     assert!(size_of::<Error>() <= 32, "Error: {}", size_of::<Error>());

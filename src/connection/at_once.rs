@@ -24,7 +24,7 @@ impl Connection {
             return None;
         }
         let whole = self.decoder.decode_whole(bytes, self.most_in_a_frame())?;
-        self.deadlines.last_received = now;
+        self.deadlines.last_received = now.into();
         Some(whole)
     }
 

@@ -131,6 +131,11 @@ impl Closing {
         self.sent && self.received && !self.failed
     }
 
+    #[inline]
+    pub(super) const fn has_ended(self) -> bool {
+        self.is_clean() || self.failed || self.eof || self.over
+    }
+
     pub(super) const fn action(self, role: Role, output_waits: bool) -> TransportAction {
         match (self.sent, self.received, role) {
             _ if self.over => TransportAction::Drop,

@@ -116,7 +116,7 @@ impl Connection {
         if piece.first {
             incoming.begin_frame(&piece.header, &self.config)?;
         }
-        incoming.progress = now;
+        incoming.progress = now.into();
         let Some(mut inflating) = incoming.inflating.take() else { return Ok((None, 0)) };
         if self.config.delivery == Delivery::Chunks {
             return self.inflate_chunk(incoming, inflating, piece, rest);

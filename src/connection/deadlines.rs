@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Connection;
+use super::moment::Moment;
 use crate::config::Config;
 use crate::error::{Deadline, Error};
 use crate::frame::Opcode;
@@ -23,24 +24,36 @@ pub enum Unread {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     /// When the last byte came. Any byte is life.
-    pub(super) last_received: Duration,
+    pub(super) last_received: Moment,
     /// When the ping left whose pong is still to come.
-    pub(super) ping_sent: Option<Duration>,
+    ping_sent: Option<Moment>,
     /// Since when output waits and the transport takes none.
-    blocked_since: Option<Duration>,
+    blocked_since: Option<Moment>,
     /// Since when the closing handshake, or the wait for the end of the stream, lasts.
-    pub(super) closing_since: Option<Duration>,
-    pub(super) rtt: Option<Duration>,
+    pub(super) closing_since: Option<Moment>,
+    /// As long after the epoch as the latest round trip took.
+    rtt: Option<Moment>,
 }
 
 impl Deadlines {
-    pub(super) const fn new(now: Duration) -> Self {
-        Self { last_received: now, ping_sent: None, blocked_since: None, closing_since: None, rtt: None }
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            last_received: now.into(),
+            ping_sent: None,
+            blocked_since: None,
+            closing_since: None,
+            rtt: None,
+        }
     }
 
     /// Since when the peer owes a sign of life.
-    fn awaiting_since(&self) -> Option<Duration> {
+    fn awaiting_since(&self) -> Option<Moment> {
         self.ping_sent.filter(|&sent| self.last_received <= sent)
+    }
+
+    /// Whether nothing of what has begun is still to come.
+    const fn wait_for_nothing(&self) -> bool {
+        self.ping_sent.is_none() && self.blocked_since.is_none() && self.closing_since.is_none()
     }
 
     /// Whether output waits for the transport.
@@ -48,25 +61,25 @@ impl Deadlines {
         self.blocked_since.is_some()
     }
 
-    fn ping_due(&self, config: &Config) -> Option<Duration> {
+    fn ping_due(&self, config: &Config) -> Option<Moment> {
         let interval = config.ping_interval?;
-        if self.awaiting_since().is_some() { None } else { self.last_received.checked_add(interval) }
+        if self.awaiting_since().is_some() { None } else { self.last_received.after(interval) }
     }
 
-    fn pong_overdue(&self, config: &Config) -> Option<Duration> {
+    fn pong_overdue(&self, config: &Config) -> Option<Moment> {
         // While our own output is stuck the ping may be stuck in it: then the write deadline judges.
         if self.blocked_since.is_some() {
             return None;
         }
-        self.awaiting_since()?.checked_add(config.pong_timeout?)
+        self.awaiting_since()?.after(config.pong_timeout?)
     }
 
-    fn write_stalled(&self, config: &Config) -> Option<Duration> {
-        self.blocked_since?.checked_add(config.write_timeout?)
+    fn write_stalled(&self, config: &Config) -> Option<Moment> {
+        self.blocked_since?.after(config.write_timeout?)
     }
 
-    fn close_overdue(&self, config: &Config) -> Option<Duration> {
-        self.closing_since?.checked_add(config.close_timeout?)
+    fn close_overdue(&self, config: &Config) -> Option<Moment> {
+        self.closing_since?.after(config.close_timeout?)
     }
 }
 
@@ -78,7 +91,19 @@ impl Connection {
     /// that waits is left.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        self.next_deadline().map(Duration::from)
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
         let (config, deadlines) = (&*self.config, &self.deadlines);
+        if self.closing.is_untouched() && deadlines.wait_for_nothing() && self.incoming.is_none() {
+            // Nearly always: only silence can come to matter.
+            let silence = match (config.ping_interval, config.idle_timeout) {
+                (Some(ping), Some(idle)) => ping.min(idle),
+                (ping, idle) => ping.or(idle)?,
+            };
+            return deadlines.last_received.after(silence);
+        }
         if self.closing.over {
             return None;
         }
@@ -108,7 +133,7 @@ impl Connection {
         unread: Unread,
         out: &mut impl Sink,
     ) -> Result<(), Error> {
-        let reached = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
+        let reached = |deadline: Option<Moment>| deadline.is_some_and(|deadline| deadline <= now.into());
         if self.closing.over {
             return self.failure.map_or(Ok(()), Err);
         }
@@ -150,45 +175,48 @@ impl Connection {
     pub fn handle_written(&mut self, now: Duration, written: usize, left: usize) {
         if let (Some(since), 1..) = (&mut self.deadlines.closing_since, written) {
             // The peer can answer only what has reached it.
-            *since = now;
+            *since = now.into();
         }
         if left == 0 {
             if self.deadlines.blocked_since.take().is_some() && self.deadlines.awaiting_since().is_some() {
                 // The ping may have left only now.
-                self.deadlines.ping_sent = Some(now);
+                self.deadlines.ping_sent = Some(now.into());
             }
         } else if written > 0 || self.deadlines.blocked_since.is_none() {
-            self.deadlines.blocked_since = Some(now);
+            self.deadlines.blocked_since = Some(now.into());
         }
     }
 
     /// The time between the latest keepalive ping and its pong, once there was one.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
-        self.deadlines.rtt
+        match self.deadlines.rtt {
+            Some(rtt) => Some(rtt.since_epoch()),
+            None => None,
+        }
     }
 
     pub(super) fn handle_pong(&mut self, now: Duration, payload: &[u8]) {
         if payload == self.ping_number.to_be_bytes() {
             if let Some(sent) = self.deadlines.ping_sent.take() {
-                self.deadlines.rtt = Some(now.saturating_sub(sent));
+                self.deadlines.rtt = Some(Moment::from(now).since(sent).into());
             }
         }
     }
 
     fn send_keepalive(&mut self, now: Duration, out: &mut impl Sink) {
         self.ping_number = self.ping_number.wrapping_add(1);
-        self.deadlines.ping_sent = Some(now);
+        self.deadlines.ping_sent = Some(now.into());
         let payload = self.ping_number.to_be_bytes();
         // Where the source of keys fails, so does the connection, and the caller tells.
         _ = self.reply(Opcode::Ping, &payload, out);
     }
 
     fn presume_alive(&mut self, now: Duration, deadline: Deadline, out: &mut impl Sink) {
-        self.deadlines.last_received = now;
+        self.deadlines.last_received = now.into();
         self.deadlines.ping_sent = None;
         if let Some(incoming) = &mut self.incoming {
-            incoming.progress = now;
+            incoming.progress = now.into();
         }
         if deadline == Deadline::Pong {
             // Its pings lie unread too: ours are the only sign of life that it gets.
@@ -204,18 +232,18 @@ impl Connection {
         error
     }
 
-    fn idle_overdue(&self) -> Option<Duration> {
-        self.deadlines.last_received.checked_add(self.config.idle_timeout?)
+    fn idle_overdue(&self) -> Option<Moment> {
+        self.deadlines.last_received.after(self.config.idle_timeout?)
     }
 
-    fn message_overdue(&self) -> Option<Duration> {
-        self.incoming.as_ref()?.progress.checked_add(self.config.message_timeout?)
+    fn message_overdue(&self) -> Option<Moment> {
+        self.incoming.as_ref()?.progress.after(self.config.message_timeout?)
     }
 }
 
 /// The earlier one, of those that there are.
 #[inline]
-fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+fn sooner(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (None, other) => other,

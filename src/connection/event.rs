@@ -111,6 +111,13 @@ impl Found {
         Some(message)
     }
 
+    /// A message that lies whole in the input.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn whole(kind: Kind, payload: Range<usize>) -> Self {
+        Self(Place::Message { kind, payload })
+    }
+
     /// A message that is complete without the input.
     #[cfg(feature = "std")]
     pub(crate) const fn gathered(message: Message<'static>) -> Self {

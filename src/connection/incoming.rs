@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
+use super::moment::Moment;
 use crate::config::{Config, Delivery};
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflating;
@@ -26,7 +27,7 @@ pub(super) struct Incoming {
     fragments: u32,
     empty_fragments: u32,
     /// When the last byte of it came.
-    pub(super) progress: Duration,
+    pub(super) progress: Moment,
     /// Whether a chunk of it was given to the application.
     pub(super) given: bool,
     /// There while the message is compressed.
@@ -45,7 +46,7 @@ enum Storage {
 }
 
 impl Incoming {
-    pub(super) const fn new(kind: Kind, delivery: Delivery, now: Duration) -> Self {
+    pub(super) fn new(kind: Kind, delivery: Delivery, now: Duration) -> Self {
         let storage = match (delivery, kind) {
             (Delivery::Chunks, _) => Storage::Passed,
             (Delivery::Messages, Kind::Text) => Storage::Text(String::new()),
@@ -60,7 +61,7 @@ impl Incoming {
             announced: 0,
             fragments: 0,
             empty_fragments: 0,
-            progress: now,
+            progress: now.into(),
             given: false,
             #[cfg(feature = "deflate")]
             inflating: None,
@@ -205,7 +206,7 @@ impl Incoming {
         if !(1..=mem::take(offered)).contains(&len) {
             return None;
         }
-        self.progress = now;
+        self.progress = now.into();
         let start = *filled;
         *filled += len;
         bytes.get_mut(start..*filled)

@@ -11,6 +11,7 @@ mod event;
 mod incoming;
 mod input;
 mod mask_keys;
+mod moment;
 mod prepared;
 mod receive;
 mod replies;
@@ -46,7 +47,7 @@ pub use send::{Envelope, Fin};
 /// An open WebSocket connection without any I/O: bytes and times go in, events and bytes come out.
 ///
 /// It owns no socket, no buffer, no clock. `now` is everywhere the time since a moment that the caller chose once,
-/// never going back. Its methods are of four kinds:
+/// never going back; beyond 584 years no deadline is due. Its methods are of four kinds:
 ///
 /// - **what happened**: [`receive`](Self::receive), [`handle_eof`](Self::handle_eof),
 ///   [`handle_timeout`](Self::handle_timeout), [`handle_written`](Self::handle_written);
@@ -197,8 +198,7 @@ impl Connection {
     /// How the connection ended: once Close frames went both ways, it failed, or its stream ended.
     #[must_use]
     pub fn summary(&self) -> Option<Summary<'_>> {
-        let closing = self.closing;
-        if !(closing.is_clean() || closing.failed || closing.eof || closing.over) {
+        if !self.closing.has_ended() {
             return None;
         }
         let (code, reason) = match &self.remote_close {
@@ -208,10 +208,17 @@ impl Connection {
         Some(Summary {
             code,
             reason,
-            clean: closing.is_clean() && self.failure.is_none(),
+            clean: self.closing.is_clean() && self.failure.is_none(),
             initiator: self.initiator.unwrap_or(Initiator::Remote),
             error: self.failure,
         })
+    }
+
+    /// Whether there is a [`summary`](Self::summary).
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.closing.has_ended()
     }
 
     /// Whether a reply waits for room in the output; [`transmit`](Self::transmit) writes it.

@@ -82,7 +82,7 @@ impl Connection {
             }
         }
         if !bytes.is_empty() {
-            self.deadlines.last_received = now;
+            self.deadlines.last_received = now.into();
         }
         let mut consumed = 0;
         #[cfg(feature = "deflate")]
@@ -186,7 +186,7 @@ impl Connection {
         let Some(payload) = self.incoming.as_mut().and_then(|incoming| incoming.fill_target(now, len)) else {
             return Ok(None);
         };
-        self.deadlines.last_received = now;
+        self.deadlines.last_received = now.into();
         let place = match self.decoder.decode(payload) {
             Ok(Some(piece)) if piece.last && piece.header.fin => self.finish_message(),
             Ok(_) => Ok(None),
@@ -318,7 +318,7 @@ impl Connection {
         if piece.first {
             incoming.begin_frame(&piece.header, &self.config)?;
         }
-        incoming.progress = now;
+        incoming.progress = now.into();
         let payload = rest.get(piece.payload.clone()).unwrap_or_default();
         incoming.push(payload, self.decoder.remaining())?;
         let last = piece.last && piece.header.fin;
@@ -408,7 +408,7 @@ impl Connection {
         let reason = if reason.is_empty() { Text::from("") } else { Text::from(reason).into_owned() };
         self.closing.received = true;
         self.initiator.get_or_insert(Initiator::Remote);
-        self.deadlines.closing_since = Some(now);
+        self.deadlines.closing_since = Some(now.into());
         self.remote_close = Some(Box::new(RemoteClose { code, reason: reason.clone() }));
         self.release();
         if !self.closing.sent {
@@ -444,7 +444,7 @@ impl Connection {
         self.failure = Some(error);
         self.closing.failed = true;
         self.initiator.get_or_insert(Initiator::Library);
-        self.deadlines.closing_since.get_or_insert(now);
+        self.deadlines.closing_since.get_or_insert_with(|| now.into());
         self.release();
         match error.close_code() {
             Some(code) if !self.closing.sent => {

@@ -323,7 +323,7 @@ impl Connection {
             session.compressor = None;
         }
         self.initiator.get_or_insert(Initiator::Local);
-        self.deadlines.closing_since.get_or_insert(now);
+        self.deadlines.closing_since.get_or_insert_with(|| now.into());
         Ok(())
     }
 

@@ -97,7 +97,9 @@ impl ReadBuffer {
         }
         self.lent = 0..0;
         let start = mem::take(&mut self.unread.start);
-        self.bytes.copy_within(start..self.unread.end, 0);
+        if start < self.unread.end {
+            self.bytes.copy_within(start..self.unread.end, 0);
+        }
         self.unread.end -= start;
         &mut self.bytes[self.unread.end..]
     }

@@ -68,8 +68,18 @@ impl<S: Stream> Endpoint<S> {
         let Self { link, input } = self;
         let (mut has_read, mut starved) = (false, false);
         loop {
+            if !input.is_empty() {
+                if let Some((kind, payload)) = link.connection.whole_message(link.now, input.unread()) {
+                    input.take(payload.end);
+                    let found = Found::whole(kind, payload);
+                    if interest(&found) {
+                        return Ok(Some(found));
+                    }
+                    continue;
+                }
+            }
             // The rest of a message that has begun may be there for the asking; then it need not be gathered.
-            let lacks_the_end = !starved && lacks_the_end(link, input);
+            let lacks_the_end = !(starved || input.is_empty()) && lacks_the_end(link, input);
             if !(input.is_empty() || lacks_the_end) || link.connection.wants_write() {
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
@@ -92,7 +102,7 @@ impl<S: Stream> Endpoint<S> {
                     Err(_) => input.take(usize::MAX),
                 }
             }
-            if link.connection.summary().is_some() {
+            if link.connection.has_ended() {
                 input.release();
                 return link.finish(until).map(|()| None);
             }
@@ -108,7 +118,7 @@ impl<S: Stream> Endpoint<S> {
                     return Err(error);
                 }
             }
-            if !(input.is_empty() || lacks_the_end) || link.connection.summary().is_some() {
+            if !(input.is_empty() || lacks_the_end) || link.connection.has_ended() {
                 continue;
             }
             if starved {

@@ -304,10 +304,20 @@ impl<S: Stream> Link<S> {
     }
 
     /// Writes all that waits; over a blocking stream it waits for that, until `until` at most.
+    #[inline]
     pub(crate) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        if self.unflushed || self.mute || self.connection.wants_write() || !self.out.is_empty() {
+            return self.flush_what_waits(until);
+        }
+        Ok(())
+    }
+
+    fn flush_what_waits(&mut self, until: Option<Duration>) -> Result<(), Error> {
         loop {
-            let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
-            self.connection.transmit(&mut self.out.replies(limit));
+            if self.connection.wants_write() {
+                let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
+                self.connection.transmit(&mut self.out.replies(limit));
+            }
             if self.mute {
                 self.out.clear(Self::SPARE);
                 // Nothing waits any more.
@@ -317,21 +327,19 @@ impl<S: Stream> Link<S> {
             if self.out.is_empty() {
                 return self.flush_transport(until);
             }
-            let out = mem::take(&mut self.out);
-            let wrote = match out.only_piece() {
-                Some(piece) => self.write(&[IoSlice::new(piece)], until),
+            let (began, due) = self.bound_of_a_write(until);
+            let (wrote, waiting) = match self.out.only_piece() {
+                Some(piece) => (self.stream.write(&[IoSlice::new(piece)], due), piece.len()),
                 None => {
                     let mut pieces = [IoSlice::new(&[]); PIECES];
-                    let count = out.pieces(&mut pieces);
-                    self.write(&pieces[..count], until)
+                    let count = self.out.pieces(&mut pieces);
+                    let pieces = &pieces[..count];
+                    (self.stream.write(pieces, due), pieces.iter().map(|piece| piece.len()).sum())
                 }
             };
-            let added = mem::replace(&mut self.out, out);
-            if !added.is_empty() {
-                self.out.sink().extend_from_slice(&added.to_vec());
-            }
-            match wrote {
-                Ok(len) => self.out.wrote(len, Self::SPARE),
+            match self.wrote(wrote, waiting, began, until) {
+                Ok(Some(len)) => self.out.wrote(len, Self::SPARE),
+                Ok(None) => {}
                 Err(error) => {
                     self.out.settle(Self::SPARE);
                     return Err(error);
@@ -360,33 +368,51 @@ impl<S: Stream> Link<S> {
 
     /// One write of a part of `parts`, which are not empty.
     fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> Result<usize, Error> {
-        let waiting: usize = parts.iter().map(|part| part.len()).sum();
+        let waiting = parts.iter().map(|part| part.len()).sum();
         loop {
             if self.mute {
                 return Err(self.cause());
             }
-            let (began, due) = if S::WAITS { self.bound_of_a_write(until) } else { (self.now, None) };
-            match self.stream.write(parts, due) {
-                Ok(0) => return Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
-                Ok(len) => {
-                    self.unflushed = true;
-                    let usual = len >= waiting && (S::WAITS || self.connection.state() == State::Open);
-                    let now = if usual { self.now } else { self.look_at_the_clock() };
-                    self.connection.handle_written(now, len, waiting.saturating_sub(len));
-                    return Ok(len.min(waiting));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_not_now(&error) => {
-                    let began = if S::WAITS { began } else { self.look_at_the_clock() };
-                    self.write_blocked(waiting, began, until, &error)?;
-                }
-                Err(error) => return Err(self.fall_silent(error)),
+            let (began, due) = self.bound_of_a_write(until);
+            let wrote = self.stream.write(parts, due);
+            if let Some(len) = self.wrote(wrote, waiting, began, until)? {
+                return Ok(len);
             }
         }
     }
 
-    /// When a write that waits begins, and how long it may.
+    /// How a write of `waiting` bytes went that began at `began`; `None` if it is to be tried again.
+    fn wrote(
+        &mut self,
+        wrote: io::Result<usize>,
+        waiting: usize,
+        began: Duration,
+        until: Option<Duration>,
+    ) -> Result<Option<usize>, Error> {
+        match wrote {
+            Ok(0) => Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
+            Ok(len) => {
+                self.unflushed = true;
+                let usual = len >= waiting && (S::WAITS || self.connection.state() == State::Open);
+                let now = if usual { self.now } else { self.look_at_the_clock() };
+                self.connection.handle_written(now, len, waiting.saturating_sub(len));
+                Ok(Some(len.min(waiting)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) if is_not_now(&error) => {
+                let began = if S::WAITS { began } else { self.look_at_the_clock() };
+                self.write_blocked(waiting, began, until, &error).map(|()| None)
+            }
+            Err(error) => Err(self.fall_silent(error)),
+        }
+    }
+
+    /// When a write begins and, where it waits, how long it may.
+    #[inline]
     fn bound_of_a_write(&mut self, until: Option<Duration>) -> (Duration, Option<Duration>) {
+        if !S::WAITS {
+            return (self.now, None);
+        }
         let began = self.look_at_the_clock();
         let stall = self.connection.config().write_timeout;
         let stall = stall.and_then(|timeout| began.checked_add(timeout));
@@ -452,7 +478,7 @@ impl<S: Stream> Link<S> {
     }
 
     fn end_reading(&mut self, error: io::Error) -> Read {
-        if self.connection.summary().is_none() {
+        if !self.connection.has_ended() {
             self.lost.get_or_insert(error);
         }
         let _ = self.connection.handle_eof();
@@ -465,7 +491,8 @@ impl<S: Stream> Link<S> {
             let _ = self.connection.handle_eof();
             return Ok(Read::Again);
         }
-        if self.is_due() && (S::WAITS || mem::take(&mut self.alarm)) {
+        if (S::WAITS || self.alarm) && self.is_due() {
+            self.alarm = false;
             let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
             return Ok(Read::Again);
         }
@@ -480,14 +507,14 @@ impl<S: Stream> Link<S> {
     /// A peer is called silent only for what a read has just shown: while the application was busy the clock went
     /// on and bytes may have come, so that the next read goes first. What ends a closing connection needs none.
     pub(crate) fn judge(&mut self) {
-        if !self.is_due() {
-            return;
-        }
-        let unread = match self.just_read {
+        let unread = match self.just_read.take() {
             Some(unread) => unread,
             None if self.connection.state() == State::Open => return,
             None => Unread::Possible,
         };
+        if !self.is_due() {
+            return;
+        }
         let _ = self.connection.handle_timeout(self.now, unread, self.out.sink());
     }
 
@@ -562,7 +589,7 @@ impl<S: Stream> Link<S> {
     /// The stream takes no more output. If the connection has not ended by itself, this is why it does.
     fn fall_silent(&mut self, error: io::Error) -> Error {
         self.mute = true;
-        if self.connection.summary().is_none() {
+        if !self.connection.has_ended() {
             self.lost.get_or_insert(error);
         }
         self.cause()

@@ -180,7 +180,9 @@ impl Output {
     }
 
     pub(crate) fn clear(&mut self, spare: usize) {
-        recycle(self.take().bytes, spare);
+        self.written = 0;
+        self.shared = None;
+        recycle(mem::take(&mut self.bytes), spare);
     }
 }
 

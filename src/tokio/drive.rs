@@ -22,10 +22,13 @@ pub(super) trait Driven<S> {
     }
 }
 
-/// What is to be done after a call, without any lock: it wakes and drops what belongs to others.
-#[derive(Debug, Default)]
+/// What is to be done after a call, without any lock: it wakes and drops what belongs to others. Nearly always nothing.
+#[derive(Debug)]
 #[must_use]
-pub(super) struct Afterwards {
+pub(super) struct Afterwards(Option<Due>);
+
+#[derive(Debug)]
+struct Due {
     side: u64,
     others: Option<Arc<Waiting>>,
     left: [Option<Box<Member>>; 2],
@@ -33,7 +36,17 @@ pub(super) struct Afterwards {
 }
 
 impl Afterwards {
+    #[inline]
     pub(super) fn settle(self) {
+        if let Some(due) = self.0 {
+            due.settle();
+        }
+    }
+}
+
+impl Due {
+    #[inline(never)]
+    fn settle(self) {
         drop((self.left, self.wakers));
         if let Some(others) = self.others {
             others.wake_all_but(self.side);
@@ -67,7 +80,10 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     // has changed and not of how things stand, or they would wake each other for ever.
     let moved = before.is_some_and(|before| link.standing() != before);
     let others = if moved { link.stream.waiting().cloned() } else { None };
-    (result, Afterwards { side, others, left: [joined, left], wakers: [before_us, ours] })
+    if let (None, None, None, None, None) = (&others, &joined, &left, &before_us, &ours) {
+        return (result, Afterwards(None));
+    }
+    (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers: [before_us, ours] })))
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.

@@ -73,6 +73,7 @@ mod connect;
 mod dial;
 mod drive;
 mod exchange;
+mod feeding;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;

@@ -8,6 +8,7 @@ use core::task::{Context, Poll};
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::drive::{Driven, drive};
+use super::feeding::Feeding;
 use super::group::{Group, Member};
 use super::lending::Lending;
 use super::polled::Polled;
@@ -182,12 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// As [`send`](Self::send).
-    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        if self.endpoint.link.feed_at_once(message.kind(), message.as_bytes()) {
-            return Ok(());
-        }
-        self.sender().feed(message).await
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> impl Future<Output = Result<(), Error>> {
+        Feeding::new(&mut self.endpoint.link, message)
     }
 
     /// Sends a message that was encoded once for many connections; it has left when this returns.
@@ -431,14 +428,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     /// # Errors
     ///
     /// As there.
-    pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        if self.link.feed_at_once(message.kind(), message.as_bytes()) {
-            return Ok(());
-        }
-        // Moved, so that what is fed at once is not stored in the future before.
-        let waiting = message;
-        self.until_done(|link| link.feed(&waiting)).await
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> impl Future<Output = Result<(), Error>> {
+        Feeding::new(self.link, message)
     }
 
     /// Sends a prepared message; see [`WebSocket::send_prepared`].
