@@ -19,13 +19,25 @@ impl Connection {
 
     /// The message at the start of `bytes`, unmasked, if it is there whole in one small frame and nothing is unusual.
     #[inline(always)]
-    pub(crate) fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
+    pub(super) fn whole_message(&mut self, now: Duration, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
+        let whole = self.whole_message_again(bytes)?;
+        self.bytes_came(now);
+        Some(whole)
+    }
+
+    /// [`whole_message`](Self::whole_message) in bytes of which [`bytes_came`](Self::bytes_came) has told.
+    #[inline(always)]
+    pub(crate) fn whole_message_again(&self, bytes: &mut [u8]) -> Option<(Kind, Range<usize>)> {
         if !self.is_untouched() || self.config.delivery != Delivery::Messages {
             return None;
         }
-        let whole = self.decoder.decode_whole(bytes, self.most_in_a_frame())?;
+        self.decoder.decode_whole(bytes, self.most_in_a_frame())
+    }
+
+    /// Any byte of the peer is a sign of life.
+    #[inline]
+    pub(crate) fn bytes_came(&mut self, now: Duration) {
         self.deadlines.last_received = now.into();
-        Some(whole)
     }
 
     /// Whether [`whole_message`](Self::whole_message) lacks nothing but the end of the message.

@@ -54,7 +54,7 @@ impl<S: Stream> Endpoint<S> {
         if input.is_empty() {
             return None;
         }
-        let (kind, payload) = link.connection.whole_message(link.now, input.unread())?;
+        let (kind, payload) = link.connection.whole_message_again(input.unread())?;
         input.take(payload.end);
         Some((kind, payload))
     }
@@ -69,7 +69,7 @@ impl<S: Stream> Endpoint<S> {
         let (mut has_read, mut starved) = (false, false);
         loop {
             if !input.is_empty() {
-                if let Some((kind, payload)) = link.connection.whole_message(link.now, input.unread()) {
+                if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
                     input.take(payload.end);
                     let found = Found::whole(kind, payload);
                     if interest(&found) {

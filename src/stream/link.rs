@@ -463,6 +463,7 @@ impl<S: Stream> Link<S> {
                 Ok(Read::Again)
             }
             Ok(len) => {
+                self.connection.bytes_came(self.now);
                 self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
                 Ok(Read::Bytes(len))
             }
