@@ -88,13 +88,21 @@ impl HeadReader {
     pub(crate) fn read(&mut self, input: &[u8], limits: &HandshakeLimits) -> Result<usize, HeadError> {
         let offset = self.bytes.len();
         let mut consumed = 0;
-        for &byte in input {
-            if self.is_complete() {
-                break;
-            }
+        while let (Some(&byte), false) = (input.get(consumed), self.is_complete()) {
             let at = offset + consumed;
             if at >= limits.max_head_bytes {
                 return Err(HeadError::TooLong { limit: limits.max_head_bytes });
+            }
+            // Most of a head is names and values, and their bytes change nothing.
+            let rest = &input[consumed..input.len().min(limits.max_head_bytes - offset)];
+            let passed = match self.state {
+                State::Name => rest.iter().take_while(|byte| is_token_byte(**byte)).count(),
+                State::Value => rest.iter().take_while(|byte| is_value_byte(**byte)).count(),
+                _ => 0,
+            };
+            if passed > 0 {
+                consumed += passed;
+                continue;
             }
             self.state = match self.state {
                 State::LineStart | State::Name | State::Value | State::End => {
@@ -183,7 +191,6 @@ impl HeadReader {
                 self.line().colon = at;
                 State::Value
             }
-            (State::Name, _) if is_token_byte(byte) => State::Name,
             (_, b'\n') => return invalid(HeadPart::BareLf),
             // RFC 9112 §5.1: "A server MUST reject, with a response status code of 400 (Bad Request), any
             // received request message that contains whitespace between a header field name and colon."
@@ -192,7 +199,7 @@ impl HeadReader {
                 self.line().end = at;
                 State::LineEnd
             }
-            (_, _) if is_value_byte(byte) => State::Value,
+            // What a value can hold was passed over.
             _ => return invalid(HeadPart::HeaderValue),
         })
     }
@@ -276,15 +283,21 @@ impl Head {
 
     /// The header lines in their order, blanks around the values removed.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        self.lines.iter().map(|line| {
-            let value = self.bytes.get(line.colon + 1..line.end).unwrap_or_default();
-            (self.text(line.start, line.colon), trim_blanks(value))
-        })
+        self.lines.iter().map(|line| (self.text(line.start, line.colon), self.value(line)))
     }
 
     /// The values of all lines with this name, in any case.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let has_name = move |line: &&Line| {
+            self.bytes
+                .get(line.start..line.colon)
+                .is_some_and(|other| other.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        self.lines.iter().filter(has_name).map(|line| self.value(line))
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        trim_blanks(self.bytes.get(line.colon + 1..line.end).unwrap_or_default())
     }
 
     fn digit(&self, at: usize) -> u8 {

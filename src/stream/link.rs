@@ -6,6 +6,7 @@ use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+use super::buffer::{ReadBuffer, SMALL};
 use super::output::{Output, PIECES};
 use super::{Error, Stream};
 use crate::{
@@ -522,7 +523,7 @@ impl<S: Stream> Link<S> {
     /// Brings a connection that is closing or has failed to its end: flushes, shuts down the write side, reads the
     /// rest so that no reset destroys what was sent, all within the deadlines.
     pub(crate) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
-        let mut scratch = [0; 4096];
+        let mut scratch = ReadBuffer::default();
         loop {
             match self.flush(until) {
                 Err(error) if error.is_temporary() => return Err(error),
@@ -535,7 +536,7 @@ impl<S: Stream> Link<S> {
             if self.connection.transport_action() == TransportAction::Drop {
                 return self.verdict();
             }
-            let read = self.read(Target::Buffer(&mut scratch), until)?;
+            let read = self.read(Target::Buffer(scratch.room(SMALL)), until)?;
             self.judge();
             if matches!(read, Read::Bytes(_)) && until.is_some_and(|until| until <= self.now) {
                 return Err(Error::TimedOut);
