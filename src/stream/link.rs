@@ -139,6 +139,18 @@ impl<S: Stream> Link<S> {
             && self.connection.send_at_once(kind, payload, self.out.sink_for_more())
     }
 
+    /// [`feed_at_once`](Self::feed_at_once) for a prepared message.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn feed_prepared_at_once(&mut self, prepared: &Prepared) -> bool {
+        let (waiting, len) = (self.out.len(), prepared.frame().len());
+        self.connection.role() == Role::Server
+            && len < DIRECT_WRITE
+            && waiting + len < WRITE_AT
+            && waiting < self.connection.config().max_queued_output
+            && self.connection.send_prepared(prepared, self.out.sink_for_more()).is_ok()
+    }
+
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.queue_prepared(prepared)?;
         if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }

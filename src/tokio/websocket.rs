@@ -448,6 +448,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     ///
     /// As there.
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        if self.link.feed_prepared_at_once(prepared) {
+            return Ok(());
+        }
         self.until_done(|link| link.feed_prepared(prepared)).await
     }
 
