@@ -86,6 +86,18 @@ impl ConnectError {
             _ => CloseCode::ABNORMAL,
         }
     }
+
+    /// What the stream below would have said.
+    pub(super) fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::Resolve { error, .. } | Self::Connect { error, .. } => error.kind(),
+            Self::Tls(error) => error.error.kind(),
+            Self::Proxy { failure: ProxyFailure::Io(error), .. } => error.kind(),
+            Self::Proxy { failure: ProxyFailure::Unreachable(error), .. } => error.io_kind(),
+            Self::ProxyUrl(_) | Self::Proxy { .. } | Self::Redirect(_) => io::ErrorKind::Other,
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
