@@ -7,39 +7,55 @@ use std::future::{pending, poll_fn};
 use std::io::{BufRead, IsTerminal, Write};
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use options::{HELP, Options, options};
+use options::{Options, options};
 
 use sansocket::client::{ConnectError, ProxyFailure, Reconnect, ReconnectEvent};
 use sansocket::tokio::{ClientStream, Error, HandshakeError, Reconnecting, WebSocket};
-use sansocket::{CloseCode, Event, Message, State};
+use sansocket::{CloseCode, Event, Initiator, Message, State};
 use tokio::sync::mpsc;
 use tokio::time::interval;
 
 const MAX_QUEUED: usize = 64 << 10;
 
+/// The input ended with something that is no text.
+static INPUT_FAILED: AtomicBool = AtomicBool::new(false);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}\n\n{HELP}");
+        eprintln!("{error}\n\nwscat --help says what it takes");
         std::process::exit(2);
     });
+    let code = run(options).await;
+    if INPUT_FAILED.load(Ordering::Relaxed) { ExitCode::from(2) } else { code }
+}
+
+async fn run(options: Options) -> ExitCode {
     let quiet = options.quiet;
     let mut policy = Reconnect::new().first_delay(Duration::from_secs(1)).observe(move |event| match event {
         ReconnectEvent::Lost { retry_in: Some(_), .. } if !quiet => eprintln!("{event}"),
         _ => {}
     });
-    if !options.reconnect {
-        policy = policy.stop_when(|_| true);
-    }
+    // Who closed, or meant to, wants no other connection.
+    let is_done = Arc::new(AtomicBool::new(!options.reconnect));
+    let stops = is_done.clone();
+    policy = policy.stop_when(move |lost| stops.load(Ordering::Relaxed) || lost.is_final());
     let mut client = Reconnecting::with_connector(policy, options.connector.clone());
     let mut lines = Some(read_lines());
     let mut code = ExitCode::from(1);
     loop {
         match client.connected().await {
-            Ok(Some(ws)) => code = talk(ws, &options, &mut lines).await,
+            Ok(Some(ws)) => {
+                code = talk(ws, &options, &mut lines).await;
+                if ws.summary().is_some_and(|summary| summary.initiator == Initiator::Local) {
+                    is_done.store(true, Ordering::Relaxed);
+                }
+            }
             Ok(None) => return code,
             Err(error) => {
                 eprintln!("error: {error}");
@@ -138,7 +154,11 @@ fn read_lines() -> mpsc::Receiver<String> {
     let (tx, rx) = mpsc::channel(16);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line.inspect_err(|error| eprintln!("input: {error}")) else { break };
+            let failed = |error: &std::io::Error| {
+                eprintln!("input: {error}");
+                INPUT_FAILED.store(true, Ordering::Relaxed);
+            };
+            let Ok(line) = line.inspect_err(failed) else { break };
             if tx.blocking_send(line).is_err() {
                 break;
             }

@@ -215,11 +215,17 @@ fn a_proxy_that_is_not_there_or_malformed_is_told() {
     let (listener, port) = listen();
     drop(listener);
     let proxy = format!("http://127.0.0.1:{port}");
-    let gone = blocking::Connector::new("ws://server.example/").proxy(&proxy).connect();
-    assert!(matches!(connect_error(gone), ConnectError::Connect { address, .. } if address.port() == port));
+    let unreachable = |proxy: &str| {
+        let error = connect_error(blocking::Connector::new("ws://server.example/").proxy(proxy).connect());
+        assert!(error.to_string().starts_with(&format!("proxy {proxy}")), "whose address it is: {error}");
+        match error {
+            ConnectError::Proxy { failure: ProxyFailure::Unreachable(error), .. } => *error,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(unreachable(&proxy), ConnectError::Connect { address, .. } if address.port() == port));
     let name = "http://no.such.name.invalid";
-    let unknown = blocking::Connector::new("ws://127.0.0.1/").proxy(name).connect();
-    assert!(matches!(connect_error(unknown), ConnectError::Resolve { host, .. } if name.ends_with(&host)));
+    assert!(matches!(unreachable(name), ConnectError::Resolve { host, .. } if name.ends_with(&host)));
     for url in
         ["ftp://h", "http://h:99999", "http://me:%zz@h", "http://h/path", "socks5://", "http://a%3Ab@h"]
     {

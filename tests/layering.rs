@@ -149,6 +149,9 @@ impl File<'_> {
                 "unwrap" if next == "(" && at > 0 && code[at - 1].text == "." => {
                     self.report(token.line, "`.unwrap()`");
                 }
+                "&" if next == "let" => {
+                    self.report(token.line, "a `let` behind `&&` needs a newer compiler than the MSRV");
+                }
                 word if next == "!" && FORBIDDEN_MACROS.contains(&word) => {
                     self.report(token.line, &format!("`{word}!`"));
                 }
@@ -532,6 +535,7 @@ mod the_check_itself {
         assert_fails("src/uri.rs", "fn f() { g().unwrap() }", "`.unwrap()`");
         assert_fails("src/uri.rs", "fn f() { g()\n    .unwrap() }", "src/uri.rs:2");
         assert_fails("src/uri.rs", "#[path = \"x.rs\"] mod x;", "`#[path]`");
+        assert_fails("src/uri.rs", "fn f() { if a && let Some(b) = c {} }", "the MSRV");
         assert_passes("src/uri.rs", "fn f() { g().unwrap_or(1) }");
     }
 

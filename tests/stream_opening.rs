@@ -293,6 +293,11 @@ fn errors_say_their_cause_once() {
     assert!(error.source().is_none());
     let error = std::io::Error::from(error);
     assert!(error.get_ref().unwrap().is::<HandshakeError>());
+    let (listener, url) = listen();
+    drop(listener);
+    let error = std::io::Error::from(blocking::connect(url).unwrap_err());
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "as the stream has it");
+    assert!(error.get_ref().unwrap().is::<ConnectError>());
     let error = Error::from(sansocket::SendError::Closed);
     assert_eq!(error.to_string(), sansocket::SendError::Closed.to_string());
     assert!(error.source().is_none());

@@ -10,7 +10,7 @@ use std::time::Instant;
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::{Acceptance, HandshakeLimits, RequestError, Response, ResponseError};
 use sansocket::tokio::{
-    Acceptor, ClientStream, Connector, Error, HandshakeError, WebSocket, accept, connect,
+    Acceptor, ClientStream, Connector, Error, HandshakeError, Incoming, WebSocket, accept, connect,
 };
 use sansocket::{CloseCode, Config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -200,6 +200,34 @@ async fn a_bad_request_is_told_so_before_the_stream_ends() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("Connection: close"), "{answer}");
         assert!(matches!(server.await.unwrap(), HandshakeError::Refused(_)));
+    }
+}
+
+#[tokio::test]
+async fn plain_requests_are_answered_beside_websockets() {
+    let act = async |stream: TcpStream| match Acceptor::new().read(stream).await {
+        Ok(Incoming::Plain(plain)) if plain.head().path() == "/health" => {
+            assert!(plain.stream().peer_addr().is_ok());
+            plain.respond(&Response::new(200).body("up")).await.unwrap();
+        }
+        Ok(Incoming::Plain(plain)) => drop(plain.refuse().await),
+        Ok(Incoming::Request(mut request)) => {
+            request.stream_mut().set_nodelay(true).unwrap();
+            let (mut stream, unread) = request.into_stream();
+            stream.write_all(&unread).await.unwrap();
+        }
+        Err(_) => {}
+    };
+    for (said, answer, end) in [
+        (&b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"[..], "HTTP/1.1 200 ", "up"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 ", ""),
+        (b"nonsense\r\n\r\n", "HTTP/1.1 400 ", ""),
+        (&[REQUEST, b"frames"].concat(), "frames", ""),
+    ] {
+        let (url, server) = serve(act).await;
+        let heard = send_raw(&url, said).await;
+        assert!(heard.starts_with(answer) && heard.ends_with(end), "{heard}");
+        server.await.unwrap();
     }
 }
 

@@ -299,6 +299,90 @@ async fn it_stops_when_it_is_told_to() {
     assert!(begun.elapsed() > Duration::from_secs(4));
 }
 
+/// A client over servers that take nothing any more once they are open.
+fn client_of_deaf_servers(policy: Reconnect) -> (Reconnecting<DuplexStream>, Arc<AtomicUsize>) {
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let count = attempts.clone();
+    let ws = Reconnecting::new(policy, move || {
+        count.fetch_add(1, SeqCst);
+        async {
+            let (here, there) = duplex(1000);
+            tokio::spawn(async move {
+                let parts = accept(there).await.unwrap().into_parts();
+                sleep(Duration::from_secs(3600)).await;
+                drop(parts);
+            });
+            Connector::new("ws://localhost/").connect_over(here).await
+        }
+    });
+    (ws, attempts)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_closed_stays_closed_however_that_went() {
+    for (drops, sends) in [(false, false), (true, false), (true, true)] {
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = told.clone();
+        // It would go on after every end, and takes messages meanwhile.
+        let policy = policy().stop_when(|_| false).while_away(WhileAway::Queue(9)).observe(move |event| {
+            if let ReconnectEvent::Lost { retry_in, .. } = event {
+                assert_eq!(*retry_in, None);
+                count.fetch_add(1, SeqCst);
+            }
+        });
+        let (mut ws, attempts) = client_of_deaf_servers(policy);
+        let _ = timeout(Duration::from_secs(1), ws.recv()).await;
+        // What cannot be sent closes nothing.
+        let bad = ws.close(1005.into(), "").await;
+        assert!(matches!(bad, Err(Error::Send(_))) && ws.state() == ReconnectState::Open, "{bad:?}");
+        if drops {
+            timeout(Duration::from_secs(1), ws.close(CloseCode::NORMAL, "")).await.unwrap_err();
+            if sends {
+                assert!(matches!(ws.send("too late").await, Err(Error::NotConnected)));
+            }
+            assert!(matches!(ws.recv().await, Err(Error::Connection(_))), "nobody answered");
+        } else {
+            let closed = ws.close(CloseCode::NORMAL, "").await;
+            assert!(matches!(closed, Err(Error::Connection(_))), "{closed:?}");
+        }
+        assert_eq!((ws.recv().await.unwrap(), ws.state()), (None, ReconnectState::Stopped));
+        assert_eq!((attempts.load(SeqCst), told.load(SeqCst)), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closing_when_it_is_set_up_gets_none_of_what_waits() {
+    let heard = Heard::default();
+    let (seen, attempts) = (heard.clone(), heard.attempts.clone());
+    let mut ws = Reconnecting::new(policy().while_away(WhileAway::Queue(9)), move || {
+        let (attempt, seen) = (attempts.fetch_add(1, SeqCst), seen.clone());
+        async move {
+            let (here, there) = duplex(1000);
+            tokio::spawn(async move {
+                let mut ws = accept(there).await?;
+                if attempt == 0 {
+                    return ws.close(CloseCode::GOING_AWAY, "").await;
+                }
+                while let Some(message) = ws.recv().await? {
+                    seen.messages.lock().unwrap().push(format!("{message:?}"));
+                }
+                Ok::<_, Error>(())
+            });
+            let mut ws = Connector::new("ws://localhost/").connect_over(here).await?;
+            if attempt == 0 {
+                // The set-up waits for a first message that does not come, and makes nothing of that.
+                assert_eq!(ws.recv().await?, None);
+            }
+            Ok(ws)
+        }
+    });
+    ws.send("one").await.unwrap();
+    ws.send("two").await.unwrap();
+    timeout(Duration::from_secs(100), ws.recv()).await.unwrap_err();
+    assert_eq!(heard.messages(), ["Text(\"one\")", "Text(\"two\")"]);
+    assert_eq!((heard.attempts.load(SeqCst), ws.waiting()), (2, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_change_is_told() {
     let told = Arc::new(Mutex::new(Vec::new()));

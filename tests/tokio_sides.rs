@@ -87,6 +87,36 @@ async fn what_a_writer_leaves_queued_goes_out_while_the_reader_sleeps() {
     assert!(timeout(SOON, reading).await.expect("the end wakes it").unwrap().is_err());
 }
 
+#[tokio::test]
+async fn what_a_writer_leaves_queued_goes_out_while_the_reader_sleeps_in_the_same_task() {
+    let (client, server) = pair(Config::default());
+    let (mut reader, mut writer) = tokio::io::split(client.into_tunnel());
+    let mut server = server.into_tunnel();
+    let serving = tokio::spawn(async move {
+        let byte = server.read_u8().await.unwrap();
+        server.write_u8(byte + 1).await.unwrap();
+        server.flush().await.unwrap();
+        server
+    });
+    // The reader is polled first and sleeps; the writer never flushes.
+    let both = futures_util::future::join(reader.read_u8(), async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        writer.write_u8(1).await
+    });
+    let (read, wrote) = timeout(SOON, both).await.expect("it left");
+    assert_eq!((read.unwrap(), wrote.unwrap()), (2, ()));
+    drop(serving.await.unwrap());
+}
+
+#[tokio::test]
+async fn what_has_no_room_and_what_has_no_bytes_waits_for_nobody() {
+    let (client, server) = pair(Config::default());
+    let mut tunnel = client.into_tunnel();
+    assert_eq!(timeout(SOON, tunnel.read(&mut [])).await.expect("at once").unwrap(), 0);
+    assert_eq!(timeout(SOON, tunnel.write(&[])).await.expect("at once").unwrap(), 0);
+    drop(server);
+}
+
 #[tokio::test(start_paused = true)]
 async fn deadlines_wake_whoever_still_waits() {
     let (client, server) = pair(Config::default());

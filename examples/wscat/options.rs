@@ -18,7 +18,7 @@ use sansocket::client::{Proxy, tls};
 use sansocket::deflate::Deflate;
 use sansocket::tokio::Connector;
 
-pub const HELP: &str = "\
+const HELP: &str = "\
 usage: wscat [OPTION]... URL
 
 Sends each line of the standard input as a text message and prints what it receives, binary messages as hex; all else
@@ -47,7 +47,7 @@ Commands:
   //TEXT                  sends a text that begins with a slash
 The end of the input (ctrl-D) closes; what the server still sends before its answer is printed.
 Exits with 0 after a clean close with 1000 or without a code, 1 if the connection could not be opened, 2 for a wrong
-command line, 3 if the connection was lost or closed with another code.";
+command line or an input that is not UTF-8, 3 if the connection was lost or closed with another code.";
 
 pub struct Options {
     pub connector: Connector,

@@ -66,7 +66,8 @@ impl<S: Transport> Stream for Bounded<S> {
     fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize> {
         let began = self.now();
         self.bound_reads(until.map(|until| until.saturating_sub(began).max(SHORTEST)))?;
-        let read = self.transport.read(place);
+        // A stream may claim what it likes.
+        let read = self.transport.read(place).map(|len| len.min(place.len()));
         read.map_err(|error| self.reads.judge(error, || self.now().saturating_sub(began)))
     }
 

@@ -43,7 +43,8 @@ impl<S: Transport> Exchange<S> {
         self.transport.set_read_timeout(bound)?;
         loop {
             return match self.transport.read(buffer) {
-                Ok(len) => Ok(Some(len)),
+                // A stream may claim what it likes.
+                Ok(len) => Ok(Some(len.min(buffer.len()))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if is_not_now(&error) => self.not_now(began, bound, until).map(|()| None),
                 Err(error) => Err(Error::Io(error)),
@@ -59,7 +60,7 @@ impl<S: Transport> Exchange<S> {
             self.transport.set_write_timeout(bound)?;
             match self.transport.write(bytes) {
                 Ok(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
-                Ok(len) => drop(bytes.drain(..len)),
+                Ok(len) => drop(bytes.drain(..len.min(bytes.len()))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A stream that is still connecting is not ready either.
                 Err(error) if is_not_now(&error) || error.kind() == io::ErrorKind::NotConnected => {

@@ -183,17 +183,26 @@ impl<S: Transport> Reconnecting<S> {
         self.sent(message, sent)
     }
 
-    /// Closes the connection, if there is one, and connects no more.
+    /// Closes the connection, if there is one, and connects no more, also if closing fails.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`].
+    /// As [`WebSocket::close`]. After [`Error::Send`] nothing was closed, and all goes on as before.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        if let Stage::Open(ws) = &mut self.stage {
-            ws.close(code, reason)?;
+        let Stage::Open(ws) = &mut self.stage else {
+            self.stage = Stage::Stopped;
+            return Ok(());
+        };
+        self.course.set_closing(true);
+        match ws.close(code, reason) {
+            Err(error @ Error::Send(_)) => {
+                self.course.set_closing(false);
+                Err(error)
+            }
+            // Over a stream that does not wait.
+            Err(error) if error.is_temporary() => Err(error),
+            closed => self.ended(closed.err()),
         }
-        self.stage = Stage::Stopped;
-        Ok(())
     }
 
     /// Where it is.
@@ -226,7 +235,8 @@ impl<S: Transport> Reconnecting<S> {
     }
 
     fn put(&self, message: Message<'_>) -> Result<(), Error> {
-        if matches!(self.stage, Stage::Stopped) { Err(Error::NotConnected) } else { self.outbox.put(message) }
+        let is_over = matches!(self.stage, Stage::Stopped) || self.course.is_closing();
+        if is_over { Err(Error::NotConnected) } else { self.outbox.put(message) }
     }
 
     /// What follows from an attempt to send.
@@ -243,13 +253,21 @@ impl<S: Transport> Reconnecting<S> {
     fn connect(&mut self) -> Result<(), Error> {
         self.course.connecting();
         let mut ws = Box::new((self.open)()?);
-        while let Some(message) = self.outbox.take() {
-            match ws.feed(message) {
-                Err(error) if !matches!(error, Error::Send(_)) => return Err(error),
-                _ => {}
+        // One that is closing already takes nothing, and says why when it is received from.
+        while ws.connection().state() == State::Open {
+            let Some(message) = self.outbox.take() else {
+                ws.flush()?;
+                break;
+            };
+            match ws.feed(&message) {
+                // Nothing was taken.
+                Err(error @ Error::Send(_)) => {
+                    self.outbox.put_back(message);
+                    return Err(error);
+                }
+                taken => taken?,
             }
         }
-        ws.flush()?;
         self.stage = Stage::Open(ws);
         self.course.opened(self.clock.now());
         Ok(())

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::connector::{Options, ProxyChoice};
 use super::redirect::{is_redirect, is_same_origin, resolve};
-use super::{Asking, ConnectError, Proxy, ProxySettings, RedirectError, Tunnel};
+use super::{Asking, ConnectError, Proxy, ProxyFailure, ProxySettings, RedirectError, Tunnel};
 use crate::UriError;
 use crate::handshake::{ClientRequest, Refusal, random_nonce};
 use crate::stream::{Error, HandshakeError};
@@ -37,6 +37,30 @@ pub(crate) enum Layer {
     /// The step that it belongs to: TLS with a proxy is a matter of the proxy.
     #[cfg(feature = "rustls")]
     Tls { step: Step, peer: tls::Peer },
+}
+
+impl Layer {
+    fn proxy(&self) -> Option<&str> {
+        match self {
+            Self::Tunnel { proxy, .. } => Some(proxy),
+            #[cfg(feature = "rustls")]
+            Self::Tls { .. } => None,
+        }
+    }
+}
+
+impl Route {
+    /// What failed on the way to the first host says so if that is a proxy: the environment may have named it.
+    pub(crate) fn not_reached(&self, error: Error) -> Error {
+        let proxy = self.layers.iter().find_map(Layer::proxy);
+        match (proxy, error) {
+            (Some(proxy), Error::Connect(error)) if !matches!(*error, ConnectError::TimedOut { .. }) => {
+                let failure = ProxyFailure::Unreachable(error);
+                ConnectError::Proxy { proxy: proxy.into(), failure }.into()
+            }
+            (_, error) => error,
+        }
+    }
 }
 
 impl<'a> Attempt<'a> {

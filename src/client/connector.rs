@@ -195,7 +195,8 @@ impl<Over> Connector<Over> {
     /// Follows so many redirects (status 301, 302, 303, 307 and 308). Default: none, a redirect is a refusal.
     ///
     /// To another origin (scheme, host or port differ) no header goes that was added with [`header`](Self::header),
-    /// except `User-Agent` and `Accept-Language`: any other may be a key. From `wss` to `ws` none is followed unless
+    /// except `User-Agent` and `Accept-Language`: any other may be a key. Origin and subprotocols do go there: where a
+    /// subprotocol carries a key, as some servers want it, follow none. From `wss` to `ws` none is followed unless
     /// [`insecure_redirects`](Self::insecure_redirects) allows it.
     #[must_use]
     pub fn redirects(mut self, most: u8) -> Self {

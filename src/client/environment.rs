@@ -117,10 +117,10 @@ impl Without {
         if entry == "*" {
             return Self::All;
         }
-        if let Some((address, bits)) = entry.split_once('/')
-            && let (Ok(address), Ok(bits)) = (address.parse(), bits.parse())
-        {
-            return Self::Network(address, bits);
+        if let Some((address, bits)) = entry.split_once('/') {
+            if let (Ok(address), Ok(bits)) = (address.parse(), bits.parse()) {
+                return Self::Network(address, bits);
+            }
         }
         if let Ok(address) = entry.trim_matches(['[', ']']).parse() {
             return Self::Address(address, None);

@@ -157,7 +157,7 @@ pub enum WhileAway {
     Drop,
     /// So many messages wait and leave in their order, before all others, on the next connection that opens; further ones
     /// are refused with [`Error::NotConnected`]. Each is handed to one connection, once: if that fails meanwhile, the
-    /// message is not sent again, as the peer may have got it.
+    /// message is not sent again, as the peer may have got it. One that is closing already is handed none.
     Queue(usize),
 }
 
@@ -267,11 +267,22 @@ pub(crate) struct Course {
     policy: Reconnect,
     failures: u32,
     opened: Option<Duration>,
+    /// The application has closed: whatever the next end is, it is the last.
+    closing: bool,
 }
 
 impl Course {
     pub(crate) fn new(policy: Reconnect) -> Self {
-        Self { policy, failures: 0, opened: None }
+        Self { policy, failures: 0, opened: None, closing: false }
+    }
+
+    /// Whether the next end is to be the last, however it comes about.
+    pub(crate) fn set_closing(&mut self, closing: bool) {
+        self.closing = closing;
+    }
+
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing
     }
 
     pub(crate) fn connecting(&self) {
@@ -296,7 +307,7 @@ impl Course {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
-        let stops = self.policy.stops_after(&lost, self.failures);
+        let stops = self.closing || self.policy.stops_after(&lost, self.failures);
         let retry_in = (!stops).then(|| self.policy.delay(self.failures, random));
         self.tell(&ReconnectEvent::Lost { lost, retry_in });
         retry_in
@@ -336,6 +347,11 @@ impl Outbox {
     /// The next to leave; it is in no queue any more.
     pub(crate) fn take(&self) -> Option<Message<'static>> {
         self.lock().pop_front()
+    }
+
+    /// A message that no connection has taken is the next again.
+    pub(crate) fn put_back(&self, message: Message<'static>) {
+        self.lock().push_front(message);
     }
 
     pub(crate) fn len(&self) -> usize {

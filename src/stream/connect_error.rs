@@ -1,5 +1,6 @@
 //! What can go wrong before a client's opening handshake, and where.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::net::SocketAddr;
@@ -47,7 +48,7 @@ pub enum ConnectError {
         /// What was waited for.
         step: Step,
     },
-    /// The name of the host, or of the proxy, has no address.
+    /// The name of the host has no address.
     Resolve {
         /// The name.
         host: String,
@@ -85,6 +86,18 @@ impl ConnectError {
             _ => CloseCode::ABNORMAL,
         }
     }
+
+    /// What the stream below would have said.
+    pub(super) fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::Resolve { error, .. } | Self::Connect { error, .. } => error.kind(),
+            Self::Tls(error) => error.error.kind(),
+            Self::Proxy { failure: ProxyFailure::Io(error), .. } => error.kind(),
+            Self::Proxy { failure: ProxyFailure::Unreachable(error), .. } => error.io_kind(),
+            Self::ProxyUrl(_) | Self::Proxy { .. } | Self::Redirect(_) => io::ErrorKind::Other,
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
@@ -117,6 +130,8 @@ impl core::error::Error for ConnectError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyFailure {
+    /// There is no connection to the proxy: its name has no address, or none of its addresses could be connected to.
+    Unreachable(Box<ConnectError>),
     /// An HTTP proxy refused; its status (407 asks for other credentials), headers and body are here.
     Refused(Refusal),
     /// A SOCKS5 proxy refused with this reply (RFC 1928 §6).
@@ -143,6 +158,7 @@ pub enum ProxyFailure {
 impl fmt::Display for ProxyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unreachable(error) => return error.fmt(f),
             Self::Refused(refusal) => {
                 return write!(f, "refused with status {}", refusal.head().status());
             }
@@ -163,6 +179,7 @@ impl core::error::Error for ProxyFailure {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Io(error) => error.source(),
+            Self::Unreachable(error) => error.source(),
             _ => None,
         }
     }

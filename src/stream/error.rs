@@ -100,10 +100,7 @@ impl From<Error> for io::Error {
             Error::TimedOut => io::ErrorKind::TimedOut.into(),
             Error::NotConnected => io::ErrorKind::NotConnected.into(),
             Error::Io(error) => error,
-            Error::Connect(error) => match *error {
-                ConnectError::TimedOut { .. } => Self::new(io::ErrorKind::TimedOut, error),
-                other => Self::other(other),
-            },
+            Error::Connect(error) => Self::new(error.io_kind(), *error),
             Error::Handshake(error) => Self::other(*error),
             Error::Connection(error) => Self::other(error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),

@@ -106,13 +106,27 @@ impl<S: Stream> Link<S> {
     /// Queues a message without writing anything, also if the queue is full.
     #[cfg(feature = "tokio")]
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        Ok(self.connection.send(message, self.out.sink_for_more())?)
+        let shared = if self.is_large(message.len()) { message.to_shared() } else { None };
+        let out = self.out.sink_for_more();
+        let Some(bytes) = shared else { return Ok(self.connection.send(message, out)?) };
+        self.connection.transmit(out);
+        out.extend_from_slice(self.connection.envelope(message)?.header());
+        self.out.share(bytes);
+        Ok(())
     }
 
     /// [`take`](Self::take) for a prepared message.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        Ok(self.connection.send_prepared(prepared, self.out.sink_for_more())?)
+        let is_large = self.is_large(prepared.payload().len());
+        let out = self.out.sink_for_more();
+        if !is_large {
+            return Ok(self.connection.send_prepared(prepared, out)?);
+        }
+        self.connection.transmit(out);
+        self.connection.envelope(&Message::from(prepared.payload())).map(drop)?;
+        self.out.share(prepared.frame().clone());
+        Ok(())
     }
 
     pub(crate) fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {

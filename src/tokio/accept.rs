@@ -9,11 +9,9 @@ use core::time::Duration;
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::exchange::Exchange;
-use super::{Error, HandshakeError, WebSocket};
+use super::{Error, HandshakeError, Incoming, PlainRequest, WebSocket};
 use crate::Config;
-use crate::handshake::{
-    Acceptance, HandshakeLimits, RefusedRequest, Request, RequestError, Response, ServerHandshake, ServerStep,
-};
+use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
 use crate::stream::Opened;
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
@@ -69,12 +67,45 @@ impl Acceptor {
         Ok(self.read_request(stream).await?.accept(&Acceptance::new()).await?)
     }
 
-    /// Reads the client's request and returns it for a decision, which may take its time in async code.
+    /// Reads the client's request and returns it for a decision, which may take its time in async code; refuses what is
+    /// none for a WebSocket.
     ///
     /// # Errors
     ///
     /// As [`accept`].
     pub async fn read_request<S>(&self, stream: S) -> Result<PendingRequest<S>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match self.read(stream).await? {
+            Incoming::Request(pending) => Ok(pending),
+            Incoming::Plain(plain) => Err(plain.refuse().await),
+        }
+    }
+
+    /// Reads a request and returns it whether or not it asks for a WebSocket.
+    ///
+    /// ```no_run
+    /// use sansocket::handshake::{Acceptance, Response};
+    /// use sansocket::tokio::{Acceptor, Error, Incoming, WebSocket};
+    /// # use tokio::net::TcpStream;
+    ///
+    /// async fn open(stream: TcpStream) -> Result<Option<WebSocket<TcpStream>>, Error> {
+    ///     match Acceptor::new().read(stream).await? {
+    ///         Incoming::Request(request) => Ok(Some(request.accept(&Acceptance::new()).await?)),
+    ///         Incoming::Plain(plain) if plain.head().path() == "/health" => {
+    ///             plain.respond(&Response::new(200).body("up")).await?;
+    ///             Ok(None)
+    ///         }
+    ///         Incoming::Plain(plain) => Err(plain.refuse().await),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`read_request`](Self::read_request), for requests that are not valid.
+    pub async fn read<S>(&self, stream: S) -> Result<Incoming<S>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -94,24 +125,13 @@ impl Acceptor {
                 Ok(ServerStep::NeedMore(handshake)) => handshake,
                 Ok(ServerStep::Request { request, consumed }) => {
                     let unread = bytes.get(consumed..).unwrap_or_default().to_vec();
-                    return Ok(PendingRequest { exchange, request, unread, config: self.config.clone() });
+                    let config = self.config.clone();
+                    return Ok(Incoming::Request(PendingRequest { exchange, request, unread, config }));
                 }
-                Err(refused) => return Err(refuse(exchange, refused).await),
+                Err(refused) => return PlainRequest::new(exchange, refused).await.map(Incoming::Plain),
             };
         }
     }
-}
-
-/// Tells the client why there is no connection.
-async fn refuse<S>(exchange: Exchange<S>, refused: RefusedRequest) -> Error
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut response = Vec::new();
-    if *refused.error() != RequestError::EndOfStream && refused.write_response(&mut response).is_ok() {
-        exchange.end(response).await;
-    }
-    HandshakeError::Refused(refused).into()
 }
 
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
@@ -184,6 +204,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
     pub const fn stream(&self) -> &S {
         &self.exchange.stream.io
     }
+
+    /// The stream, to set its options.
+    #[must_use]
+    pub const fn stream_mut(&mut self) -> &mut S {
+        &mut self.exchange.stream.io
+    }
+
+    /// Gives the stream back unanswered, with what was read behind the request.
+    #[must_use]
+    pub fn into_stream(self) -> (S, Vec<u8>) {
+        (self.exchange.stream.io, self.unread)
+    }
 }
 
 /// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
@@ -202,7 +234,11 @@ impl<S> fmt::Display for Undecided<S> {
     }
 }
 
-impl<S: fmt::Debug> core::error::Error for Undecided<S> {}
+impl<S: fmt::Debug> core::error::Error for Undecided<S> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
 
 impl<S> From<Undecided<S>> for Error {
     fn from(undecided: Undecided<S>) -> Self {

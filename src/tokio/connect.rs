@@ -91,7 +91,8 @@ impl client::Connector<Tokio> {
 
 /// The stream to the server.
 async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
-    let mut stream = ClientStream::Tcp(dial(&route.host, route.port, epoch, until).await?);
+    let dialled = dial(&route.host, route.port, epoch, until).await;
+    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
     for layer in route.layers {
         stream = match layer {
             Layer::Tunnel { proxy, tunnel } => {

@@ -16,7 +16,9 @@ use ::tokio::time::timeout;
 ///
 /// Each connection [joins](super::WebSocket::join) it and is otherwise used as always. After
 /// [`shutdown`](Self::shutdown) its next receive sends a Close frame with 1001, goes on returning what still comes,
-/// and ends with `None`.
+/// and ends with `None`. A task that is sending hears of it only then, which a peer that does not read can put off for the
+/// [write timeout](crate::Config::write_timeout); the halves of a [split](super::WebSocket::split) connection hear of it at
+/// once, and further messages are refused.
 ///
 #[cfg_attr(feature = "rand", doc = "```")]
 #[cfg_attr(not(feature = "rand"), doc = "```ignore")]

@@ -39,7 +39,7 @@
 //! | `feed`, `feed_prepared` | taken whole or not at all | once 256 KiB wait |
 //! | `flush` | loses nothing | everything |
 //! | `close` | the next call goes on with it | everything |
-//! | `accept`, `read_request`, `connect` | the stream is dropped | the handshake |
+//! | `accept`, `read_request`, `read`, `connect` | the stream is dropped | the handshake |
 //!
 //! Deadlines (keepalive on by default, idle, unfinished messages, stuck output, closing) are watched by whatever call
 //! is pending; a connection on which none is pending watches none. There is one timer for all of them.
@@ -81,6 +81,7 @@ mod lending;
 mod message_writer;
 #[cfg(feature = "rand")]
 mod pair;
+mod plain;
 mod polled;
 #[cfg(feature = "rand")]
 mod reconnect;
@@ -98,6 +99,7 @@ pub use group::Group;
 pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pair::pair;
+pub use plain::{Incoming, PlainRequest};
 #[cfg(feature = "rand")]
 pub use reconnect::Reconnecting;
 pub use split::{ReceiveHalf, SendHalf};

@@ -83,7 +83,8 @@ impl<T> Polled<T> {
         }
     }
 
-    fn is_pending(&self, side: u64) -> bool {
+    /// Whether the latest call of a side did not end, while there are only the two.
+    pub(super) fn is_pending(&self, side: u64) -> bool {
         self.pending.get(side as usize).is_some_and(|pending| *pending)
     }
 

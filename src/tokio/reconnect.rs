@@ -184,17 +184,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         self.sent(message, sent)
     }
 
-    /// Closes the connection, if there is one, and connects no more.
+    /// Closes the connection, if there is one, and connects no more, also if closing fails or the future is dropped.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`].
+    /// As [`WebSocket::close`]. After [`Error::Send`] nothing was closed, and all goes on as before.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        if let Stage::Open(ws) = &mut self.stage {
-            ws.close(code, reason).await?;
+        let Stage::Open(ws) = &mut self.stage else {
+            self.stage = Stage::Stopped;
+            return Ok(());
+        };
+        self.course.set_closing(true);
+        match ws.close(code, reason).await {
+            Err(error @ Error::Send(_)) => {
+                self.course.set_closing(false);
+                Err(error)
+            }
+            closed => self.ended(closed.err()),
         }
-        self.stage = Stage::Stopped;
-        Ok(())
     }
 
     /// Where it is.
@@ -232,7 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     }
 
     fn put(&self, message: Message<'_>) -> Result<(), Error> {
-        if matches!(self.stage, Stage::Stopped) { Err(Error::NotConnected) } else { self.outbox.put(message) }
+        let is_over = matches!(self.stage, Stage::Stopped) || self.course.is_closing();
+        if is_over { Err(Error::NotConnected) } else { self.outbox.put(message) }
     }
 
     /// What follows from an attempt to send.
@@ -252,19 +260,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         let outbox = self.outbox.clone();
         self.stage = Stage::Opening(Box::pin(async move {
             let mut ws = Box::new(opening.await?);
-            // Nothing comes in between the last look and the end of this future.
-            loop {
-                while let Some(message) = outbox.take() {
-                    match ws.feed(message).await {
-                        Err(error) if !matches!(error, Error::Send(_)) => return Err(error),
-                        _ => {}
+            // One that is closing already takes nothing, and says why when it is received from.
+            while ws.connection().state() == State::Open {
+                let Some(message) = outbox.take() else {
+                    ws.flush().await?;
+                    // Nothing comes in between this look and the end of this future.
+                    if outbox.len() == 0 { break } else { continue }
+                };
+                match ws.feed(&message).await {
+                    // Nothing was taken.
+                    Err(error @ Error::Send(_)) => {
+                        outbox.put_back(message);
+                        return Err(error);
                     }
-                }
-                ws.flush().await?;
-                if outbox.len() == 0 {
-                    return Ok(ws);
+                    taken => taken?,
                 }
             }
+            Ok(ws)
         }));
     }
 

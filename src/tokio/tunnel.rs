@@ -15,7 +15,7 @@ use crate::{CloseCode, Event, Found, Kind, Message};
 /// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.
 ///
 /// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each
-/// write makes a message of at most 64 KiB, which leaves with a flush or before a read sleeps; shutting down sends a
+/// write makes a message of at most 64 KiB, which leaves with a flush or while a read sleeps; shutting down sends a
 /// Close frame with 1000. A text message is an error of kind `InvalidData` and closes with 1003. The end of the stream is the clean close,
 /// everything else an error. `copy_bidirectional` and the halves of `tokio::io::split` work as over TCP.
 ///
@@ -49,6 +49,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
         context: &mut Context<'_>,
         place: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if place.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
         while self.rest.is_empty() {
             let event = ready!(self.ws.poll_with(RECEIVER, context, |endpoint| {
                 let Some(found) = endpoint.find(None, Found::is_data)? else { return Ok(None) };
@@ -93,6 +96,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
         }
         let message = Message::from(part);
         ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.feed(&message)))?;
+        let stream = &self.ws.endpoint.link.stream;
+        if stream.waiting().is_none() && stream.is_pending(RECEIVER) {
+            // The reader sleeps in this very task: it has to write what is queued now.
+            context.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(part.len()))
     }
 
