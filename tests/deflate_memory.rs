@@ -224,6 +224,24 @@ fn a_bomb_in_chunks_costs_little() {
     assert!(peak <= 512 << 10, "{peak}");
 }
 
+/// However many messages were in the works at once, what they borrowed is freed but for some of each.
+#[test]
+fn the_pool_keeps_eight_of_each() {
+    let deflate = Deflate::shared();
+    let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
+    let agreed = agreed(&deflate);
+    let ((), held, peak, _) = cost(|| {
+        let mut connections: Vec<_> =
+            (0..50).map(|_| Connection::server(config.clone(), NOW).with_deflate(agreed)).collect();
+        for connection in &mut connections {
+            assert_eq!(take(connection, &mut frame(0x42, &payload(b"begun", Compression::new(6)))), Ok(0));
+            connection.send_fragment(text(300), sansocket::Fin::More, &mut Vec::new()).unwrap();
+        }
+    });
+    let each = (128 << 10) + 294_016 + (48 << 10);
+    assert!(peak > 50 * (128 << 10) && held <= 8 * each, "{held} of {peak}");
+}
+
 /// The lane that lends: what a message inflated to is not copied, only found by way of a small box.
 #[test]
 fn lent_messages_take_no_memory_of_their_own() {

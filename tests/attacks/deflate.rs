@@ -100,7 +100,8 @@ fn bombs_in_chunks_hold_one_chunk() {
 #[test]
 fn empty_blocks_cost_their_bytes() {
     for role in ROLES {
-        for block in [&b"\x00\x00\x00\xFF\xFF"[..], b"\x02\x00"] {
+        // The last one says to be the last of all, behind which an inflater has to be started anew.
+        for block in [&b"\x00\x00\x00\xFF\xFF"[..], b"\x02\x00", b"\x03\x00"] {
             assert_linear("blocks", 2_000, |count| {
                 let mut payload = block.repeat(count);
                 payload.push(0);
