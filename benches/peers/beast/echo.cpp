@@ -1,6 +1,6 @@
 // An echo server over Boost.Beast: asynchronous, one thread, as in Beast's example `websocket_server_async`.
 //
-// usage: beast_echo ADDR:PORT
+// usage: beast_echo ADDR:PORT [--deflate=shared|dedicated]
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace beast = boost::beast;
@@ -15,12 +16,28 @@ namespace websocket = beast::websocket;
 namespace net = boost::asio;
 using tcp = net::ip::tcp;
 
+using deflate_option = std::optional<websocket::permessage_deflate>;
+
+// The level and the windows of the library's own servers, the tables of the others'.
+static deflate_option deflate(const std::string& option) {
+    bool shared = option == "--deflate=shared";
+    if (!shared && option != "--deflate=dedicated") return std::nullopt;
+    websocket::permessage_deflate deflate;
+    deflate.server_enable = true;
+    deflate.server_no_context_takeover = deflate.client_no_context_takeover = shared;
+    deflate.server_max_window_bits = deflate.client_max_window_bits = shared ? 15 : 12;
+    deflate.compLevel = 3;
+    deflate.memLevel = 8;
+    return deflate;
+}
+
 class session : public std::enable_shared_from_this<session> {
     websocket::stream<tcp::socket> ws_;
     beast::flat_buffer buffer_;
 
 public:
-    explicit session(tcp::socket&& socket) : ws_(std::move(socket)) {
+    session(tcp::socket&& socket, const deflate_option& deflate) : ws_(std::move(socket)) {
+        if (deflate) ws_.set_option(*deflate);
         ws_.next_layer().set_option(tcp::no_delay(true));
         ws_.auto_fragment(false);
         ws_.read_message_max(16 << 20);
@@ -50,18 +67,19 @@ private:
     }
 };
 
-static void accept(tcp::acceptor& acceptor) {
-    acceptor.async_accept([&acceptor](beast::error_code error, tcp::socket socket) {
-        if (!error) std::make_shared<session>(std::move(socket))->run();
-        accept(acceptor);
+static void accept(tcp::acceptor& acceptor, const deflate_option& deflate) {
+    acceptor.async_accept([&](beast::error_code error, tcp::socket socket) {
+        if (!error) std::make_shared<session>(std::move(socket), deflate)->run();
+        accept(acceptor, deflate);
     });
 }
 
 int main(int count, char** args) {
-    std::string place = count == 2 ? args[1] : "";
+    std::string place = count == 2 || count == 3 ? args[1] : "";
+    auto compression = deflate(count == 3 ? args[2] : "");
     auto colon = place.rfind(':');
-    if (colon == std::string::npos) {
-        std::cerr << "usage: beast_echo ADDR:PORT\n";
+    if (colon == std::string::npos || (count == 3 && !compression)) {
+        std::cerr << "usage: beast_echo ADDR:PORT [--deflate=shared|dedicated]\n";
         return 2;
     }
     net::io_context context{1};
@@ -69,6 +87,6 @@ int main(int count, char** args) {
     tcp::acceptor acceptor{context, {address, static_cast<unsigned short>(std::atoi(place.c_str() + colon + 1))}};
     acceptor.listen(1024);
     std::cout << "listening on " << acceptor.local_endpoint() << std::endl;
-    accept(acceptor);
+    accept(acceptor, compression);
     context.run();
 }

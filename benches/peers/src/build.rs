@@ -11,13 +11,15 @@ use crate::servers::{Program, Server};
 #[derive(Default)]
 pub struct Built {
     pub peer_server: Option<PathBuf>,
+    pub soketto: Option<PathBuf>,
     pub examples: HashMap<&'static str, PathBuf>,
     /// `None` if there is no C++ compiler or no Boost.
     pub beast: Option<PathBuf>,
 }
 
-/// Builds what these servers need. Those that cannot be built here are taken off the list, with a word.
-pub fn build(servers: &mut Vec<&'static Server>) -> io::Result<Built> {
+/// Builds what these servers need, the library with compression if that is measured. Those that cannot be built here are
+/// taken off the list, with a word.
+pub fn build(servers: &mut Vec<&'static Server>, deflate: bool) -> io::Result<Built> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut built = Built::default();
     let mut examples = Vec::new();
@@ -36,10 +38,15 @@ pub fn build(servers: &mut Vec<&'static Server>) -> io::Result<Built> {
         (false, false) => {}
     }
     built.peer_server = executables(command)?.pop();
+    if has(Program::Soketto) {
+        let mut command = cargo(own, "--release");
+        command.args(["--bin", "peer_server", "--features", "soketto", "--target-dir", "target/soketto"]);
+        built.soketto = executables(command)?.pop();
+    }
     if !examples.is_empty() {
         // The bench profile, so that what is measured is what `cargo bench` measures; it ends up in target/release.
         let mut command = cargo(&own.join("../.."), "--profile=bench");
-        command.args(["--features", "rand,tokio"]);
+        command.args(["--features", if deflate { "rand,tokio,deflate" } else { "rand,tokio" }]);
         for name in &examples {
             command.args(["--example", name]);
         }

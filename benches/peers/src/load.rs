@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::compressed::{Class, Replies};
 use crate::wire::{self, Script};
 
 /// After how long without any progress a server is taken to have stalled.
@@ -22,6 +23,16 @@ pub enum Stop {
     After(Duration),
     /// After so many windows on each connection.
     Windows(u64),
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy)]
+pub enum Opening {
+    /// With nothing: the server is raw.
+    None,
+    Plain,
+    /// The server has to agree to compression.
+    Deflate(Class),
 }
 
 /// How long each window took, in nanoseconds.
@@ -41,25 +52,40 @@ struct Client {
     received: usize,
     windows: u64,
     began: Instant,
+    /// What has come of compressed messages.
+    replies: Replies,
 }
 
 impl Clients {
-    /// Connects one after the other; with an opening handshake unless the server is `raw`.
-    pub fn connect(addr: SocketAddr, count: usize, raw: bool) -> io::Result<Self> {
+    /// Connects one after the other.
+    pub fn connect(addr: SocketAddr, count: usize, opening: Opening) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(count);
         for at in 0..count {
-            let stream = open(addr, raw)?;
+            let stream = open(addr, opening)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
-            clients.push(Client { stream, sent: 0, received: 0, windows: 0, began: Instant::now() });
+            let began = Instant::now();
+            clients.push(Client {
+                stream,
+                sent: 0,
+                received: 0,
+                windows: 0,
+                began,
+                replies: Replies::default(),
+            });
         }
         Ok(Self { poll, events: Events::with_capacity(1024), clients, buffer: vec![0; READ_BUFFER] })
     }
 
     pub fn len(&self) -> usize {
         self.clients.len()
+    }
+
+    /// How many bytes of compressed messages have come so far, headers included.
+    pub fn compressed_bytes(&self) -> u64 {
+        self.clients.iter().map(|client| client.replies.bytes).sum()
     }
 
     /// Has these connections send the script's window again and again, each as soon as its last one was answered in
@@ -143,8 +169,9 @@ impl Clients {
 }
 
 impl Client {
-    const fn begin(&mut self, now: Instant) {
+    fn begin(&mut self, now: Instant) {
         (self.sent, self.received, self.began) = (0, 0, now);
+        self.replies.begin();
     }
 
     /// Writes what the socket takes.
@@ -163,6 +190,7 @@ impl Client {
     /// Reads what there is; `true` once the whole reply has come.
     fn read(&mut self, script: &Script, buffer: &mut [u8]) -> io::Result<bool> {
         let before = self.received;
+        let is_compared = self.windows.is_multiple_of(COMPARED);
         loop {
             let len = match self.stream.read(buffer) {
                 Ok(0) => return Err(io::Error::other("closed the connection")),
@@ -172,10 +200,11 @@ impl Client {
                 Err(error) => return Err(error),
             };
             let end = self.received + len;
-            if end > script.reply.len() {
+            if script.plain.is_some() {
+                self.replies.take(&buffer[..len], script.messages, is_compared)?;
+            } else if end > script.reply.len() {
                 return Err(io::Error::other("answered more than it was asked"));
-            }
-            if self.windows.is_multiple_of(COMPARED) && script.reply[self.received..end] != buffer[..len] {
+            } else if is_compared && script.reply[self.received..end] != buffer[..len] {
                 return Err(io::Error::other("answered something else than it was asked"));
             }
             self.received = end;
@@ -184,7 +213,14 @@ impl Client {
                 break;
             }
         }
-        Ok(before < self.received && self.received == script.reply.len())
+        let Some(plain) = &script.plain else {
+            return Ok(before < self.received && self.received == script.reply.len());
+        };
+        let is_whole = before < self.received && self.replies.messages == script.messages;
+        if is_whole && is_compared {
+            plain.check(&self.replies)?;
+        }
+        Ok(is_whole)
     }
 }
 
@@ -201,13 +237,18 @@ fn wait(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     }
 }
 
-/// A connection whose opening handshake has succeeded, unless the server is `raw`.
-fn open(addr: SocketAddr, raw: bool) -> io::Result<std::net::TcpStream> {
+/// A connection whose opening handshake, if it has one, has succeeded.
+fn open(addr: SocketAddr, opening: Opening) -> io::Result<std::net::TcpStream> {
     let mut stream = std::net::TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
-    if !raw {
+    let request = match opening {
+        Opening::None => None,
+        Opening::Plain => Some(wire::REQUEST.to_vec()),
+        Opening::Deflate(class) => Some(class.request()),
+    };
+    if let Some(request) = request {
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(wire::REQUEST)?;
+        stream.write_all(&request)?;
         let (mut response, mut buffer) = (Vec::new(), [0; 4096]);
         let accepted = loop {
             match stream.read(&mut buffer)? {
@@ -220,6 +261,11 @@ fn open(addr: SocketAddr, raw: bool) -> io::Result<std::net::TcpStream> {
         };
         if !accepted {
             return Err(io::Error::other("refused the opening handshake"));
+        }
+        if let Opening::Deflate(class) = opening
+            && !class.is_agreed(&response)
+        {
+            return Err(io::Error::other("did not agree to this compression"));
         }
     }
     Ok(stream)
@@ -251,7 +297,7 @@ mod tests {
                 }
             }
         });
-        let mut clients = Clients::connect(addr, 1, true).unwrap();
+        let mut clients = Clients::connect(addr, 1, Opening::None).unwrap();
         let echoed = clients.echo(0..1, &script, Stop::Windows(40), None).map_err(|error| error.to_string());
         drop(clients);
         server.join().unwrap();

@@ -1,6 +1,7 @@
 //! What WebSocket servers cost, this crate's and its peers', beside a TCP echo without a protocol.
 
 mod build;
+mod compressed;
 mod figures;
 mod load;
 mod modes;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 /// Whether all servers answered rightly.
 fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     let mut servers = servers::select(&options.only)?;
-    let built = build::build(&mut servers)?;
+    let built = build::build(&mut servers, options.compresses())?;
     let cores = Cores::find(options.share_core)?;
     process::pin(cores.clients)?;
     let files = process::raise_file_limit()?;
@@ -56,6 +57,7 @@ fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
             "echo" => modes::echo::run(&run)?,
             "latency" => modes::latency::run(&run)?,
             "handshakes" => modes::handshakes::run(&run)?,
+            "deflate" => modes::deflate::run(&run)?,
             "memory" => modes::memory::run(&run)?,
             "fan-out" => modes::fan_out::run(&run)?,
             _ => modes::calls::run(&run)?,

@@ -7,6 +7,7 @@ usage: sansocket-peers [MODE...] [OPTION...]
 
 What WebSocket servers cost beside a TCP echo without a protocol, measured side by side. MODE is one of
   echo        CPU time and messages per second, messages pipelined or one at a time
+  deflate     the same for compressed messages like those of JSON interfaces, and the bytes that come back
   latency     time to an answer: median, 99 % and 99.9 %
   handshakes  CPU time of a connection that opens, closes and ends
   memory      anonymous memory per idle connection: fresh, after 1 KiB, after 64 KiB
@@ -20,13 +21,14 @@ All of them by default. Progress goes to stderr, tables to stdout; the exit stat
   --quick                one round of short samples, few cases and few connections
   --share-core           clients on the server's core, both taking turns: hardly varies, but says less of a loaded server
   --idle N               connections of the memory mode; 9000
+  --deflate              memory: of connections that compress, of each class, at most 1000 at a time
 For echo, instead of its usual cases, all combinations of
   --sizes BYTES,...      of the payload
   --depths N,...         messages under way on each connection
   --connections N,...
   --kinds KIND,...       binary, ascii, multi-byte";
 
-pub const MODES: [&str; 6] = ["echo", "latency", "handshakes", "memory", "fan-out", "calls"];
+pub const MODES: [&str; 7] = ["echo", "deflate", "latency", "handshakes", "memory", "fan-out", "calls"];
 
 #[derive(Clone)]
 pub struct Options {
@@ -37,6 +39,7 @@ pub struct Options {
     pub quick: bool,
     pub share_core: bool,
     pub idle: usize,
+    pub deflate: bool,
     pub sizes: Vec<usize>,
     pub depths: Vec<usize>,
     pub connections: Vec<usize>,
@@ -57,6 +60,7 @@ impl Options {
             quick,
             share_core: false,
             idle: if quick { 100 } else { 9000 },
+            deflate: false,
             sizes: Vec::new(),
             depths: Vec::new(),
             connections: Vec::new(),
@@ -76,6 +80,7 @@ impl Options {
                 "--rounds" => options.rounds = number(&value()?)?.max(1),
                 "--milliseconds" => options.milliseconds = number(&value()?)?.max(1) as u64,
                 "--idle" => options.idle = number(&value()?)?.max(1),
+                "--deflate" => options.deflate = true,
                 "--sizes" => options.sizes = numbers(&value()?)?,
                 "--depths" => options.depths = numbers(&value()?)?,
                 "--connections" => options.connections = numbers(&value()?)?,
@@ -94,6 +99,11 @@ impl Options {
             options.modes = MODES.map(String::from).to_vec();
         }
         Ok(options)
+    }
+
+    /// Whether a mode needs servers that compress.
+    pub fn compresses(&self) -> bool {
+        self.deflate || self.modes.iter().any(|mode| mode == "deflate")
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::build::Built;
+use crate::compressed::Class;
+use crate::load::Opening;
 use crate::process::{Cores, Running};
 
 /// A server as it is measured: a program and the options that it gets.
@@ -18,6 +20,8 @@ pub struct Server {
     pub threads: bool,
     /// Can send a message to all connections, with `--broadcast`.
     pub broadcasts: bool,
+    /// Can compress like this, with [`Class::option`].
+    pub deflates: &'static [Class],
 }
 
 /// Where a server comes from.
@@ -29,6 +33,8 @@ pub enum Program {
     LightPeer,
     /// `peer_server` with all peers in it.
     Peer,
+    /// `peer_server` with soketto in it.
+    Soketto,
     /// An example of the library.
     Example(&'static str),
     Beast,
@@ -36,7 +42,7 @@ pub enum Program {
 
 impl Server {
     const fn new(name: &'static str, program: Program, limit: &'static str) -> Self {
-        Self { name, program, args: &[], limit, threads: false, broadcasts: false }
+        Self { name, program, args: &[], limit, threads: false, broadcasts: false, deflates: &[] }
     }
 
     const fn raw(name: &'static str) -> Self {
@@ -62,8 +68,23 @@ impl Server {
         self
     }
 
+    const fn deflates(mut self, classes: &'static [Class]) -> Self {
+        self.deflates = classes;
+        self
+    }
+
     pub fn is_raw(&self) -> bool {
         self.program == Program::Raw
+    }
+
+    /// Whether it is the library's own.
+    pub const fn is_own(&self) -> bool {
+        matches!(self.program, Program::Example(_))
+    }
+
+    /// How connections to it begin, unless they compress.
+    pub fn opening(&self) -> Opening {
+        if self.is_raw() { Opening::None } else { Opening::Plain }
     }
 
     pub const fn program(&self) -> Program {
@@ -81,6 +102,11 @@ impl Server {
                 command.arg(self.name);
                 command
             }
+            Program::Soketto => {
+                let mut command = Command::new(executable(&built.soketto)?);
+                command.arg(self.name);
+                command
+            }
             Program::Example(name) => Command::new(executable(&built.examples.get(name).cloned())?),
             Program::Beast => Command::new(executable(&built.beast)?),
         };
@@ -94,9 +120,9 @@ pub const ALL: &[Server] = &[
     Server::raw("raw-tokio").broadcasts(),
     Server::raw("raw-epoll").broadcasts(),
     Server::raw("raw-threads").threads(),
-    Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio").broadcasts(),
+    Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio").broadcasts().deflates(&Class::ALL),
     Server::new("echo_tokio --easy", Program::Example("echo_tokio"), "raw-tokio").args(&["--easy"]),
-    Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll"),
+    Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll").deflates(&Class::ALL),
     Server::new("echo_std", Program::Example("echo_std"), "raw-threads").threads(),
     Server::new("tungstenite", Program::LightPeer, "raw-threads").threads(),
     Server::peer("tokio-tungstenite").broadcasts(),
@@ -109,16 +135,16 @@ pub const ALL: &[Server] = &[
     Server::new("web-socket", Program::LightPeer, "raw-tokio"),
     Server::new("web-socket+batch", Program::LightPeer, "raw-tokio"),
     Server::peer("yawc"),
-    Server::peer("yawc+direct").broadcasts(),
-    Server::peer("yawc+batch"),
-    Server::peer("wtx"),
-    Server::peer("soketto"),
-    Server::peer("soketto+batch"),
-    Server::peer("sockudo-ws").broadcasts(),
-    Server::peer("sockudo-ws+feed"),
-    Server::peer("sockudo-ws+batch"),
+    Server::peer("yawc+direct").broadcasts().deflates(&Class::ALL),
+    Server::peer("yawc+batch").deflates(&Class::ALL),
+    Server::peer("wtx").deflates(&[Class::Shared]),
+    Server::new("soketto", Program::Soketto, "raw-tokio").deflates(&[Class::Shared]),
+    Server::new("soketto+batch", Program::Soketto, "raw-tokio").deflates(&[Class::Shared]),
+    Server::peer("sockudo-ws").broadcasts().deflates(&Class::ALL),
+    Server::peer("sockudo-ws+feed").deflates(&Class::ALL),
+    Server::peer("sockudo-ws+batch").deflates(&Class::ALL),
     Server::peer("sockudo-ws+raw"),
-    Server::new("beast", Program::Beast, "raw-epoll"),
+    Server::new("beast", Program::Beast, "raw-epoll").deflates(&Class::ALL),
 ];
 
 /// Those that were asked for, and the raw ones beside which they stand.

@@ -1,5 +1,7 @@
 //! What the clients send and what they must get: built before anything is measured.
 
+use crate::compressed::Plain;
+
 /// What a message holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -52,8 +54,11 @@ impl Kind {
 /// One window of messages as a client sends it, and the bytes that answer it.
 pub struct Script {
     pub sent: Vec<u8>,
+    /// Empty if it is compressed: each server does that in its own way.
     pub reply: Vec<u8>,
     pub messages: usize,
+    /// What compressed replies have to inflate to.
+    pub plain: Option<Plain>,
 }
 
 impl Script {
@@ -62,16 +67,14 @@ impl Script {
         let (mut sent, mut reply) = (Vec::new(), Vec::new());
         for number in 0..depth {
             let payload = kind.payload(size, number);
-            let key = (number as u32).wrapping_mul(0x9E37_79B9).wrapping_add(0x1234_5678).to_be_bytes();
-            put_header(&mut sent, 0x80 | kind.opcode(), size, Some(key));
-            sent.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+            put_masked(&mut sent, 0x80 | kind.opcode(), &payload, number);
             put_header(&mut reply, 0x80 | kind.opcode(), size, None);
             reply.extend(payload);
         }
         if raw {
             reply.clone_from(&sent);
         }
-        Self { sent, reply, messages: depth }
+        Self { sent, reply, messages: depth, plain: None }
     }
 
     /// `depth` binary messages that everybody gets. A raw server is sent what a WebSocket server would send on, so that
@@ -83,6 +86,13 @@ impl Script {
         }
         script
     }
+}
+
+/// A client's frame, which begins with the byte `first`; frames with other numbers have other keys.
+pub fn put_masked(out: &mut Vec<u8>, first: u8, payload: &[u8], number: usize) {
+    let key = (number as u32).wrapping_mul(0x9E37_79B9).wrapping_add(0x1234_5678).to_be_bytes();
+    put_header(out, first, payload.len(), Some(key));
+    out.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
 }
 
 fn put_header(out: &mut Vec<u8>, first: u8, len: usize, key: Option<[u8; 4]>) {

@@ -29,7 +29,7 @@ pub fn run(run: &Run) -> io::Result<bool> {
         "calls",
         1,
         &columns,
-        |_| true,
+        |_, _| true,
         &mut counts,
         |server, at| {
             let (size, windows) = CASES[at];

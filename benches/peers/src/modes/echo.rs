@@ -51,7 +51,7 @@ pub fn run(run: &Run) -> io::Result<bool> {
         "echo",
         run.options.rounds,
         &columns,
-        |_| true,
+        |_, _| true,
         &mut cpu,
         |server, at| {
             let case = cases[at];

@@ -21,7 +21,7 @@ pub fn run(run: &Run) -> io::Result<bool> {
         "fan-out",
         rounds,
         &columns,
-        |server| server.broadcasts,
+        |server, _| server.broadcasts,
         &mut cpu,
         |server, at| {
             let (size, depth) = cases[at];

@@ -22,7 +22,7 @@ pub fn run(run: &Run) -> io::Result<bool> {
         "handshakes",
         run.options.rounds,
         &columns,
-        |_| true,
+        |_, _| true,
         &mut cpu,
         |server, at| {
             let running = server.start(run.built, run.cores, &[])?;

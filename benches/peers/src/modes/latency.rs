@@ -19,7 +19,7 @@ pub fn run(run: &Run) -> io::Result<bool> {
         "latency",
         run.options.rounds,
         &columns,
-        |_| true,
+        |_, _| true,
         &mut half,
         |server, at| {
             let (connections, size) = CASES[at];

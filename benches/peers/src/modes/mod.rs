@@ -1,6 +1,7 @@
 //! What is measured.
 
 pub mod calls;
+pub mod deflate;
 pub mod echo;
 pub mod fan_out;
 pub mod handshakes;
@@ -51,7 +52,7 @@ impl Run<'_> {
         options: &[&str],
     ) -> io::Result<(Running, Clients)> {
         let running = server.start(self.built, self.cores, options)?;
-        let clients = Clients::connect(running.addr, connections, server.is_raw())?;
+        let clients = Clients::connect(running.addr, connections, server.opening())?;
         Ok((running, clients))
     }
 
@@ -62,13 +63,13 @@ impl Run<'_> {
         mode: &str,
         rounds: usize,
         columns: &[String],
-        of: impl Fn(&Server) -> bool,
+        of: impl Fn(&Server, usize) -> bool,
         figures: &mut Figures,
         mut measure: impl FnMut(&'static Server, usize) -> io::Result<(f64, String)>,
     ) {
         for round in 1..=rounds {
             for (at, column) in columns.iter().enumerate() {
-                for server in self.servers.iter().filter(|server| of(server)) {
+                for server in self.servers.iter().filter(|server| of(server, at)) {
                     if figures.has_failed(server.name, at) {
                         continue;
                     }

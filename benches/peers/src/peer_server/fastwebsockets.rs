@@ -28,7 +28,7 @@ pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
             Ok(connection.with_upgrades().await?)
         }),
         ("direct", false) => runtime::serve(options, |mut stream| async move {
-            opening::accept(&mut stream).await?;
+            opening::accept(&mut stream, None).await?;
             echo(WebSocket::after_handshake(stream, Role::Server)).await
         }),
         ("batch", false) => runtime::serve(options, |stream| async move {
@@ -77,7 +77,7 @@ type Writer = WebSocketWrite<BufWriter<OwnedWriteHalf>>;
 
 /// Two halves, the writer with a buffer: it has none of its own.
 async fn split(mut stream: TcpStream) -> Result<(Reader, Writer), Error> {
-    opening::accept(&mut stream).await?;
+    opening::accept(&mut stream, None).await?;
     let (reader, writer) = stream.into_split();
     let writer = BufWriter::with_capacity(64 << 10, writer);
     let (mut reader, mut writer) = after_handshake_split(reader, writer, Role::Server);

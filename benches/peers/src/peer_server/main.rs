@@ -8,7 +8,7 @@ mod raw;
 mod runtime;
 #[cfg(feature = "peers")]
 mod sockudo_ws;
-#[cfg(feature = "peers")]
+#[cfg(feature = "soketto")]
 mod soketto;
 #[cfg(feature = "peers")]
 mod tokio_tungstenite;
@@ -29,15 +29,43 @@ use std::process::ExitCode;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const HELP: &str = "\
-usage: peer_server NAME ADDR [--broadcast]
+usage: peer_server NAME ADDR [--broadcast] [--deflate=shared|dedicated]
 
 Echoes every message, on one thread unless NAME says otherwise, and prints its address first.
-  --broadcast  sends every message to all connections, the sender included; not all servers can";
+  --broadcast  sends every message to all connections, the sender included; not all servers can
+  --deflate    compresses; not all servers can";
 
 /// What a server is told besides its name.
 struct Options {
     addr: String,
     broadcast: bool,
+    deflate: Option<Deflate>,
+}
+
+/// How to compress: with the level and the windows that are the defaults of the library's classes.
+#[derive(Clone, Copy)]
+enum Deflate {
+    /// Each message stands for itself.
+    Shared,
+    /// Messages refer back to earlier ones.
+    Dedicated,
+}
+
+/// For the peers that ask; not every build has one.
+#[allow(dead_code)]
+impl Deflate {
+    const LEVEL: u8 = 3;
+
+    const fn window_bits(self) -> u8 {
+        match self {
+            Self::Shared => 15,
+            Self::Dedicated => 12,
+        }
+    }
+
+    const fn is_shared(self) -> bool {
+        matches!(self, Self::Shared)
+    }
 }
 
 fn main() -> ExitCode {
@@ -46,10 +74,12 @@ fn main() -> ExitCode {
         eprintln!("{HELP}");
         return ExitCode::from(2);
     };
-    let mut options = Options { addr, broadcast: false };
+    let mut options = Options { addr, broadcast: false, deflate: None };
     for arg in args {
         match arg.as_str() {
             "--broadcast" => options.broadcast = true,
+            "--deflate=shared" => options.deflate = Some(Deflate::Shared),
+            "--deflate=dedicated" => options.deflate = Some(Deflate::Dedicated),
             _ => {
                 eprintln!("unknown option {arg}\n\n{HELP}");
                 return ExitCode::from(2);
@@ -75,6 +105,8 @@ fn run(name: &str, options: &Options) -> Result<(), Error> {
         ("tungstenite", _) => tungstenite::run(variant, options),
         #[cfg(feature = "light-peers")]
         ("web-socket", _) => web_socket::run(variant, options),
+        #[cfg(feature = "soketto")]
+        ("soketto", _) => soketto::run(variant, options),
         #[cfg(feature = "peers")]
         _ => run_peer(peer, variant, options),
         #[cfg(not(feature = "peers"))]
@@ -90,14 +122,13 @@ fn run_peer(peer: &str, variant: &str, options: &Options) -> Result<(), Error> {
         "tokio-websockets" => tokio_websockets::run(variant, options),
         "yawc" => yawc::run(variant, options),
         "wtx" => wtx::run(variant, options),
-        "soketto" => soketto::run(variant, options),
         "sockudo-ws" => sockudo_ws::run(variant, options),
         _ => Err("there is no such server".into()),
     }
 }
 
 /// The error of a server that lacks what it was asked for.
-#[cfg(feature = "light-peers")]
+#[cfg(any(feature = "light-peers", feature = "soketto"))]
 fn unknown<T>() -> Result<T, Error> {
     Err("it has no such variant, or not with this option".into())
 }

@@ -4,26 +4,43 @@
 use std::io::IoSlice;
 
 use bytes::{Buf, BytesMut};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
+use sockudo_ws::deflate::{DeflateConfig, negotiate_server_deflate};
 use sockudo_ws::frame::encode_frame_header;
 use sockudo_ws::handshake::{build_response, generate_accept_key, parse_request};
 use sockudo_ws::protocol::{Message, Protocol};
-use sockudo_ws::{Config, OpCode, RawMessage, Role, WebSocketStream};
+use sockudo_ws::{CompressedWebSocketStream, Config, OpCode, RawMessage, Role, WebSocketStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::runtime::{self, Room};
-use crate::{Error, Options, unknown};
+use crate::{Deflate, Error, Options, unknown};
 
 /// What may be queued before it is written.
 const HIGH_WATER_MARK: usize = 256 << 10;
 
 pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
+    if let Some(deflate) = options.deflate {
+        return match variant {
+            "" => runtime::serve(options, move |stream| async move {
+                echo(accept_compressed(stream, deflate).await?).await
+            }),
+            "feed" => runtime::serve(options, move |stream| async move {
+                feed(accept_compressed(stream, deflate).await?).await
+            }),
+            "batch" => runtime::serve(options, move |stream| async move {
+                batch(accept_compressed(stream, deflate).await?).await
+            }),
+            _ => unknown(),
+        };
+    }
     match (variant, options.broadcast) {
         ("", false) => runtime::serve(options, |stream| async move { echo(accept(stream).await?).await }),
-        ("feed", false) => runtime::serve(options, |stream| async move { feed(accept(stream).await?).await }),
+        ("feed", false) => {
+            runtime::serve(options, |stream| async move { feed(accept_to_batch(stream).await?).await })
+        }
         ("batch", false) => {
-            runtime::serve(options, |stream| async move { batch(accept(stream).await?).await })
+            runtime::serve(options, |stream| async move { batch(accept_to_batch(stream).await?).await })
         }
         ("raw", false) => runtime::serve(options, raw),
         ("", true) => {
@@ -37,30 +54,70 @@ pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
     }
 }
 
-async fn open(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<(), Error> {
+/// The opening handshake; returns what `deflate` agrees on if it is there.
+async fn open(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    deflate: Option<&DeflateConfig>,
+) -> Result<Option<DeflateConfig>, Error> {
     loop {
         if stream.read_buf(buffer).await? == 0 {
             return Err("no request".into());
         }
         if let Some((request, consumed)) = parse_request(buffer)? {
-            let response = build_response(&generate_accept_key(request.key), None, None);
+            let offers = request.extensions.unwrap_or_default();
+            let agreed = deflate.and_then(|deflate| negotiate_server_deflate(offers, deflate));
+            let answer = agreed.as_ref().map(|agreed| agreed.to_response_header());
+            let response = build_response(&generate_accept_key(request.key), None, answer.as_deref());
             stream.write_all(&response).await?;
             buffer.advance(consumed);
-            return Ok(());
+            return Ok(agreed.map(|agreed| agreed.config));
         }
     }
 }
 
 async fn accept(mut stream: TcpStream) -> Result<WebSocketStream<TcpStream>, Error> {
-    open(&mut stream, &mut BytesMut::with_capacity(4096)).await?;
+    open(&mut stream, &mut BytesMut::with_capacity(4096), None).await?;
     Ok(WebSocketStream::server(stream, Config::default()))
 }
+
+async fn accept_to_batch(stream: TcpStream) -> Result<WebSocketStream<TcpStream>, Error> {
+    let mut ws = accept(stream).await?;
+    ws.set_high_water_mark(HIGH_WATER_MARK);
+    Ok(ws)
+}
+
+/// Its high-water mark cannot be set.
+async fn accept_compressed(
+    mut stream: TcpStream,
+    deflate: Deflate,
+) -> Result<CompressedWebSocketStream<TcpStream>, Error> {
+    let settings = DeflateConfig {
+        server_max_window_bits: deflate.window_bits().try_into()?,
+        client_max_window_bits: deflate.window_bits().try_into()?,
+        server_no_context_takeover: deflate.is_shared(),
+        client_no_context_takeover: deflate.is_shared(),
+        compression_level: Deflate::LEVEL.into(),
+        ..DeflateConfig::default()
+    };
+    let agreed = open(&mut stream, &mut BytesMut::with_capacity(4096), Some(&settings)).await?;
+    let agreed = agreed.ok_or("no compression was agreed on")?;
+    Ok(CompressedWebSocketStream::server(stream, Config::default(), agreed))
+}
+
+/// The plain stream and the compressed one.
+trait Stream:
+    futures_util::Stream<Item = sockudo_ws::Result<Message>> + Sink<Message, Error = sockudo_ws::Error> + Unpin
+{
+}
+impl Stream for WebSocketStream<TcpStream> {}
+impl Stream for CompressedWebSocketStream<TcpStream> {}
 
 fn is_data(message: &Message) -> bool {
     matches!(message, Message::Text(_) | Message::Binary(_))
 }
 
-async fn echo(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
+async fn echo(mut ws: impl Stream) -> Result<(), Error> {
     while let Some(message) = ws.next().await {
         let message = message?;
         if is_data(&message) {
@@ -70,8 +127,7 @@ async fn echo(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn feed(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
-    ws.set_high_water_mark(HIGH_WATER_MARK);
+async fn feed(mut ws: impl Stream) -> Result<(), Error> {
     while let Some(message) = ws.next().await {
         let message = message?;
         if is_data(&message) {
@@ -82,8 +138,7 @@ async fn feed(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
 }
 
 /// Answers all that has come before it flushes.
-async fn batch(mut ws: WebSocketStream<TcpStream>) -> Result<(), Error> {
-    ws.set_high_water_mark(HIGH_WATER_MARK);
+async fn batch(mut ws: impl Stream) -> Result<(), Error> {
     while let Some(message) = ws.next().await {
         let mut next = Some(message);
         while let Some(message) = next {
@@ -119,7 +174,7 @@ async fn broadcast(mut ws: WebSocketStream<TcpStream>, room: Room<Message>) -> R
 
 async fn raw(mut stream: TcpStream) -> Result<(), Error> {
     let mut received = BytesMut::with_capacity(sockudo_ws::RECV_BUFFER_SIZE);
-    open(&mut stream, &mut received).await?;
+    open(&mut stream, &mut received, None).await?;
     let config = Config::default();
     let mut protocol = Protocol::new(Role::Server, config.max_frame_size, config.max_message_size);
     let (mut messages, mut header) = (Vec::new(), BytesMut::with_capacity(sockudo_ws::MAX_FRAME_HEADER_SIZE));

@@ -6,8 +6,9 @@ use std::task::Poll;
 use futures_util::io::{BufReader, BufWriter};
 use futures_util::poll;
 use soketto::connection::Error as ConnectionError;
+use soketto::extension::deflate::Deflate;
 use soketto::handshake::{Server, server::Response};
-use soketto::{Data, Receiver, Sender};
+use soketto::{Data, Mode, Receiver, Sender};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
@@ -16,23 +17,31 @@ use crate::{Error, Options, runtime, unknown};
 type Stream = BufReader<BufWriter<Compat<TcpStream>>>;
 
 pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
+    // It compresses with level 1, and never with context takeover.
+    let deflate = match options.deflate {
+        Some(deflate) if !deflate.is_shared() => return unknown(),
+        deflate => deflate.is_some(),
+    };
     match (variant, options.broadcast) {
-        ("", false) => runtime::serve(options, |stream| async move {
+        ("", false) => runtime::serve(options, move |stream| async move {
             let stream = BufReader::new(BufWriter::new(stream.compat()));
-            let (sender, receiver) = accept(stream).await?;
+            let (sender, receiver) = accept(stream, deflate).await?;
             echo(sender, receiver).await
         }),
-        ("batch", false) => runtime::serve(options, |stream| async move {
+        ("batch", false) => runtime::serve(options, move |stream| async move {
             let writer = BufWriter::with_capacity(64 << 10, stream.compat());
-            let (sender, receiver) = accept(BufReader::with_capacity(64 << 10, writer)).await?;
+            let (sender, receiver) = accept(BufReader::with_capacity(64 << 10, writer), deflate).await?;
             batch(sender, receiver).await
         }),
         _ => unknown(),
     }
 }
 
-async fn accept(stream: Stream) -> Result<(Sender<Stream>, Receiver<Stream>), Error> {
+async fn accept(stream: Stream, deflate: bool) -> Result<(Sender<Stream>, Receiver<Stream>), Error> {
     let mut server = Server::new(stream);
+    if deflate {
+        server.add_extension(Box::new(Deflate::new(Mode::Server)));
+    }
     let key = server.receive_request().await?.key();
     server.send_response(&Response::Accept { key, protocol: None }).await?;
     Ok(server.into_builder().finish())

@@ -13,11 +13,11 @@ use crate::{Error, Options, opening, runtime, unknown};
 pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
     match (variant, options.broadcast) {
         ("", false) => runtime::serve(options, |mut stream| async move {
-            opening::accept(&mut stream).await?;
+            opening::accept(&mut stream, None).await?;
             echo(stream).await
         }),
         ("batch", false) => runtime::serve(options, |mut stream| async move {
-            opening::accept(&mut stream).await?;
+            opening::accept(&mut stream, None).await?;
             batch(stream).await
         }),
         _ => unknown(),

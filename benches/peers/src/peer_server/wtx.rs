@@ -2,19 +2,39 @@
 
 use tokio::net::TcpStream;
 use wtx::collection::Vector;
-use wtx::web_socket::{OpCode, WebSocketAcceptor, WebSocketBuffer, WebSocketPayloadOrigin};
+use wtx::rng::Xorshift64;
+use wtx::web_socket::compression::{Flate2, NegotiatedCompression};
+use wtx::web_socket::{
+    DeflateConfig, OpCode, WebSocketAcceptor, WebSocketBuffer, WebSocketOwned, WebSocketPayloadOrigin,
+};
 
-use crate::{Error, Options, runtime, unknown};
+use crate::{Deflate, Error, Options, runtime, unknown};
 
 pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
     if !variant.is_empty() || options.broadcast {
         return unknown();
     }
-    runtime::serve(options, echo)
+    match options.deflate {
+        None => runtime::serve(options, |stream| async move {
+            echo(WebSocketAcceptor::default().wsb(WebSocketBuffer::new()).accept::<_>(stream).await?).await
+        }),
+        // It knows no context takeover.
+        Some(deflate) if deflate.is_shared() => runtime::serve(options, move |stream| async move {
+            let settings = DeflateConfig {
+                client_max_window_bits: deflate.window_bits().try_into()?,
+                compression_level: Deflate::LEVEL.try_into()?,
+                server_max_window_bits: deflate.window_bits().try_into()?,
+            };
+            let acceptor = WebSocketAcceptor::default().compression(Flate2::from(settings));
+            echo(acceptor.wsb(WebSocketBuffer::new()).accept::<_>(stream).await?).await
+        }),
+        Some(_) => unknown(),
+    }
 }
 
-async fn echo(stream: TcpStream) -> Result<(), Error> {
-    let mut ws = WebSocketAcceptor::default().wsb(WebSocketBuffer::new()).accept::<_>(stream).await?;
+async fn echo(
+    mut ws: WebSocketOwned<impl NegotiatedCompression, Xorshift64, TcpStream, false>,
+) -> Result<(), Error> {
     let (mut common, mut reader, mut writer) = ws.split_mut();
     let mut buffer = Vector::new();
     loop {

@@ -9,10 +9,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use yawc::{Frame, OpCode, Role, WebSocket};
+use yawc::{CompressionLevel, DeflateOptions, DeflatePool, Frame, OpCode, Role, WebSocket};
 
 use crate::runtime::{self, Room};
-use crate::{Error, Options, opening, unknown};
+use crate::{Deflate, Error, Options, opening, unknown};
 
 /// How many messages are answered before a flush, as in its own benchmark.
 const MOST_IN_BATCH: usize = 32;
@@ -25,19 +25,27 @@ pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
             Ok(connection.with_upgrades().await?)
         }),
         ("direct", false) => {
-            runtime::serve(options, |stream| async move { echo(accept(stream, settings()).await?).await })
+            let deflate = options.deflate.map(Extension::new);
+            runtime::serve(options, move |stream| {
+                let deflate = deflate.clone();
+                async move { echo(accept(stream, settings(), deflate).await?).await }
+            })
         }
-        ("batch", false) => runtime::serve(options, |stream| async move {
-            // Its own benchmark's settings.
-            let settings =
-                settings().with_read_buffer_capacity(128 << 10).with_backpressure_boundary(64 << 10);
-            batch(accept(stream, settings).await?).await
-        }),
+        ("batch", false) => {
+            let deflate = options.deflate.map(Extension::new);
+            runtime::serve(options, move |stream| {
+                // Its own benchmark's settings.
+                let settings =
+                    settings().with_read_buffer_capacity(128 << 10).with_backpressure_boundary(64 << 10);
+                let deflate = deflate.clone();
+                async move { batch(accept(stream, settings, deflate).await?).await }
+            })
+        }
         ("direct", true) => {
             let room = runtime::room();
             runtime::serve(options, move |stream| {
                 let room = room.clone();
-                async move { broadcast(accept(stream, settings()).await?, room).await }
+                async move { broadcast(accept(stream, settings(), None).await?, room).await }
             })
         }
         _ => unknown(),
@@ -58,9 +66,37 @@ async fn upgraded(mut request: Request<Incoming>) -> yawc::Result<Response<Empty
     Ok(response)
 }
 
-async fn accept(mut stream: TcpStream, settings: yawc::Options) -> Result<WebSocket<TcpStream>, Error> {
-    opening::accept(&mut stream).await?;
-    Ok(WebSocket::from_stream(stream, Role::Server, settings)?)
+/// What is agreed on with every client.
+#[derive(Clone)]
+struct Extension {
+    answer: &'static str,
+    settings: DeflateOptions,
+}
+
+impl Extension {
+    fn new(deflate: Deflate) -> Self {
+        let answer = match deflate {
+            Deflate::Shared => "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+            Deflate::Dedicated => "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12",
+        };
+        let settings = DeflateOptions {
+            level: CompressionLevel::new(Deflate::LEVEL.into()),
+            pool: deflate.is_shared().then(|| DeflatePool::new(64)),
+            ..DeflateOptions::default()
+        };
+        Self { answer, settings }
+    }
+}
+
+async fn accept(
+    mut stream: TcpStream,
+    mut settings: yawc::Options,
+    deflate: Option<Extension>,
+) -> Result<WebSocket<TcpStream>, Error> {
+    let answer = deflate.as_ref().map(|deflate| deflate.answer);
+    settings.compression = deflate.map(|deflate| deflate.settings);
+    opening::accept(&mut stream, answer).await?;
+    Ok(WebSocket::from_stream_with_extensions(stream, Role::Server, answer, settings)?)
 }
 
 fn is_data(frame: &Frame) -> bool {
