@@ -19,6 +19,7 @@ pub mod client;
 mod close_code;
 mod config;
 mod connection;
+mod copy;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 mod error;

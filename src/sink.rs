@@ -5,6 +5,8 @@ use core::fmt;
 
 use bytes::BytesMut;
 
+use crate::copy::append;
+
 /// Takes the bytes that are to be written to the transport, in the order they must leave.
 ///
 /// `Vec<u8>` and [`BytesMut`] grow as needed; a [`SliceSink`] over a fixed slice refuses what does not fit. Every
@@ -35,7 +37,7 @@ impl Sink for Vec<u8> {
 
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
+        append(self, bytes);
     }
 
     #[inline]
@@ -58,7 +60,7 @@ impl Sink for BytesMut {
 
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
+        append(self, bytes);
     }
 
     #[inline]

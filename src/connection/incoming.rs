@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::moment::Moment;
 use crate::config::{Config, Delivery};
+use crate::copy::append;
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
@@ -133,7 +134,7 @@ impl Incoming {
                         let room = room_for(*filled, rest.len(), following);
                         bytes.try_reserve(room).map_err(|_| Error::TooBig { limit: *filled })?;
                     }
-                    bytes.extend_from_slice(rest);
+                    append(bytes, rest);
                     *filled = bytes.len();
                 }
             }

@@ -9,6 +9,8 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
+use crate::copy;
+
 /// Bytes that borrow the input or are shared ([`Bytes`]); they dereference to `[u8]`.
 #[derive(Clone)]
 pub struct Binary<'a>(BinaryStorage<'a>);
@@ -49,7 +51,7 @@ impl<'a> Binary<'a> {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            BinaryStorage::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            BinaryStorage::Borrowed(bytes) => copy::owned(bytes),
             BinaryStorage::Shared(bytes) => bytes,
         }
     }

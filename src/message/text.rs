@@ -9,6 +9,8 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
+use crate::copy;
+
 /// UTF-8 text that borrows the input or is shared; it dereferences to `str`.
 ///
 /// The owned form is reference-counted: a clone costs no copy, and nothing ever validates it again.
@@ -81,7 +83,7 @@ impl<'a> Text<'a> {
             }
         }
         match self.0 {
-            TextStorage::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
+            TextStorage::Borrowed(text) => copy::owned(text.as_bytes()),
             TextStorage::Copied(text) => Bytes::from_owner(CopiedOwner(text)),
             TextStorage::Whole(text) => match Arc::try_unwrap(text) {
                 Ok(text) => Bytes::from(text),

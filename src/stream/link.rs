@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use super::buffer::{ReadBuffer, SMALL};
 use super::output::{Output, PIECES};
 use super::{Error, Stream};
+use crate::copy::append;
 use crate::{
     Chunk, CloseCode, Connection, Fin, Kind, Message, Prepared, Role, SendError, State, TransportAction,
     Unread,
@@ -273,7 +274,7 @@ impl<S: Stream> Link<S> {
                     self.out.sink().extend_from_slice(header);
                     match message.to_shared() {
                         Some(bytes) => self.out.share(bytes.slice(in_payload..)),
-                        None => self.out.sink().extend_from_slice(&payload[in_payload..]),
+                        None => append(self.out.sink(), &payload[in_payload..]),
                     }
                     self.out.sink().extend_from_slice(&added.to_vec());
                     return Ok(());
