@@ -153,6 +153,7 @@ async fn whichever_step_a_server_dies_at_the_next_one_is_asked() {
     assert!((185..=375 + 45).contains(&took), "{took}");
 }
 
+// conf: CL-18
 #[tokio::test(start_paused = true)]
 async fn a_server_that_always_dies_is_not_asked_in_a_loop() {
     static FOR_EVER: [[Death; 1]; 8] = [

@@ -1,4 +1,5 @@
-//! A response cut anywhere gets the same verdict as a whole one; only a right accept value opens the connection.
+//! A response cut anywhere gets the same verdict as a whole one; only a right accept value opens the connection. The
+//! request is one that httparse reads.
 //! The first byte is the size of the pieces.
 
 #![no_main]
@@ -19,7 +20,10 @@ const ACCEPT: &[u8] = b"ICX+Yqv66kxgM0FcWaLWlFLwTAI=";
 const MOST: usize = 1 << 20;
 
 fn verdict<'a>(request: &ClientRequest, pieces: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut handshake = request.start([0; 16], NOW, &mut Vec::new()).expect("the request is fine");
+    let mut sent = Vec::new();
+    let mut handshake = request.start([0; 16], NOW, &mut sent).expect("the request is fine");
+    let mut headers = [httparse::EMPTY_HEADER; 16];
+    assert!(httparse::Request::new(&mut headers).parse(&sent).expect("a valid request").is_complete());
     let mut before = 0;
     for piece in pieces {
         handshake = match handshake.receive(NOW, piece) {

@@ -1,4 +1,5 @@
 //! Calls in any order, on one connection or on a pair: no panic, only legal frames, none behind Close, one error.
+//! Heap, with all that this target notes: at most 32 times what the calls pass, and 128 KiB.
 
 #![no_main]
 
@@ -6,6 +7,7 @@ extern crate alloc;
 
 #[path = "../../tests/support/cuts.rs"]
 mod cuts;
+mod meter;
 #[path = "../../tests/support/operations.rs"]
 mod operations;
 #[path = "../../tests/support/oracle.rs"]
@@ -86,9 +88,21 @@ fn frame(input: &mut Unstructured<'_>, masked: bool) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// How many bytes an operation passes.
+fn passed(op: &Op) -> usize {
+    match op {
+        Op::Receive(bytes) | Op::Locate(bytes, _) => bytes.len(),
+        Op::Direct(len) | Op::Send(_, len) | Op::Fragment(_, len, _) => *len,
+        Op::Prepared(_, len) | Op::Envelope(_, len) => *len,
+        Op::Ping(len) | Op::Pong(len) | Op::Close(_, len) => *len,
+        _ => 0,
+    }
+}
+
 fuzz_target!(|plan: Plan| {
+    let passed: usize = plan.ops.iter().map(|(_, op)| passed(op) + 16).sum();
     let config = Arc::new(Config::new().delivery(plan.delivery).max_message_size(100_000));
-    match plan.role {
+    meter::within(32 * passed + (128 << 10), || match plan.role {
         Some(role) => {
             let mut bench = Bench::new(role, &config, plan.keys);
             plan.ops.iter().for_each(|(_, op)| bench.apply(op));
@@ -99,5 +113,5 @@ fuzz_target!(|plan: Plan| {
             plan.ops.iter().for_each(|(second, op)| duo.apply(*second, op));
             duo.finish();
         }
-    }
+    });
 });

@@ -1,5 +1,5 @@
 //! Compressed data as a peer might send it: in any cut the same, as a naive inflater sees it, never over the limit,
-//! with heap for three times what is delivered and 512 KiB.
+//! with heap for three times what is delivered and 512 KiB. Each call takes bytes or gives some; the replies are valid.
 //! The first four bytes are the class and the way of delivery, the limit, and the sizes of the pieces; then messages,
 //! each behind a byte with its length and one that says where it is cut into fragments.
 
@@ -8,9 +8,12 @@
 #[path = "../../tests/support/inflate.rs"]
 mod inflate;
 mod meter;
+#[path = "../../tests/support/oracle.rs"]
+mod oracle;
 
 use inflate::Oracle;
 use libfuzzer_sys::fuzz_target;
+use oracle::{Rules, judge};
 use sansocket::deflate::Deflate;
 use sansocket::handshake::Offer;
 use sansocket::{Config, Connection, Delivery, Error, Event, Input, MaskKeys};
@@ -112,25 +115,38 @@ fn run(
     let mut connection = Connection::client(config, keys, NOW).with_deflate(agreed);
     let (mut messages, mut unfinished) = (Vec::new(), Vec::new());
     let (mut rest, mut cuts) = (bytes, cuts.iter().cycle());
-    while !rest.is_empty() {
+    let mut replies = Vec::new();
+    let mut error = None;
+    while !rest.is_empty() && error.is_none() {
         let (piece, behind) = rest.split_at((*cuts.next().expect("a cycle")).min(rest.len()));
         rest = behind;
         let mut piece = piece.to_vec();
         let mut input = Input::new(&mut piece);
         loop {
-            match connection.receive(NOW, &mut input, &mut Vec::new()) {
+            let before = input.consumed();
+            match connection.receive(NOW, &mut input, &mut replies) {
                 Ok(Some(Event::Message(message))) => messages.push(message.as_bytes().to_vec()),
                 Ok(Some(Event::Chunk(chunk))) => {
+                    let got_on = input.consumed() > before || chunk.last || !chunk.payload.is_empty();
+                    assert!(got_on, "a call that got nowhere");
                     unfinished.extend_from_slice(&chunk.payload);
                     if chunk.last {
                         messages.push(core::mem::take(&mut unfinished));
                     }
                 }
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(error) => return (messages, Some(error)),
+                Ok(Some(_)) => assert!(input.consumed() > before, "a call that got nowhere"),
+                Ok(None) => {
+                    assert!(input.is_empty(), "input left behind for no reason");
+                    break;
+                }
+                Err(failure) => {
+                    error = Some(failure);
+                    break;
+                }
             }
         }
     }
-    (messages, None)
+    let sent = judge(&Rules::lenient(true), &replies);
+    assert_eq!((sent.fault, sent.whole), (None, replies.len()), "the replies break a rule");
+    (messages, error)
 }

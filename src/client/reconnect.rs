@@ -376,6 +376,7 @@ mod tests {
         Duration::from_secs(secs)
     }
 
+    // conf: CL-18
     #[test]
     fn delays_double_and_end_at_the_longest() {
         let error = Error::TimedOut;

@@ -52,7 +52,7 @@ fn numbers(agreed: Agreed) -> (u8, bool, u8, bool) {
     )
 }
 
-// conf: PD-08, PD-09, PD-10, PD-07, EX-03
+// conf: PD-08, PD-09, PD-10, PD-07, PD-32, EX-03
 #[test]
 fn answers_of_a_server() {
     let wide = Deflate::dedicated().window_bits(15).peer_window_bits(15);
@@ -201,7 +201,7 @@ fn offers_of_a_client() {
     assert_eq!(offered(&Config::new()), "");
 }
 
-// conf: PD-06, PD-07, PD-08, PD-11, PD-12, PD-31
+// conf: PD-03, PD-04, PD-05, PD-06, PD-07, PD-08, PD-11, PD-12, PD-31
 #[test]
 fn answers_that_a_client_takes_and_refuses() {
     let wide = Config::new().deflate(Deflate::dedicated().window_bits(15).peer_window_bits(15));

@@ -224,10 +224,11 @@ fn reserved_bits_fail_where_they_have_no_meaning() {
 #[test]
 fn data_that_is_no_deflate_fails_with_1007() {
     let good = payload(&mut compressor(), json(1, 3000).as_bytes());
-    let bad: [&[u8]; 9] = [
+    let bad: [&[u8]; 10] = [
         b"\x06",                                         // block type 11
         b"\x00\x05\x00\xFA\xFE\x48\x65\x6C\x6C\x6F\x00", // LEN is not the complement of NLEN
         b"\x00\x05\x00\xFA\xFF\x48\x65",                 // a block without compression, cut short
+        b"\x00\x05\x00\xFA\xFF\x48",                     // takes what is appended for its content
         b"\xF2\x48\xCD\xC9\xC9\x07",                     // no empty block at the end
         b"\xF2\x48\xCD\xC9",                             // inside of a block
         b"\xF2\x00\x11\x00\x00",                         // refers to what never was

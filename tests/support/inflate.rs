@@ -30,7 +30,7 @@ impl Oracle {
             return Ok(Vec::new());
         }
         let data = [payload, &[0, 0, 0xFF, 0xFF]].concat();
-        let mut bits = Bits { data: &data, at: 0 };
+        let mut bits = Bits { data: &data, at: 0, end: 8 * payload.len() };
         while bits.at < 8 * data.len() {
             let last = bits.take(1)? == 1;
             match bits.take(2)? {
@@ -63,6 +63,7 @@ impl Oracle {
         }
         for _ in 0..len {
             let byte = bits.take(8)?;
+            bits.before_tail()?;
             self.history.push(byte as u8);
         }
         Ok(())
@@ -103,7 +104,10 @@ impl Oracle {
         loop {
             let symbol = codes.0.read(bits)?;
             match symbol {
-                0..256 => self.history.push(symbol as u8),
+                0..256 => {
+                    bits.before_tail()?;
+                    self.history.push(symbol as u8);
+                }
                 256 => return Ok(()),
                 _ => {
                     let &(base, extra) = LENGTHS.get(symbol - 257).ok_or(Bad::Code)?;
@@ -116,6 +120,7 @@ impl Oracle {
                     let base = if symbol < 2 { symbol as u32 } else { (2 + symbol as u32 % 2) << extra };
                     let distance = (1 + base + bits.take(extra)?) as usize;
                     let from = self.history.len().checked_sub(distance).ok_or(Bad::Distance)?;
+                    bits.before_tail()?;
                     self.farthest = self.farthest.max(distance);
                     for at in from..from + len as usize {
                         self.history.push(self.history[at]);
@@ -129,9 +134,16 @@ impl Oracle {
 struct Bits<'a> {
     data: &'a [u8],
     at: usize,
+    /// Where the tail begins.
+    end: usize,
 }
 
 impl Bits<'_> {
+    /// The tail is the end of an empty block (RFC 7692 §7.2.1): no block may take it for its content.
+    fn before_tail(&self) -> Result<(), Bad> {
+        if self.at > self.end { Err(Bad::End) } else { Ok(()) }
+    }
+
     fn take(&mut self, count: u32) -> Result<u32, Bad> {
         let mut value = 0;
         for i in 0..count {

@@ -7,6 +7,7 @@ extern crate alloc;
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::cell::Cell;
 use core::time::Duration;
 
 use sansocket::{
@@ -15,6 +16,17 @@ use sansocket::{
 };
 
 use super::oracle::Seen;
+
+std::thread_local! {
+    /// Whether everything that happens is printed.
+    pub static TRACED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn trace(now: Duration, who: &str, what: impl FnOnce() -> String) {
+    if TRACED.get() {
+        eprintln!("{:>12.3} s  {who}: {}", now.as_secs_f64(), what());
+    }
+}
 
 /// A small generator of numbers, the same for the same seed (splitmix64).
 #[derive(Clone, Debug)]
@@ -92,6 +104,13 @@ impl Link {
         self.breaks_after = Some(self.carried + bytes.max(1));
     }
 
+    /// Breaks at once and loses what is on its way, as a reset does.
+    pub fn reset(&mut self, now: Duration) {
+        self.flying.clear();
+        self.held = 0;
+        self.end = Some(now);
+    }
+
     fn write(&mut self, now: Duration, bytes: &[u8], rng: &mut Rng) -> usize {
         if self.end.is_some() || self.lost {
             return bytes.len();
@@ -167,6 +186,7 @@ pub enum Command {
 /// One side: an application, a connection and the bytes between it and the transport.
 #[derive(Debug)]
 pub struct End {
+    name: &'static str,
     pub connection: Connection,
     /// What the application saw.
     pub seen: Vec<Seen>,
@@ -208,8 +228,9 @@ impl Sink for Output {
 }
 
 impl End {
-    fn new(connection: Connection, room: usize) -> Self {
+    fn new(name: &'static str, connection: Connection, room: usize) -> Self {
         Self {
+            name,
             connection,
             seen: Vec::new(),
             error: None,
@@ -243,7 +264,9 @@ impl End {
         let unread = self.read(now, from, rng, &mut busy);
         self.command(now, &mut busy);
         if self.connection.poll_timeout().is_some_and(|due| due <= now) {
-            if let Err(error) = self.connection.handle_timeout(now, unread, &mut self.out) {
+            let result = self.connection.handle_timeout(now, unread, &mut self.out);
+            trace(now, self.name, || format!("a deadline is due: {result:?}"));
+            if let Err(error) = result {
                 self.fail(error);
             }
             let next = self.connection.poll_timeout();
@@ -257,6 +280,7 @@ impl End {
         self.write(now, to, rng, &mut busy);
         match self.connection.transport_action() {
             TransportAction::Drop => {
+                trace(now, self.name, || format!("drops the stream: {}", self.summary()));
                 to.finish(now);
                 from.held = 0;
                 from.lost = true;
@@ -265,6 +289,7 @@ impl End {
             }
             TransportAction::ShutdownWrite if !self.shut && self.out.bytes.is_empty() => {
                 assert!(!self.connection.wants_write());
+                trace(now, self.name, || "writes no more".into());
                 to.finish(now);
                 self.shut = true;
                 busy = true;
@@ -284,8 +309,12 @@ impl End {
             }
             match from.read(now, rng) {
                 Read::Nothing => return Unread::Nothing,
-                Read::Bytes(bytes) => self.input.extend_from_slice(&bytes),
+                Read::Bytes(bytes) => {
+                    trace(now, self.name, || format!("reads {bytes:02x?}"));
+                    self.input.extend_from_slice(&bytes);
+                }
                 Read::End => {
+                    trace(now, self.name, || "reads the end".into());
                     self.ended = true;
                     if let Err(error) = self.connection.handle_eof() {
                         self.fail(error);
@@ -308,7 +337,10 @@ impl End {
         let mut input = Input::new(&mut self.input);
         let result = loop {
             match self.connection.receive(now, &mut input, &mut self.out) {
-                Ok(Some(event)) => self.seen.push(seen(event)),
+                Ok(Some(event)) => {
+                    trace(now, self.name, || format!("sees {event:?}"));
+                    self.seen.push(seen(event));
+                }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
@@ -317,6 +349,7 @@ impl End {
         *busy |= taken > 0;
         self.input.drain(..taken);
         if let Err(error) = result {
+            trace(now, self.name, || format!("fails: {error}"));
             self.fail(error);
             self.input.clear();
         }
@@ -331,6 +364,9 @@ impl End {
                 Command::Ping(payload) => self.connection.ping(payload, &mut self.out),
                 Command::Close(code, reason) => self.connection.close(now, *code, reason, &mut self.out),
             };
+            if result.is_ok() {
+                trace(now, self.name, || format!("does {command:?}"));
+            }
             match result {
                 Ok(()) => _ = self.todo.pop_front(),
                 Err(SendError::Full { .. }) => return,
@@ -348,6 +384,7 @@ impl End {
                 return;
             }
             let written = to.write(now, &self.out.bytes, rng);
+            trace(now, self.name, || format!("writes {:02x?}", &self.out.bytes[..written]));
             self.out.bytes.drain(..written);
             self.connection.handle_written(now, written, self.out.bytes.len());
             if written == 0 {
@@ -394,8 +431,8 @@ impl Pair {
         let keys = MaskKeys::from_fn(move || Ok((keys.next() as u32).to_be_bytes()));
         Self {
             now,
-            client: End::new(Connection::client(Arc::new(client), keys, now), 64 << 10),
-            server: End::new(Connection::server(Arc::new(server), now), 64 << 10),
+            client: End::new("client", Connection::client(Arc::new(client), keys, now), 64 << 10),
+            server: End::new("server", Connection::server(Arc::new(server), now), 64 << 10),
             up: Link::new(),
             down: Link::new(),
             rng: Rng(seed ^ 0xABCD),
