@@ -384,7 +384,9 @@ impl End {
                 return;
             }
             let written = to.write(now, &self.out.bytes, rng);
-            trace(now, self.name, || format!("writes {:02x?}", &self.out.bytes[..written]));
+            if written > 0 {
+                trace(now, self.name, || format!("writes {:02x?}", &self.out.bytes[..written]));
+            }
             self.out.bytes.drain(..written);
             self.connection.handle_written(now, written, self.out.bytes.len());
             if written == 0 {
