@@ -46,7 +46,7 @@ pub fn build(servers: &mut Vec<&'static Server>, deflate: bool) -> io::Result<Bu
     if !examples.is_empty() {
         // The bench profile, so that what is measured is what `cargo bench` measures; it ends up in target/release.
         let mut command = cargo(&own.join("../.."), "--profile=bench");
-        command.args(["--features", if deflate { "rand,tokio,deflate" } else { "rand,tokio" }]);
+        command.args(["--features", if deflate { "rand,tokio,simd,deflate" } else { "rand,tokio,simd" }]);
         for name in &examples {
             command.args(["--example", name]);
         }

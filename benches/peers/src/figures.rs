@@ -37,7 +37,7 @@ impl Figures {
     }
 
     /// Median (least to most), and beside it how many times `limit`'s figure that is: the median of the rounds' ratios, as
-    /// neighbours in time share what the machine does meanwhile.
+    /// neighbours in time share what the machine does meanwhile, and where that median lies with a probability of 95 %.
     pub fn cell(
         &self,
         server: &'static str,
@@ -58,6 +58,9 @@ impl Figures {
         {
             let ratios: Rounds = rounds.iter().zip(limit).map(|(own, limit)| own / limit).collect();
             cell += &format!(" **{:.2}**", median(&ratios));
+            if let Some((low, high)) = interval(ratios) {
+                cell += &format!(" [{low:.2}–{high:.2}]");
+            }
         }
         cell
     }
@@ -71,6 +74,18 @@ pub fn median(figures: &[f64]) -> f64 {
         len if len % 2 == 1 => sorted[len / 2],
         len => f64::midpoint(sorted[len / 2 - 1], sorted[len / 2]),
     }
+}
+
+/// Between which of the figures the true median lies in 19 of 20 cases, whatever their distribution is: so far from the middle
+/// in their order as 1.96 deviations of a binomial distribution are. Of too few figures nothing can be said.
+fn interval(mut figures: Rounds) -> Option<(f64, f64)> {
+    let (len, away) = (figures.len() as f64, 0.98 * (figures.len() as f64).sqrt());
+    let (low, high) = ((len / 2.0 - away).floor(), (len / 2.0 + away).ceil());
+    figures.sort_by(f64::total_cmp);
+    if low < 1.0 {
+        return None;
+    }
+    Some((*figures.get(low as usize - 1)?, *figures.get(high as usize)?))
 }
 
 /// The figure that `share` of all are not above, of sorted ones.
@@ -113,4 +128,19 @@ pub fn print_failures(figures: &Figures, columns: &[String]) -> bool {
         println!("\n{}", lines.join("\n"));
     }
     !lines.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_of_the_median_is_that_of_the_tables() {
+        // The ranks for the sign test, widened to whole ones: 100 figures, 40 to 61; 20 figures, 5 to 16; fewer than 8, none.
+        let ranks = |len: u32| interval((1..=len).map(f64::from).collect());
+        assert_eq!(ranks(100), Some((40.0, 61.0)));
+        assert_eq!(ranks(20), Some((5.0, 16.0)));
+        assert_eq!(ranks(9), Some((1.0, 9.0)));
+        assert_eq!((ranks(8), ranks(7), ranks(1)), (Some((1.0, 8.0)), None, None));
+    }
 }
