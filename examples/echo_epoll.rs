@@ -28,7 +28,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a peer that was refused may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much memory the output buffer keeps when it has grown, in bytes.
-const MOST_KEPT: usize = 1 << 20;
+const MOST_KEPT: usize = 4 << 20;
+/// From this size on the rest of a payload is read straight to its place in the message, in bytes, if the latest read brought
+/// as much: the place costs memory, and an announcement is no reason to spend it.
+const DIRECT_READ: usize = 64 << 10;
 
 fn main() -> io::Result<()> {
     let ([addr], config, []) = options::parse(HELP, [Some("127.0.0.1:9001")], []);
@@ -89,6 +92,8 @@ struct Peer {
     /// The end of the stream is in sight, behind what can still be read.
     read_closed: bool,
     is_shut: bool,
+    /// Whether the latest read brought much.
+    brings_much: bool,
 }
 
 enum Stage {
@@ -169,7 +174,11 @@ impl Server {
     /// `false` once the stream has failed.
     fn read(&mut self, place: usize, peer: &mut Peer) -> bool {
         for _ in 0..READS_PER_TURN {
-            let len = match peer.stream.read(&mut self.received) {
+            let direct = if peer.brings_much { peer.stage.payload_target() } else { None };
+            let is_direct = direct.is_some();
+            let place = direct.unwrap_or(&mut self.received);
+            let room = place.len();
+            let len = match peer.stream.read(place) {
                 Ok(0) => {
                     peer.handle_eof();
                     return true;
@@ -178,12 +187,17 @@ impl Server {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             };
-            peer.receive(&self.config, self.now, &mut self.received[..len], &mut self.out);
+            peer.brings_much = len >= DIRECT_READ;
+            if is_direct {
+                peer.stage.payload_read(self.now, len, &mut self.out);
+            } else {
+                peer.receive(&self.config, self.now, &mut self.received[..len], &mut self.out);
+            }
             if !peer.write(&mut self.out, self.now) {
                 return false;
             }
             // A read that did not fill the buffer has emptied the socket.
-            if !peer.unsent.is_empty() || len < self.received.len() && !peer.read_closed {
+            if !peer.unsent.is_empty() || len < room && !peer.read_closed {
                 return true;
             }
         }
@@ -216,9 +230,34 @@ impl Server {
     }
 }
 
+impl Stage {
+    /// Where the next bytes go if they are the rest of a large message.
+    fn payload_target(&mut self) -> Option<&mut [u8]> {
+        let Self::Open(connection) = self else { return None };
+        connection.payload_target().filter(|place| place.len() >= DIRECT_READ)
+    }
+
+    /// What was read there.
+    fn payload_read(&mut self, now: Duration, len: usize, out: &mut Vec<u8>) {
+        let Self::Open(connection) = self else { return };
+        if let Ok(Some(message)) = connection.payload_read(now, len, out) {
+            let _ = connection.send(&message, out);
+        }
+    }
+}
+
 impl Peer {
     const fn new(stream: TcpStream, stage: Stage) -> Self {
-        Self { stream, stage, unsent: Vec::new(), sent: 0, timer: None, read_closed: false, is_shut: false }
+        Self {
+            stream,
+            stage,
+            unsent: Vec::new(),
+            sent: 0,
+            timer: None,
+            read_closed: false,
+            is_shut: false,
+            brings_much: false,
+        }
     }
 
     /// What one read brought.
