@@ -7,9 +7,10 @@ use std::sync::Arc;
 use sansocket::blocking::{Connector, Error, WebSocket, connect};
 
 const HELP: &str = "\
-usage: autobahn_client_std URL AGENT [--max-message BYTES] [--deflate[=shared|dedicated]]
+usage: autobahn_client_std URL AGENT [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]]
 
-URL is the suite's fuzzing server (ws://127.0.0.1:9001), AGENT the name under which it reports.";
+URL is the suite's fuzzing server (ws://127.0.0.1:9001), AGENT the name under which it reports.
+A server that is silent for SECONDS is pinged; 20 by default, 0 for never.";
 
 fn main() -> Result<(), Error> {
     let ([url, agent], config, []) = options::parse(HELP, [None, None], []);

@@ -5,9 +5,10 @@ mod options;
 use sansocket::tokio::{Connector, Error};
 
 const HELP: &str = "\
-usage: echo_client_tokio URL [--max-message BYTES] [--deflate[=shared|dedicated]]
+usage: echo_client_tokio URL [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]]
 
 Echoes every message of the server at URL (ws://host:port/path) until it closes; BYTES is 16777216 by default.
+A server that is silent for SECONDS is pinged; 20 by default, 0 for never.
 Exits with 0 after a clean close.";
 
 #[tokio::main(flavor = "current_thread")]

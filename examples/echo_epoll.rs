@@ -16,9 +16,10 @@ use sansocket::handshake::{Acceptance, HandshakeLimits, RefusedRequest, ServerHa
 use sansocket::{Config, Connection, Event, Input, TransportAction, Unread};
 
 const HELP: &str = "\
-usage: echo_epoll [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]]
+usage: echo_epoll [ADDR] [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]]
 
-Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
+Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.
+A peer that is silent for SECONDS is pinged; 20 by default, 0 for never.";
 
 const LISTENER: Token = Token(usize::MAX);
 /// How many reads a connection may have before it is the others' turn.

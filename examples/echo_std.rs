@@ -11,9 +11,10 @@ use sansocket::Config;
 use sansocket::blocking::{Acceptor, Error};
 
 const HELP: &str = "\
-usage: echo_std [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]]
+usage: echo_std [ADDR] [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]]
 
-Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.";
+Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.
+A peer that is silent for SECONDS is pinged; 20 by default, 0 for never.";
 
 fn main() -> std::io::Result<()> {
     let ([addr], config, []) = options::parse(HELP, [Some("127.0.0.1:9001")], []);

@@ -16,10 +16,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 const HELP: &str = "\
-usage: echo_tls_tokio CERTIFICATES.pem KEY.pem [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]]
+usage: echo_tls_tokio CERTIFICATES.pem KEY.pem [ADDR] [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]]
 
 Echoes every message of clients that come over TLS; ADDR is 127.0.0.1:9443 by default, BYTES 16777216. CERTIFICATES.pem
-begins with the server's own and goes on with those between it and the authority.";
+begins with the server's own and goes on with those between it and the authority.
+A peer that is silent for SECONDS is pinged; 20 by default, 0 for never.";
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 

@@ -11,9 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
 const HELP: &str = "\
-usage: echo_tokio [ADDR] [--max-message BYTES] [--deflate[=shared|dedicated]] [--easy] [--broadcast]
+usage: echo_tokio [ADDR] [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]] [--easy] [--broadcast]
 
 Echoes every message; ADDR is 127.0.0.1:9001 by default, BYTES 16777216.
+A peer that is silent for SECONDS is pinged; 20 by default, 0 for never.
   --easy       receives owned messages instead of messages that are lent
   --broadcast  sends every message to all connections, the sender included; who falls 65536 messages behind is
                closed with 1008, so that a slow reader neither stops the others nor takes memory";

@@ -1,9 +1,11 @@
 //! The command line of the echo examples.
 
+use std::time::Duration;
+
 use sansocket::Config;
 
-/// Reads one argument for each of `defaults`, `--max-message BYTES`, `--deflate[=CLASS]`, and which of `flags` are there;
-/// prints `help` and ends for `--help` and for anything else.
+/// Reads one argument for each of `defaults`, `--max-message BYTES`, `--ping SECONDS`, `--deflate[=CLASS]`, and which of
+/// `flags` are there; prints `help` and ends for `--help` and for anything else.
 pub fn parse<const N: usize, const M: usize>(
     help: &str,
     defaults: [Option<&str>; N],
@@ -21,6 +23,10 @@ pub fn parse<const N: usize, const M: usize>(
                 Some(bytes) => config = config.max_message_size(bytes),
                 None => usage(help, "--max-message takes a number of bytes"),
             },
+            "--ping" => match args.next().and_then(|seconds| silence(&seconds)) {
+                Some(silence) => config = config.ping_interval(silence),
+                None => usage(help, "--ping takes a number of seconds"),
+            },
             other if other.starts_with("--deflate") => match with_deflate(config, other) {
                 Ok(with) => config = with,
                 Err(error) => usage(help, error),
@@ -37,6 +43,12 @@ pub fn parse<const N: usize, const M: usize>(
     }
     let Ok(places) = places.try_into() else { usage(help, "an argument is missing or too much") };
     (places, config, set)
+}
+
+/// After how much of it to ping. Without a pause there would be nothing but pings: zero means none.
+fn silence(seconds: &str) -> Option<Option<Duration>> {
+    let silence = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
+    Some(Some(silence).filter(|silence| !silence.is_zero()))
 }
 
 #[cfg(feature = "deflate")]
