@@ -1,10 +1,13 @@
 // An echo server over Boost.Beast: asynchronous, one thread, as in Beast's example `websocket_server_async`.
 //
-// usage: beast_echo ADDR:PORT [--deflate=shared|dedicated]
+// usage: beast_echo ADDR:PORT [--deflate=shared|dedicated | --ping SECONDS]
+//
+// Beast pings who sends no message for half of its idle timeout, and ends the connection if the other half is silent too.
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/websocket.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -31,13 +34,28 @@ static deflate_option deflate(const std::string& option) {
     return deflate;
 }
 
+using timeout_option = std::optional<websocket::stream_base::timeout>;
+
+// `none` is what it does without the option.
+static timeout_option pings(const std::string& option, const char* seconds) {
+    if (option != "--ping") return std::nullopt;
+    auto timeout = websocket::stream_base::timeout{websocket::stream_base::none(), websocket::stream_base::none(), false};
+    std::chrono::duration<double> silence{std::atof(seconds)};
+    if (silence.count() > 0) {
+        timeout.idle_timeout = std::chrono::duration_cast<websocket::stream_base::duration>(silence * 2);
+        timeout.keep_alive_pings = true;
+    }
+    return timeout;
+}
+
 class session : public std::enable_shared_from_this<session> {
     websocket::stream<tcp::socket> ws_;
     beast::flat_buffer buffer_;
 
 public:
-    session(tcp::socket&& socket, const deflate_option& deflate) : ws_(std::move(socket)) {
+    session(tcp::socket&& socket, const deflate_option& deflate, const timeout_option& pings) : ws_(std::move(socket)) {
         if (deflate) ws_.set_option(*deflate);
+        if (pings) ws_.set_option(*pings);
         ws_.next_layer().set_option(tcp::no_delay(true));
         ws_.auto_fragment(false);
         ws_.read_message_max(16 << 20);
@@ -67,19 +85,20 @@ private:
     }
 };
 
-static void accept(tcp::acceptor& acceptor, const deflate_option& deflate) {
+static void accept(tcp::acceptor& acceptor, const deflate_option& deflate, const timeout_option& pings) {
     acceptor.async_accept([&](beast::error_code error, tcp::socket socket) {
-        if (!error) std::make_shared<session>(std::move(socket), deflate)->run();
-        accept(acceptor, deflate);
+        if (!error) std::make_shared<session>(std::move(socket), deflate, pings)->run();
+        accept(acceptor, deflate, pings);
     });
 }
 
 int main(int count, char** args) {
-    std::string place = count == 2 || count == 3 ? args[1] : "";
+    std::string place = count >= 2 && count <= 4 ? args[1] : "";
     auto compression = deflate(count == 3 ? args[2] : "");
+    auto keepalive = count == 4 ? pings(args[2], args[3]) : std::nullopt;
     auto colon = place.rfind(':');
-    if (colon == std::string::npos || (count == 3 && !compression)) {
-        std::cerr << "usage: beast_echo ADDR:PORT [--deflate=shared|dedicated]\n";
+    if (colon == std::string::npos || (count == 3 && !compression) || (count == 4 && !keepalive)) {
+        std::cerr << "usage: beast_echo ADDR:PORT [--deflate=shared|dedicated | --ping SECONDS]\n";
         return 2;
     }
     net::io_context context{1};
@@ -87,6 +106,6 @@ int main(int count, char** args) {
     tcp::acceptor acceptor{context, {address, static_cast<unsigned short>(std::atoi(place.c_str() + colon + 1))}};
     acceptor.listen(1024);
     std::cout << "listening on " << acceptor.local_endpoint() << std::endl;
-    accept(acceptor, compression);
+    accept(acceptor, compression, keepalive);
     context.run();
 }

@@ -12,7 +12,7 @@ use crate::compressed::{Class, Replies};
 use crate::wire::{self, Script};
 
 /// After how long without any progress a server is taken to have stalled.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// The first of so many windows is compared byte by byte, of the others the length.
 const COMPARED: u64 = 16;
 const READ_BUFFER: usize = 256 << 10;
@@ -230,15 +230,19 @@ fn wait(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
             Ok(()) if events.is_empty() => {
-                return Err(io::Error::other("stalled: no answer for ten seconds"));
+                return Err(stalled());
             }
             Ok(()) => return Ok(()),
         }
     }
 }
 
+pub fn stalled() -> io::Error {
+    io::Error::other("stalled: no answer for ten seconds")
+}
+
 /// A connection whose opening handshake, if it has one, has succeeded.
-fn open(addr: SocketAddr, opening: Opening) -> io::Result<std::net::TcpStream> {
+pub fn open(addr: SocketAddr, opening: Opening) -> io::Result<std::net::TcpStream> {
     let mut stream = std::net::TcpStream::connect(addr)?;
     stream.set_nodelay(true)?;
     let request = match opening {

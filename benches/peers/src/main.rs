@@ -2,6 +2,7 @@
 
 mod build;
 mod compressed;
+mod crowd;
 mod figures;
 mod load;
 mod modes;
@@ -46,10 +47,15 @@ fn main() -> ExitCode {
 /// Whether all servers answered rightly.
 fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
     let mut servers = servers::select(&options.only)?;
+    let files = process::raise_file_limit()?;
+    if options.modes.iter().any(|mode| mode == "scale") {
+        modes::scale::check_files(options.open, files)?;
+        // So that no peer is built for nothing.
+        servers.retain(|server| options.modes.len() > 1 || modes::scale::takes(server));
+    }
     let built = build::build(&mut servers, options.compresses())?;
     let cores = Cores::find(options.share_core)?;
     process::pin(cores.clients)?;
-    let files = process::raise_file_limit()?;
     let mut all_right = true;
     for mode in options.modes.clone() {
         let run = Run { options: &options, servers: &servers, built: &built, cores, files };
@@ -59,6 +65,7 @@ fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
             "handshakes" => modes::handshakes::run(&run)?,
             "deflate" => modes::deflate::run(&run)?,
             "memory" => modes::memory::run(&run)?,
+            "scale" => modes::scale::run(&run)?,
             "fan-out" => modes::fan_out::run(&run)?,
             _ => modes::calls::run(&run)?,
         };

@@ -11,16 +11,19 @@ What WebSocket servers cost beside a TCP echo without a protocol, measured side 
   latency     time to an answer: median, 99 % and 99.9 %
   handshakes  CPU time of a connection that opens, closes and ends
   memory      anonymous memory per idle connection: fresh, after 1 KiB, after 64 KiB
+  scale       very many connections at once, which the server pings while messages echo on half of them: CPU time,
+              time to an answer and memory, without pings and with
   fan-out     CPU time for each of 1000 connections that get a message
   calls       system calls per message (needs strace)
 All of them by default. Progress goes to stderr, tables to stdout; the exit status is 1 if a server answered wrongly.
 
   --only SERVER,...      these servers, and the raw ones beside which they stand; --list prints all names
   --rounds N             how often each is measured, taking turns; 5
-  --milliseconds N       how long a sample takes; 400
+  --milliseconds N       how long a sample takes; 400, and 20 times that for scale
   --quick                one round of short samples, few cases and few connections
   --share-core           clients on the server's core, both taking turns: hardly varies, but says less of a loaded server
   --idle N               connections of the memory mode; 9000
+  --open N               connections of the scale mode; 9500, for which each process has to be allowed 9600 open files
   --deflate              memory: of connections that compress, of each class, at most 1000 at a time
 For echo, instead of its usual cases, all combinations of
   --sizes BYTES,...      of the payload
@@ -28,7 +31,8 @@ For echo, instead of its usual cases, all combinations of
   --connections N,...
   --kinds KIND,...       binary, ascii, multi-byte";
 
-pub const MODES: [&str; 7] = ["echo", "deflate", "latency", "handshakes", "memory", "fan-out", "calls"];
+pub const MODES: [&str; 8] =
+    ["echo", "deflate", "latency", "handshakes", "memory", "scale", "fan-out", "calls"];
 
 #[derive(Clone)]
 pub struct Options {
@@ -39,6 +43,7 @@ pub struct Options {
     pub quick: bool,
     pub share_core: bool,
     pub idle: usize,
+    pub open: usize,
     pub deflate: bool,
     pub sizes: Vec<usize>,
     pub depths: Vec<usize>,
@@ -60,6 +65,7 @@ impl Options {
             quick,
             share_core: false,
             idle: if quick { 100 } else { 9000 },
+            open: if quick { 200 } else { 9500 },
             deflate: false,
             sizes: Vec::new(),
             depths: Vec::new(),
@@ -80,6 +86,7 @@ impl Options {
                 "--rounds" => options.rounds = number(&value()?)?.max(1),
                 "--milliseconds" => options.milliseconds = number(&value()?)?.max(1) as u64,
                 "--idle" => options.idle = number(&value()?)?.max(1),
+                "--open" => options.open = number(&value()?)?.max(1),
                 "--deflate" => options.deflate = true,
                 "--sizes" => options.sizes = numbers(&value()?)?,
                 "--depths" => options.depths = numbers(&value()?)?,

@@ -22,6 +22,8 @@ pub struct Server {
     pub broadcasts: bool,
     /// Can compress like this, with [`Class::option`].
     pub deflates: &'static [Class],
+    /// Pings, with `--ping SECONDS`; without pings with 0.
+    pub pings: bool,
 }
 
 /// Where a server comes from.
@@ -42,7 +44,16 @@ pub enum Program {
 
 impl Server {
     const fn new(name: &'static str, program: Program, limit: &'static str) -> Self {
-        Self { name, program, args: &[], limit, threads: false, broadcasts: false, deflates: &[] }
+        Self {
+            name,
+            program,
+            args: &[],
+            limit,
+            threads: false,
+            broadcasts: false,
+            deflates: &[],
+            pings: false,
+        }
     }
 
     const fn raw(name: &'static str) -> Self {
@@ -70,6 +81,11 @@ impl Server {
 
     const fn deflates(mut self, classes: &'static [Class]) -> Self {
         self.deflates = classes;
+        self
+    }
+
+    const fn pings(mut self) -> Self {
+        self.pings = true;
         self
     }
 
@@ -120,9 +136,12 @@ pub const ALL: &[Server] = &[
     Server::raw("raw-tokio").broadcasts(),
     Server::raw("raw-epoll").broadcasts(),
     Server::raw("raw-threads").threads(),
-    Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio").broadcasts().deflates(&Class::ALL),
+    Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio")
+        .broadcasts()
+        .deflates(&Class::ALL)
+        .pings(),
     Server::new("echo_tokio --easy", Program::Example("echo_tokio"), "raw-tokio").args(&["--easy"]),
-    Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll").deflates(&Class::ALL),
+    Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll").deflates(&Class::ALL).pings(),
     Server::new("echo_std", Program::Example("echo_std"), "raw-threads").threads(),
     Server::new("tungstenite", Program::LightPeer, "raw-threads").threads(),
     Server::peer("tokio-tungstenite").broadcasts(),
@@ -144,7 +163,7 @@ pub const ALL: &[Server] = &[
     Server::peer("sockudo-ws+feed").deflates(&Class::ALL),
     Server::peer("sockudo-ws+batch").deflates(&Class::ALL),
     Server::peer("sockudo-ws+raw"),
-    Server::new("beast", Program::Beast, "raw-epoll").deflates(&Class::ALL),
+    Server::new("beast", Program::Beast, "raw-epoll").deflates(&Class::ALL).pings(),
 ];
 
 /// Those that were asked for, and the raw ones beside which they stand.

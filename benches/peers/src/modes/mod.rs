@@ -7,6 +7,7 @@ pub mod fan_out;
 pub mod handshakes;
 pub mod latency;
 pub mod memory;
+pub mod scale;
 
 use std::io;
 use std::thread;
@@ -94,10 +95,22 @@ impl Run<'_> {
         running: &Running,
         mut work: impl FnMut() -> io::Result<u64>,
     ) -> io::Result<Sample> {
-        let mut best: Option<(f64, Sample)> = None;
-        for _ in 0..ATTEMPTS {
+        self.best_of(ATTEMPTS, server, running, || Ok((work()?, ()))).map(|(sample, ())| sample)
+    }
+
+    /// The same, taken so often at most, with what else `work` found in the sample that counts.
+    pub fn best_of<T>(
+        &self,
+        attempts: usize,
+        server: &Server,
+        running: &Running,
+        mut work: impl FnMut() -> io::Result<(u64, T)>,
+    ) -> io::Result<(Sample, T)> {
+        let mut best: Option<(f64, Sample, T)> = None;
+        for _ in 0..attempts {
             let (own, theirs, began) = (Usage::of_this_thread()?, running.usage()?, Instant::now());
-            let count = work()? as f64;
+            let (count, found) = work()?;
+            let count = count as f64;
             let wall = began.elapsed().as_nanos() as f64;
             // So that the server has put away what it worked with, and is waiting.
             thread::sleep(Duration::from_millis(3));
@@ -108,14 +121,14 @@ impl Run<'_> {
             }
             let share = if self.options.share_core { 0.0 } else { delay as f64 / wall };
             let cpu_ns = theirs_after.cpu_ns.saturating_sub(theirs.cpu_ns) as f64 / count;
-            if best.as_ref().is_none_or(|(least, _)| share < *least) {
-                best = Some((share, Sample { cpu_ns, per_second: count / wall * 1e9 }));
+            if best.as_ref().is_none_or(|(least, ..)| share < *least) {
+                best = Some((share, Sample { cpu_ns, per_second: count / wall * 1e9 }, found));
             }
             if share < MOST_DELAY {
                 break;
             }
         }
-        best.map(|(_, sample)| sample).ok_or_else(|| io::Error::other("no sample"))
+        best.map(|(_, sample, found)| (sample, found)).ok_or_else(|| io::Error::other("no sample"))
     }
 
     /// Prints the figures of the servers that have some, with the ratio to their raw echo; whether none failed.
