@@ -70,7 +70,7 @@ struct Server {
     config: Arc<Config>,
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    /// When to look at which connection; entries that were overtaken are passed over.
+    /// When to look at which connection, one entry for each at the most, perhaps early.
     timers: BTreeSet<(Duration, usize)>,
     /// Who may have something to read. An event comes but once: whoever has not read it all stays in here.
     ready: BTreeSet<usize>,
@@ -162,11 +162,16 @@ impl Server {
             peer.write(&mut self.out, self.now) && (!peer.unsent.is_empty() || self.read(place, &mut peer));
         if !alive || peer.is_over() {
             self.ready.remove(&place);
+            if let Some(due) = peer.timer {
+                self.timers.remove(&(due, place));
+            }
             self.free.push(place);
             return;
         }
         if let Some(due) = peer.poll_timeout().filter(|due| peer.timer.is_none_or(|timer| *due < timer)) {
-            peer.timer = Some(due);
+            if let Some(overtaken) = peer.timer.replace(due) {
+                self.timers.remove(&(overtaken, place));
+            }
             self.timers.insert((due, place));
         }
         self.peers[place] = Some(peer);
@@ -217,13 +222,16 @@ impl Server {
     fn run_timers(&mut self) {
         while let Some(&(due, place)) = self.timers.first().filter(|(due, _)| *due <= self.now) {
             self.timers.pop_first();
-            let peer = self.peers.get_mut(place).and_then(Option::as_mut);
-            let Some(peer) = peer.filter(|peer| peer.timer == Some(due)) else { continue };
-            peer.timer = None;
-            // What is there is read first, so that nobody is blamed for what lies unread.
+            let peer = self.peers.get(place).and_then(Option::as_ref);
+            if peer.is_none_or(|peer| peer.timer != Some(due)) {
+                continue;
+            }
+            // What is there is read first, so that nobody is blamed for what lies unread. The timer that is due is still
+            // set, so that this does not set the same one again.
             self.serve(place);
             let unread = if self.ready.contains(&place) { Unread::Possible } else { Unread::Nothing };
             if let Some(peer) = self.peers.get_mut(place).and_then(Option::as_mut) {
+                peer.timer = None;
                 peer.handle_timeout(self.now, unread, &mut self.out);
                 self.serve(place);
             }
