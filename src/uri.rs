@@ -151,12 +151,16 @@ pub(crate) struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, UriError> {
-        if text.contains('@') {
-            return Err(UriError::UserInfo);
-        }
-        let host_len = match text.find(']') {
-            Some(bracket) if text.starts_with('[') => bracket + 1,
-            _ => text.find(':').unwrap_or(text.len()),
+        // What has user information is malformed in any case: it is looked for only to tell it.
+        Self::parse_parts(text).map_err(|error| if text.contains('@') { UriError::UserInfo } else { error })
+    }
+
+    fn parse_parts(text: &'a str) -> Result<Self, UriError> {
+        let find = |byte| text.bytes().position(|other| other == byte);
+        let bracket = if text.starts_with('[') { find(b']') } else { None };
+        let host_len = match bracket {
+            Some(bracket) => bracket + 1,
+            None => find(b':').unwrap_or(text.len()),
         };
         let (host, port) = text.split_at(host_len);
         check_host(host)?;
@@ -176,14 +180,15 @@ impl<'a> Authority<'a> {
 /// A registered name without percent-encoding (which stands for characters beyond ASCII only, RFC 3986
 /// §3.2.2), an IPv4 address, or an IPv6 address in brackets.
 fn check_host(host: &str) -> Result<(), UriError> {
-    if !host.is_ascii() {
-        return Err(UriError::HostNotAscii);
-    }
     let valid = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => !host.is_empty() && host.bytes().all(is_name_byte),
     };
-    if valid { Ok(()) } else { Err(UriError::Host) }
+    match valid {
+        true => Ok(()),
+        false if host.is_ascii() => Err(UriError::Host),
+        false => Err(UriError::HostNotAscii),
+    }
 }
 
 /// `unreserved` and `sub-delims` of RFC 3986.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
@@ -14,17 +15,21 @@ use super::error::RequestError;
 use super::extensions::{Extension, Extensions};
 use super::fields::{Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, lists_contain, write_header};
 use super::head::{Head, HeadReader};
-use super::key::accept_key;
+use super::key::accept_bytes;
 use super::limits::HandshakeLimits;
 use super::offer::{Negotiated, NegotiationError, Offer};
 use super::refused::RefusedRequest;
 use super::request::RequestHead;
-use super::response::{Response, WriteResponseError, write_whole};
+use super::response::{Response, WriteResponseError};
 use crate::config::Config;
 use crate::connection::Connection;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::sink::{Full, Sink};
+
+/// What every response that opens a connection begins with.
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Accept: ";
 
 /// Waits for a client's request.
 ///
@@ -223,20 +228,23 @@ impl Request {
         out: &mut impl Sink,
     ) -> Result<Negotiated, AcceptError> {
         let negotiated = self.negotiate_acceptance(acceptance).map_err(AcceptError::Negotiation)?;
-        let mut bytes =
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
-        // `check_upgrade` lets no request through without a key.
-        let accept = accept_key(self.key().unwrap_or_default());
-        write_header(&mut bytes, "Sec-WebSocket-Accept", accept.as_bytes());
+        let mut more = Vec::new();
         if let Some(name) = &negotiated.subprotocol {
-            write_header(&mut bytes, "Sec-WebSocket-Protocol", name.as_bytes());
+            write_header(&mut more, "Sec-WebSocket-Protocol", name.as_bytes());
         }
         if !negotiated.extensions.is_empty() {
-            write_header(&mut bytes, "Sec-WebSocket-Extensions", negotiated.extensions.as_str().as_bytes());
+            write_header(&mut more, "Sec-WebSocket-Extensions", negotiated.extensions.as_str().as_bytes());
         }
-        acceptance.headers.write(RESERVED_IN_RESPONSES, &mut bytes).map_err(AcceptError::Header)?;
-        bytes.extend_from_slice(b"\r\n");
-        write_whole(&bytes, out).map_err(AcceptError::Full)?;
+        acceptance.headers.write(RESERVED_IN_RESPONSES, &mut more).map_err(AcceptError::Header)?;
+        // `check_upgrade` lets no request through without a key.
+        let accept = accept_bytes(self.key_bytes());
+        let parts = [SWITCHING, &accept, b"\r\n", &more, b"\r\n"];
+        let needed = parts.iter().map(|part| part.len()).sum();
+        if out.room() < needed {
+            return Err(AcceptError::Full(Full { needed }));
+        }
+        out.reserve(needed);
+        parts.iter().for_each(|part| out.push(part));
         Ok(negotiated)
     }
 }
@@ -263,7 +271,7 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     if !lists_contain(head.header_values("connection"), "upgrade") {
         return Err(RequestError::Connection);
     }
-    let offer = Offer::from_headers(head.field_lines())?;
+    let offer = Offer::from_lines(head.lines())?;
     if offer.key().is_none() {
         return Err(RequestError::Key);
     }
