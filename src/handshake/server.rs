@@ -188,7 +188,27 @@ impl Request {
     /// The acceptance does not fit the request, has a header that cannot be sent, or `out` has too little
     /// room. Nothing was written; the error holds the request for another try.
     pub fn accept(self, acceptance: &Acceptance, out: &mut impl Sink) -> Result<Accepted, NotAccepted> {
-        match self.write_acceptance(acceptance, out) {
+        self.accept_or(acceptance, None, out)
+    }
+
+    /// [`accept`](Self::accept) with what the acceptance leaves to the configuration.
+    #[cfg(feature = "std")]
+    pub(crate) fn accept_as(
+        self,
+        acceptance: &Acceptance,
+        config: &Config,
+        out: &mut impl Sink,
+    ) -> Result<Accepted, NotAccepted> {
+        self.accept_or(acceptance, Some(config), out)
+    }
+
+    fn accept_or(
+        self,
+        acceptance: &Acceptance,
+        config: Option<&Config>,
+        out: &mut impl Sink,
+    ) -> Result<Accepted, NotAccepted> {
+        match self.write_acceptance(acceptance, config, out) {
             Ok(negotiated) => Ok(Accepted { request: self, negotiated }),
             Err(error) => Err(NotAccepted { request: self, error }),
         }
@@ -205,14 +225,25 @@ impl Request {
     }
 
     #[cfg(not(feature = "deflate"))]
-    fn negotiate_acceptance(&self, acceptance: &Acceptance) -> Result<Negotiated, NegotiationError> {
+    fn negotiate_acceptance(
+        &self,
+        acceptance: &Acceptance,
+        _: Option<&Config>,
+    ) -> Result<Negotiated, NegotiationError> {
         self.negotiate(acceptance.subprotocol.as_deref(), acceptance.extensions.clone())
     }
 
     #[cfg(feature = "deflate")]
-    fn negotiate_acceptance(&self, acceptance: &Acceptance) -> Result<Negotiated, NegotiationError> {
+    fn negotiate_acceptance(
+        &self,
+        acceptance: &Acceptance,
+        config: Option<&Config>,
+    ) -> Result<Negotiated, NegotiationError> {
         let mut extensions = acceptance.extensions.clone();
-        let wanted = acceptance.deflate.as_ref().and_then(Option::as_ref);
+        let wanted = match &acceptance.deflate {
+            Some(chosen) => chosen.as_ref(),
+            None => config.and_then(|config| config.deflate.as_ref()),
+        };
         let chosen = wanted.filter(|_| deflate::is_compatible(&extensions));
         let chosen = chosen.and_then(|deflate| self.choose_deflate(deflate));
         if let Some((extension, _)) = &chosen {
@@ -225,9 +256,10 @@ impl Request {
     fn write_acceptance(
         &self,
         acceptance: &Acceptance,
+        config: Option<&Config>,
         out: &mut impl Sink,
     ) -> Result<Negotiated, AcceptError> {
-        let negotiated = self.negotiate_acceptance(acceptance).map_err(AcceptError::Negotiation)?;
+        let negotiated = self.negotiate_acceptance(acceptance, config).map_err(AcceptError::Negotiation)?;
         let mut more = Vec::new();
         if let Some(name) = &negotiated.subprotocol {
             write_header(&mut more, "Sec-WebSocket-Protocol", name.as_bytes());

@@ -186,6 +186,12 @@ impl Output {
     }
 }
 
+/// A queue of the thread, for what is to leave first on a connection that does not exist yet.
+#[cfg(feature = "tokio")]
+pub(crate) fn queue() -> Vec<u8> {
+    first()
+}
+
 #[cold]
 fn first() -> Vec<u8> {
     let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());

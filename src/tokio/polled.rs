@@ -118,6 +118,11 @@ impl<T> Polled<T> {
         }
     }
 
+    /// No deadline is left of those that the timer was set for.
+    pub(super) fn forget_timer(&mut self) {
+        self.sleep = None;
+    }
+
     fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {
         let mut context = Context::from_waker(&self.waker);
         let at = not_before_the_driver(due);
