@@ -1,5 +1,6 @@
 //! The server's side of the opening handshake, in one step or in two.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -71,9 +72,13 @@ impl Acceptor {
         match self.receive(&mut exchange).await? {
             Ok((request, unread)) => {
                 let config = self.config.clone();
-                Ok(PendingRequest { exchange, request, unread, config }.accept(&Acceptance::new()).await?)
+                let pending = PendingRequest { exchange, request, unread, config };
+                let mut ws = pending.open(&Acceptance::new())?;
+                ws.begin().await;
+                Ok(ws)
             }
-            Err(refused) => Err(refuse(exchange, refused).await),
+            // In a box, as those that are accepted need not have the room.
+            Err(refused) => Err(Box::pin(refuse(exchange, refused)).await),
         }
     }
 
@@ -187,16 +192,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
     /// [`Undecided`] if the acceptance does not fit the request: a subprotocol that the client did not offer, a header
     /// that cannot be sent. Nothing was written and the request is still there.
     pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
+        let mut ws = self.open(acceptance)?;
+        ws.begin().await;
+        Ok(ws)
+    }
+
+    /// The connection; the answer is still to be written.
+    fn open(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
         let Self { exchange, request, unread, config } = self;
         let mut response = queue();
         match request.accept_as(acceptance, &config, &mut response) {
             Ok(accepted) => {
                 let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);
                 let opened = Opened { subprotocol: negotiated.subprotocol, response: None };
-                let mut ws = WebSocket::open(exchange.stream, connection, &unread, response, opened);
-                // A stream that fails now fails the first call too.
-                let _ = ws.flush().await;
-                Ok(ws)
+                Ok(WebSocket::open(exchange.stream, connection, &unread, response, opened))
             }
             Err(not) => {
                 let pending = Self { exchange, request: not.request, unread, config };

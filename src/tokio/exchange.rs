@@ -1,7 +1,7 @@
 //! Reads and writes of an opening handshake, each within a deadline.
 
 use alloc::vec::Vec;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, IoSlice};
@@ -46,28 +46,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     }
 
     /// One read into a buffer in which nothing is unread; `None` when nothing came until `until`.
-    pub(super) async fn read(
-        &mut self,
-        buffer: &mut ReadBuffer,
+    pub(super) fn read<'a>(
+        &'a mut self,
+        buffer: &'a mut ReadBuffer,
         until: Option<Duration>,
-    ) -> Result<Option<usize>, Error> {
-        let read = poll_fn(|context| {
+    ) -> impl Future<Output = Result<Option<usize>, Error>> + use<'a, S> {
+        poll_fn(move |context| {
             let read = self.poll(context, until, |stream| {
                 let room = buffer.room(LARGE);
                 let most = room.len().min(MOST_AHEAD);
                 stream.read(&mut room[..most], None)
             });
-            if read.is_pending() {
+            match read {
+                Poll::Ready(Ok(Some(len))) => buffer.filled(len),
                 // Nobody keeps a buffer while it waits.
-                buffer.release();
+                _ => buffer.release(),
             }
             read
-        });
-        let read = read.await?;
-        if let Some(len) = read {
-            buffer.filled(len);
-        }
-        Ok(read)
+        })
     }
 
     /// Writes all of `bytes`.

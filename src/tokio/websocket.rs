@@ -85,6 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Self::with(endpoint, opened.boxed())
     }
 
+    /// Writes the response. A stream that fails now fails the first call too.
+    pub(super) fn begin(&mut self) -> impl Future<Output = ()> {
+        poll_fn(|context| self.poll_with(SENDER, context, |endpoint| endpoint.link.flush(None)).map(drop))
+    }
+
     const fn with(endpoint: Endpoint<Polled<S>>, opened: Option<Box<Opened>>) -> Self {
         Self {
             endpoint,
