@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::net::Ipv6Addr;
+use core::str;
 use core::str::FromStr;
 
 /// Where a client connects to: host, port, whether over TLS, and the resource it asks for (RFC 6455 §3).
@@ -177,6 +178,17 @@ impl<'a> Authority<'a> {
     }
 }
 
+/// Whether these bytes are an authority; nearly always a look at each is enough to tell.
+pub(crate) fn is_authority(bytes: &[u8]) -> bool {
+    let name = bytes.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(bytes.len());
+    match bytes.split_at(name) {
+        ([_, ..], []) => true,
+        // Four digits are always a port.
+        ([_, ..], [b':', port @ ..]) if port.len() <= 4 => port.iter().all(u8::is_ascii_digit),
+        _ => str::from_utf8(bytes).is_ok_and(|text| Authority::parse(text).is_ok()),
+    }
+}
+
 /// A registered name without percent-encoding (which stands for characters beyond ASCII only, RFC 3986
 /// §3.2.2), an IPv4 address, or an IPv6 address in brackets.
 fn check_host(host: &str) -> Result<(), UriError> {
@@ -193,9 +205,20 @@ fn check_host(host: &str) -> Result<(), UriError> {
 
 /// `unreserved` and `sub-delims` of RFC 3986.
 const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+    NAME_BYTES[byte as usize]
 }
+
+const NAME_BYTES: [bool; 256] = {
+    let mut known = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let special =
+            matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+        known[byte] = special || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    known
+};
 
 /// Path and query, percent-encoded where they go beyond ASCII; `offset` is where they begin in the URI.
 fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {

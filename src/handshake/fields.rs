@@ -24,6 +24,12 @@ pub(crate) fn trim_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// Whether a name is this one, in any case; fastest in the case in which it nearly always comes.
+#[inline]
+pub(crate) fn is_same(name: &[u8], usual: &str) -> bool {
+    name == usual.as_bytes() || name.eq_ignore_ascii_case(usual.as_bytes())
+}
+
 /// The elements of a comma-separated list (RFC 9110 §5.6.1), without the empty ones that a sender may leave
 /// in.
 pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -32,7 +38,7 @@ pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether one of the lists has this element, in any case.
 pub(crate) fn lists_contain<'a>(mut values: impl Iterator<Item = &'a [u8]>, element: &str) -> bool {
-    let is_it = |other: &[u8]| other.eq_ignore_ascii_case(element.as_bytes());
+    let is_it = |other: &[u8]| is_same(other, element);
     // Nearly always it is the whole list.
     values.any(|value| is_it(value) || list_elements(value).any(is_it))
 }

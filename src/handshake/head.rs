@@ -17,7 +17,7 @@ use core::fmt;
 use core::ops::Range;
 use core::str;
 
-use super::fields::{is_blank, trim_blanks};
+use super::fields::{is_blank, is_same, trim_blanks};
 use super::limits::HandshakeLimits;
 use super::octets::{is_target_byte, is_token_byte, is_value_byte, target_len, token_len, value_len};
 
@@ -295,6 +295,11 @@ impl Head {
         self.text(self.target_start()..self.marks[1])
     }
 
+    /// Whether the target is in origin-form.
+    pub(crate) fn has_path_only(&self) -> bool {
+        self.bytes.get(self.target_start()) == Some(&b'/')
+    }
+
     /// Where the target begins.
     pub(crate) const fn target_start(&self) -> usize {
         self.marks[0] + 1
@@ -338,8 +343,7 @@ impl Head {
     /// Where these values stand.
     pub(crate) fn places<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Range<usize>> + Clone {
         let has_name = move |line: &&Line| {
-            line.colon - line.start == name.len()
-                && self.bytes(line.start..line.colon).eq_ignore_ascii_case(name.as_bytes())
+            line.colon - line.start == name.len() && is_same(self.bytes(line.start..line.colon), name)
         };
         self.lines.iter().filter(has_name).map(|line| self.place_of(line))
     }

@@ -8,7 +8,7 @@ use core::str;
 
 use super::error::RequestError;
 use super::extensions::{Extensions, Mismatch};
-use super::fields::{Excerpt, Single, is_token, list_elements};
+use super::fields::{Excerpt, Single, is_same, is_token, list_elements};
 use super::key::Key;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
@@ -64,13 +64,12 @@ impl Offer {
         let (mut version, mut key, mut origin) = (Single::Absent, Single::Absent, Single::Absent);
         let (mut subprotocols, mut extensions) = (Vec::new(), Vec::new());
         for (name, value) in headers {
-            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
             match name.len() {
-                6 if is(b"origin") => origin.add(value),
-                17 if is(b"sec-websocket-key") => key.add(value),
-                21 if is(b"sec-websocket-version") => version.add(value),
-                22 if is(b"sec-websocket-protocol") => subprotocols.push(value),
-                24 if is(b"sec-websocket-extensions") => extensions.push(value),
+                6 if is_same(name, "Origin") => origin.add(value),
+                17 if is_same(name, "Sec-WebSocket-Key") => key.add(value),
+                21 if is_same(name, "Sec-WebSocket-Version") => version.add(value),
+                22 if is_same(name, "Sec-WebSocket-Protocol") => subprotocols.push(value),
+                24 if is_same(name, "Sec-WebSocket-Extensions") => extensions.push(value),
                 _ => {}
             }
         }
@@ -89,8 +88,9 @@ impl Offer {
         self.key.as_ref().map(Key::as_str)
     }
 
-    pub(super) fn key_bytes(&self) -> &[u8] {
-        self.key.as_ref().map_or(&[], Key::as_bytes)
+    /// [`key`](Self::key) without a look at its bytes.
+    pub(super) fn key_bytes(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(Key::as_bytes)
     }
 
     /// The origin of the web page that opens the connection, in lower case for comparison (RFC 6455 §10.2).

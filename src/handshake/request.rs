@@ -2,12 +2,11 @@
 
 use core::fmt;
 use core::ops::Range;
-use core::str;
 
 use super::error::RequestError;
 use super::fields::{Excerpt, lists_contain};
 use super::head::Head;
-use crate::uri::{Authority, WithoutQuery};
+use crate::uri::{Authority, WithoutQuery, is_authority};
 
 /// The head of an HTTP request: method, target and headers.
 ///
@@ -29,20 +28,22 @@ impl RequestHead {
         if major != 1 {
             return Err(RequestError::HttpVersion { major, minor });
         }
-        let (authority, path_start) = split_target(head.target())?;
+        let (authority, path_start) = match head.has_path_only() {
+            true => (None, 0),
+            false => split_target(head.target())?,
+        };
         // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
         // message that lacks a Host header field and to any request message that contains more than one Host
         // header field line or a Host header field with an invalid field value."
-        let mut hosts = head.places("host");
+        let mut hosts = head.places("Host");
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => host,
             (None, _) if minor == 0 => 0..0,
             _ => return Err(RequestError::Host),
         };
         drop(hosts);
-        if minor > 0 || !host.is_empty() {
-            let text = str::from_utf8(head.bytes(host.clone())).map_err(|_| RequestError::Host)?;
-            Authority::parse(text).map_err(|_| RequestError::Host)?;
+        if (minor > 0 || !host.is_empty()) && !is_authority(head.bytes(host.clone())) {
+            return Err(RequestError::Host);
         }
         // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target,
         // the origin server MUST ignore the received Host header field (if any)".
@@ -106,7 +107,7 @@ impl RequestHead {
     pub(super) fn asks_for_websocket(&self) -> bool {
         // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore
         // that Upgrade field."
-        self.minor_version() > 0 && lists_contain(self.header_values("upgrade"), "websocket")
+        self.minor_version() > 0 && lists_contain(self.header_values("Upgrade"), "websocket")
     }
 
     pub(super) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -130,9 +131,6 @@ impl fmt::Debug for RequestHead {
 
 /// Where the authority stands in a target in absolute-form, and where path and query begin.
 fn split_target(target: &str) -> Result<(Option<Range<usize>>, usize), RequestError> {
-    if target.starts_with('/') {
-        return Ok((None, 0));
-    }
     // Errors are for logs, where a query is not to be.
     let shown = target.split('?').next().unwrap_or_default();
     let invalid = || RequestError::Target(Excerpt::new(shown.as_bytes()));

@@ -269,7 +269,7 @@ impl Request {
         }
         acceptance.headers.write(RESERVED_IN_RESPONSES, &mut more).map_err(AcceptError::Header)?;
         // `check_upgrade` lets no request through without a key.
-        let accept = accept_bytes(self.key_bytes());
+        let accept = accept_bytes(self.key_bytes().unwrap_or_default());
         let parts = [SWITCHING, &accept, b"\r\n", &more, b"\r\n"];
         let needed = parts.iter().map(|part| part.len()).sum();
         if out.room() < needed {
@@ -300,16 +300,16 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     if !head.asks_for_websocket() {
         return Err(RequestError::NotAnUpgrade);
     }
-    if !lists_contain(head.header_values("connection"), "upgrade") {
+    if !lists_contain(head.header_values("Connection"), "Upgrade") {
         return Err(RequestError::Connection);
     }
     let offer = Offer::from_lines(head.lines())?;
-    if offer.key().is_none() {
+    if offer.key_bytes().is_none() {
         return Err(RequestError::Key);
     }
-    if head.header_values("transfer-encoding").next().is_some()
+    if head.header_values("Transfer-Encoding").next().is_some()
         || head
-            .header_values("content-length")
+            .header_values("Content-Length")
             .any(|length| length.is_empty() || length.iter().any(|digit| *digit != b'0'))
     {
         return Err(RequestError::Body);
@@ -317,7 +317,7 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
     // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
     // (Switching Protocols) response." There is no 101: the request is refused.
-    if head.header_values("expect").next().is_some() {
+    if head.header_values("Expect").next().is_some() {
         return Err(RequestError::Expectation);
     }
     Ok(offer)

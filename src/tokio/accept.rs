@@ -198,6 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
     }
 
     /// The connection; the answer is still to be written.
+    #[allow(clippy::result_large_err)]
     fn open(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
         let Self { exchange, request, unread, config } = self;
         let mut response = queue();
