@@ -73,11 +73,13 @@ impl Acceptor {
             Ok((request, unread)) => {
                 let config = self.config.clone();
                 let pending = PendingRequest { exchange, request, unread, config };
-                let mut ws = pending.open(&Acceptance::new())?;
-                ws.begin().await;
-                Ok(ws)
+                let beginning = match pending.open(&Acceptance::new())?.begin() {
+                    Ok(ws) => return Ok(ws),
+                    Err(beginning) => beginning,
+                };
+                Ok(beginning.await)
             }
-            // In a box, as those that are accepted need not have the room.
+            // In a box, as what is rare must not cost all others the room.
             Err(refused) => Err(Box::pin(refuse(exchange, refused)).await),
         }
     }
@@ -192,9 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
     /// [`Undecided`] if the acceptance does not fit the request: a subprotocol that the client did not offer, a header
     /// that cannot be sent. Nothing was written and the request is still there.
     pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
-        let mut ws = self.open(acceptance)?;
-        ws.begin().await;
-        Ok(ws)
+        let beginning = match self.open(acceptance)?.begin() {
+            Ok(ws) => return Ok(ws),
+            Err(beginning) => beginning,
+        };
+        Ok(beginning.await)
     }
 
     /// The connection; the answer is still to be written.

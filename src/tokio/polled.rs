@@ -118,9 +118,11 @@ impl<T> Polled<T> {
         }
     }
 
-    /// No deadline is left of those that the timer was set for.
-    pub(super) fn forget_timer(&mut self) {
-        self.sleep = None;
+    /// Frees the timer, if there is one, where no deadline is to come.
+    pub(super) fn keep_timer_if(&mut self, is_needed: impl FnOnce() -> bool) {
+        if self.sleep.is_some() && !is_needed() {
+            self.sleep = None;
+        }
     }
 
     fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {

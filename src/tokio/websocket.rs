@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
@@ -77,17 +78,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         opened: Opened,
     ) -> Self {
         stream.set_time(Duration::ZERO);
-        if connection.poll_timeout().is_none() {
-            stream.forget_timer();
-        }
+        stream.keep_timer_if(|| connection.poll_timeout().is_some());
         let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, unread);
         *endpoint.link.out.sink() = response;
         Self::with(endpoint, opened.boxed())
     }
 
-    /// Writes the response. A stream that fails now fails the first call too.
-    pub(super) fn begin(&mut self) -> impl Future<Output = ()> {
-        poll_fn(|context| self.poll_with(SENDER, context, |endpoint| endpoint.link.flush(None)).map(drop))
+    /// Writes the response, in a future of its own if that has to wait. A stream that fails now fails the first call
+    /// too.
+    pub(super) fn begin(mut self) -> Result<Self, Pin<Box<impl Future<Output = Self>>>> {
+        match self.endpoint.link.flush(None) {
+            Err(Error::WouldBlock) => Err(Box::pin(async move {
+                let _ = self.flush().await;
+                self
+            })),
+            _ => Ok(self),
+        }
     }
 
     const fn with(endpoint: Endpoint<Polled<S>>, opened: Option<Box<Opened>>) -> Self {
