@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::net::Ipv6Addr;
+use core::str;
 use core::str::FromStr;
 
 /// Where a client connects to: host, port, whether over TLS, and the resource it asks for (RFC 6455 §3).
@@ -151,12 +152,16 @@ pub(crate) struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, UriError> {
-        if text.contains('@') {
-            return Err(UriError::UserInfo);
-        }
-        let host_len = match text.find(']') {
-            Some(bracket) if text.starts_with('[') => bracket + 1,
-            _ => text.find(':').unwrap_or(text.len()),
+        // What has user information is malformed in any case: it is looked for only to tell it.
+        Self::parse_parts(text).map_err(|error| if text.contains('@') { UriError::UserInfo } else { error })
+    }
+
+    fn parse_parts(text: &'a str) -> Result<Self, UriError> {
+        let find = |byte| text.bytes().position(|other| other == byte);
+        let bracket = if text.starts_with('[') { find(b']') } else { None };
+        let host_len = match bracket {
+            Some(bracket) => bracket + 1,
+            None => find(b':').unwrap_or(text.len()),
         };
         let (host, port) = text.split_at(host_len);
         check_host(host)?;
@@ -173,24 +178,47 @@ impl<'a> Authority<'a> {
     }
 }
 
+/// Whether these bytes are an authority; nearly always a look at each is enough to tell.
+pub(crate) fn is_authority(bytes: &[u8]) -> bool {
+    let name = bytes.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(bytes.len());
+    match bytes.split_at(name) {
+        ([_, ..], []) => true,
+        // Four digits are always a port.
+        ([_, ..], [b':', port @ ..]) if port.len() <= 4 => port.iter().all(u8::is_ascii_digit),
+        _ => str::from_utf8(bytes).is_ok_and(|text| Authority::parse(text).is_ok()),
+    }
+}
+
 /// A registered name without percent-encoding (which stands for characters beyond ASCII only, RFC 3986
 /// §3.2.2), an IPv4 address, or an IPv6 address in brackets.
 fn check_host(host: &str) -> Result<(), UriError> {
-    if !host.is_ascii() {
-        return Err(UriError::HostNotAscii);
-    }
     let valid = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => !host.is_empty() && host.bytes().all(is_name_byte),
     };
-    if valid { Ok(()) } else { Err(UriError::Host) }
+    match valid {
+        true => Ok(()),
+        false if host.is_ascii() => Err(UriError::Host),
+        false => Err(UriError::HostNotAscii),
+    }
 }
 
 /// `unreserved` and `sub-delims` of RFC 3986.
 const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
+    NAME_BYTES[byte as usize]
 }
+
+const NAME_BYTES: [bool; 256] = {
+    let mut known = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let special =
+            matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+        known[byte] = special || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    known
+};
 
 /// Path and query, percent-encoded where they go beyond ASCII; `offset` is where they begin in the URI.
 fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {

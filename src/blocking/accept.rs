@@ -226,7 +226,7 @@ impl<S: Transport> PendingRequest<S> {
     pub fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
         let Self { exchange, request, unread, config } = self;
         let mut response = Vec::new();
-        match request.accept(&acceptance.clone().with_config(&config), &mut response) {
+        match request.accept_as(acceptance, &config, &mut response) {
             Ok(accepted) => {
                 let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);
                 let opened = Opened { subprotocol: negotiated.subprotocol, response: None };

@@ -11,7 +11,8 @@ use core::fmt;
 use core::str;
 use core::str::FromStr;
 
-use super::fields::{is_token, is_token_byte};
+use super::fields::is_token;
+use super::octets::{is_token_byte, token_len};
 
 /// An extension with its parameters: one offer of a client, or one answer of a server (RFC 6455 §9.1).
 ///
@@ -181,6 +182,9 @@ impl Extensions {
     ///
     /// Ends at that name, hence after no more steps than `offers` has names.
     pub(crate) fn check_against(&self, offers: &Self) -> Result<(), Mismatch<'_>> {
+        if self.is_empty() {
+            return Ok(());
+        }
         let names = || self.texts().map(name_of);
         for (index, name) in names().enumerate() {
             if !offers.contains(name) {
@@ -291,8 +295,7 @@ impl<'a> Parser<'a> {
     }
 
     fn token(&mut self) -> Option<&'a str> {
-        let len = self.rest.iter().take_while(|byte| is_token_byte(**byte)).count();
-        let (token, rest) = self.rest.split_at(len);
+        let (token, rest) = self.rest.split_at(token_len(self.rest));
         self.rest = rest;
         self.skip_blanks();
         str::from_utf8(token).ok().filter(|token| !token.is_empty())

@@ -5,33 +5,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::head::is_value_byte;
-
-/// `tchar` of RFC 9110 §5.6.2: what names, methods, subprotocols and extensions are made of.
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
-}
+use super::octets::{token_len, value_len};
 
 /// Whether `text` is a token: not empty, no blank, no separator, nothing beyond ASCII.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_byte)
+    !text.is_empty() && token_len(text.as_bytes()) == text.len()
+}
+
+pub(crate) const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Takes blanks, SP and HTAB, off both ends.
@@ -42,6 +24,12 @@ pub(crate) fn trim_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// Whether a name is this one, in any case; fastest in the case in which it nearly always comes.
+#[inline]
+pub(crate) fn is_same(name: &[u8], usual: &str) -> bool {
+    name == usual.as_bytes() || name.eq_ignore_ascii_case(usual.as_bytes())
+}
+
 /// The elements of a comma-separated list (RFC 9110 §5.6.1), without the empty ones that a sender may leave
 /// in.
 pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -49,8 +37,10 @@ pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether one of the lists has this element, in any case.
-pub(crate) fn lists_contain<'a>(values: impl Iterator<Item = &'a [u8]>, element: &str) -> bool {
-    values.flat_map(list_elements).any(|other| other.eq_ignore_ascii_case(element.as_bytes()))
+pub(crate) fn lists_contain<'a>(mut values: impl Iterator<Item = &'a [u8]>, element: &str) -> bool {
+    let is_it = |other: &[u8]| is_same(other, element);
+    // Nearly always it is the whole list.
+    values.any(|value| is_it(value) || list_elements(value).any(is_it))
 }
 
 /// The only one of several values, or how it fails to be.
@@ -58,6 +48,13 @@ pub(crate) enum Single<'a> {
     Absent,
     One(&'a [u8]),
     Several,
+}
+
+impl<'a> Single<'a> {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, value: &'a [u8]) {
+        *self = if matches!(self, Self::Absent) { Self::One(value) } else { Self::Several };
+    }
 }
 
 /// Tells a header that occurs once from one that is absent or repeated.
@@ -146,7 +143,7 @@ impl fmt::Debug for ExtraHeaders {
 
 /// Whether a value stays on its line: no CR, LF, NUL nor other control characters but the tab.
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
-    value.iter().copied().all(is_value_byte)
+    value_len(value) == value.len()
 }
 
 pub(crate) fn write_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -14,10 +14,12 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 use core::str;
 
-use super::fields::{is_token_byte, trim_blanks};
+use super::fields::{is_blank, is_same, trim_blanks};
 use super::limits::HandshakeLimits;
+use super::octets::{is_target_byte, is_token_byte, is_value_byte, target_len, token_len, value_len};
 
 /// A head that arrives.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ struct Line {
 
 /// No registered method is half as long.
 const METHOD_BYTES: usize = 40;
+/// Room for the header lines of a browser.
+const USUAL_LINES: usize = 16;
 
 impl HeadReader {
     pub(crate) const fn request() -> Self {
@@ -87,19 +91,14 @@ impl HeadReader {
     /// [complete](Self::is_complete) now.
     pub(crate) fn read(&mut self, input: &[u8], limits: &HandshakeLimits) -> Result<usize, HeadError> {
         let offset = self.bytes.len();
+        let within = input.len().min(limits.max_head_bytes.saturating_sub(offset));
         let mut consumed = 0;
-        while let (Some(&byte), false) = (input.get(consumed), self.is_complete()) {
-            let at = offset + consumed;
-            if at >= limits.max_head_bytes {
+        while consumed < input.len() && !self.is_complete() {
+            let (rest, at) = (&input[consumed..within], offset + consumed);
+            let Some(&byte) = rest.first() else {
                 return Err(HeadError::TooLong { limit: limits.max_head_bytes });
-            }
-            // Most of a head is names and values, and their bytes change nothing.
-            let rest = &input[consumed..input.len().min(limits.max_head_bytes - offset)];
-            let passed = match self.state {
-                State::Name => rest.iter().take_while(|byte| is_token_byte(**byte)).count(),
-                State::Value => rest.iter().take_while(|byte| is_value_byte(**byte)).count(),
-                _ => 0,
             };
+            let passed = self.pass(rest, at, limits);
             if passed > 0 {
                 consumed += passed;
                 continue;
@@ -114,6 +113,38 @@ impl HeadReader {
         }
         self.bytes.extend_from_slice(&input[..consumed]);
         Ok(consumed)
+    }
+
+    /// Passes over what is usual in one go, and over nothing else: the steps judge each byte that it stops at.
+    fn pass(&mut self, rest: &[u8], at: usize, limits: &HandshakeLimits) -> usize {
+        match self.state {
+            State::LineStart => self.pass_line(rest, at, limits),
+            State::Name => token_len(rest),
+            State::Value => value_len(rest),
+            State::Target if at > self.marks[0] + 1 => {
+                let most = (limits.max_target_bytes + 1).saturating_sub(at - self.marks[0]);
+                target_len(&rest[..rest.len().min(most)])
+            }
+            State::Version(0) if rest.starts_with(b"HTTP/1.1\r\n") => {
+                self.state = State::LineStart;
+                10
+            }
+            _ => 0,
+        }
+    }
+
+    /// A header line that is there to its end.
+    fn pass_line(&mut self, rest: &[u8], at: usize, limits: &HandshakeLimits) -> usize {
+        let colon = token_len(rest);
+        if colon == 0 || rest.get(colon) != Some(&b':') || self.lines.len() >= limits.max_headers {
+            return 0;
+        }
+        let end = colon + 1 + value_len(&rest[colon + 1..]);
+        if !rest[end..].starts_with(b"\r\n") {
+            return 0;
+        }
+        self.push(Line { start: at, colon: at + colon, end: at + end });
+        end + 2
     }
 
     /// Whether the blank line was there.
@@ -184,7 +215,7 @@ impl HeadReader {
                 if self.lines.len() >= limits.max_headers {
                     return Err(HeadError::TooManyHeaders { limit: limits.max_headers });
                 }
-                self.lines.push(Line { start: at, colon: at, end: at });
+                self.push(Line { start: at, colon: at, end: at });
                 State::Name
             }
             (State::Name, b':') => {
@@ -204,6 +235,14 @@ impl HeadReader {
         })
     }
 
+    fn push(&mut self, line: Line) {
+        if self.lines.is_empty() {
+            // Growing costs more than the room.
+            self.lines.reserve(USUAL_LINES);
+        }
+        self.lines.push(line);
+    }
+
     fn mark(&mut self, index: usize, at: usize, next: State) -> State {
         self.marks[index] = at;
         next
@@ -216,7 +255,7 @@ impl HeadReader {
     /// Origin-form begins with a slash, absolute-form with a letter; a fragment has no place in either.
     fn is_target_byte(&self, byte: u8, at: usize) -> bool {
         let first = at == self.marks[0] + 1;
-        byte.is_ascii_graphic() && byte != b'#' && (!first || byte == b'/' || byte.is_ascii_alphabetic())
+        is_target_byte(byte) && (!first || byte == b'/' || byte.is_ascii_alphabetic())
     }
 }
 
@@ -236,11 +275,6 @@ fn matches_pattern(pattern: &[u8], at: usize, byte: u8) -> bool {
     }
 }
 
-/// What a header value holds: visible ASCII, blanks and the bytes beyond ASCII that old senders use.
-pub(crate) const fn is_value_byte(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
-}
-
 /// A complete head: the bytes as they came, and where their parts are.
 #[derive(Clone, Eq, PartialEq)]
 pub(crate) struct Head {
@@ -253,12 +287,22 @@ pub(crate) struct Head {
 impl Head {
     /// A request's method.
     pub(crate) fn method(&self) -> &str {
-        self.text(self.start, self.marks[0])
+        self.text(self.start..self.marks[0])
     }
 
     /// A request's target.
     pub(crate) fn target(&self) -> &str {
-        self.text(self.marks[0] + 1, self.marks[1])
+        self.text(self.target_start()..self.marks[1])
+    }
+
+    /// Whether the target is in origin-form.
+    pub(crate) fn has_path_only(&self) -> bool {
+        self.bytes.get(self.target_start()) == Some(&b'/')
+    }
+
+    /// Where the target begins.
+    pub(crate) const fn target_start(&self) -> usize {
+        self.marks[0] + 1
     }
 
     /// The digits of a request's `HTTP/major.minor`.
@@ -273,7 +317,7 @@ impl Head {
 
     /// A response's status code, 100 to 999.
     pub(crate) fn status(&self) -> u16 {
-        self.text(9, 12).parse().unwrap_or(0)
+        self.text(9..12).parse().unwrap_or(0)
     }
 
     /// A response's reason phrase.
@@ -283,21 +327,37 @@ impl Head {
 
     /// The header lines in their order, blanks around the values removed.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        self.lines.iter().map(|line| (self.text(line.start, line.colon), self.value(line)))
+        self.lines.iter().map(|line| (self.text(line.start..line.colon), self.bytes(self.place_of(line))))
+    }
+
+    /// [`headers`](Self::headers) with the names as bytes.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|line| (self.bytes(line.start..line.colon), self.bytes(self.place_of(line))))
     }
 
     /// The values of all lines with this name, in any case.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        let has_name = move |line: &&Line| {
-            self.bytes
-                .get(line.start..line.colon)
-                .is_some_and(|other| other.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        self.lines.iter().filter(has_name).map(|line| self.value(line))
+        self.places(name).map(|place| self.bytes(place))
     }
 
-    fn value(&self, line: &Line) -> &[u8] {
-        trim_blanks(self.bytes.get(line.colon + 1..line.end).unwrap_or_default())
+    /// Where these values stand.
+    pub(crate) fn places<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Range<usize>> + Clone {
+        let has_name = move |line: &&Line| {
+            line.colon - line.start == name.len() && is_same(self.bytes(line.start..line.colon), name)
+        };
+        self.lines.iter().filter(has_name).map(|line| self.place_of(line))
+    }
+
+    /// A value without the blanks around it.
+    fn place_of(&self, line: &Line) -> Range<usize> {
+        let value = self.bytes(line.colon + 1..line.end);
+        let before = value.iter().take_while(|byte| is_blank(**byte)).count();
+        let start = line.colon + 1 + before;
+        start..start + trim_blanks(&value[before..]).len()
+    }
+
+    pub(crate) fn bytes(&self, place: Range<usize>) -> &[u8] {
+        self.bytes.get(place).unwrap_or_default()
     }
 
     fn digit(&self, at: usize) -> u8 {
@@ -305,8 +365,8 @@ impl Head {
     }
 
     /// A part of which only ASCII was let in.
-    fn text(&self, start: usize, end: usize) -> &str {
-        self.bytes.get(start..end).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
+    pub(crate) fn text(&self, place: Range<usize>) -> &str {
+        str::from_utf8(self.bytes(place)).unwrap_or_default()
     }
 }
 

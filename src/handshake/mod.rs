@@ -31,6 +31,7 @@ mod fields;
 mod head;
 mod key;
 mod limits;
+mod octets;
 mod offer;
 mod opened;
 mod refusal;

@@ -8,8 +8,8 @@ use core::str;
 
 use super::error::RequestError;
 use super::extensions::{Extensions, Mismatch};
-use super::fields::{Excerpt, is_token, list_elements};
-use super::key::is_valid_key;
+use super::fields::{Excerpt, Single, is_same, is_token, list_elements};
+use super::key::Key;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
 
@@ -35,7 +35,7 @@ use crate::deflate::Agreed;
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Offer {
-    key: Option<String>,
+    key: Option<Key>,
     origin: Option<String>,
     /// Joined by commas.
     subprotocols: String,
@@ -55,24 +55,28 @@ impl Offer {
     pub fn from_headers<'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, RequestError> {
-        const NAMES: [&str; 5] = [
-            "sec-websocket-version",
-            "sec-websocket-key",
-            "origin",
-            "sec-websocket-protocol",
-            "sec-websocket-extensions",
-        ];
-        let mut lines = NAMES.map(|_| Vec::new());
+        Self::from_lines(headers.into_iter().map(|(name, value)| (name.as_bytes(), value)))
+    }
+
+    pub(super) fn from_lines<'a>(
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self, RequestError> {
+        let (mut version, mut key, mut origin) = (Single::Absent, Single::Absent, Single::Absent);
+        let (mut subprotocols, mut extensions) = (Vec::new(), Vec::new());
         for (name, value) in headers {
-            if let Some(index) = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)) {
-                lines[index].push(value);
+            match name.len() {
+                6 if is_same(name, "Origin") => origin.add(value),
+                17 if is_same(name, "Sec-WebSocket-Key") => key.add(value),
+                21 if is_same(name, "Sec-WebSocket-Version") => version.add(value),
+                22 if is_same(name, "Sec-WebSocket-Protocol") => subprotocols.push(value),
+                24 if is_same(name, "Sec-WebSocket-Extensions") => extensions.push(value),
+                _ => {}
             }
         }
-        let [versions, keys, origins, subprotocols, extensions] = lines;
-        check_version(&versions)?;
+        check_version(version)?;
         Ok(Self {
-            key: read_key(&keys)?,
-            origin: read_origin(&origins)?,
+            key: read_key(key)?,
+            origin: read_origin(origin)?,
             subprotocols: read_subprotocols(&subprotocols)?,
             extensions: Extensions::parse(extensions).map_err(RequestError::Extensions)?,
         })
@@ -81,7 +85,12 @@ impl Offer {
     /// `Sec-WebSocket-Key`, for [`accept_key`](super::accept_key). There is none in HTTP/2 and HTTP/3.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+        self.key.as_ref().map(Key::as_str)
+    }
+
+    /// [`key`](Self::key) without a look at its bytes.
+    pub(super) fn key_bytes(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(Key::as_bytes)
     }
 
     /// The origin of the web page that opens the connection, in lower case for comparison (RFC 6455 §10.2).
@@ -193,13 +202,13 @@ impl fmt::Display for NegotiationError {
 
 impl core::error::Error for NegotiationError {}
 
-fn check_version(lines: &[&[u8]]) -> Result<(), RequestError> {
-    match lines {
-        [b"13"] => Ok(()),
+fn check_version(version: Single<'_>) -> Result<(), RequestError> {
+    match version {
+        Single::One(b"13") => Ok(()),
         // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
         // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
         // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
-        [value] if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
+        Single::One(value) if is_version(value) => Err(RequestError::UnsupportedVersion(Excerpt::new(value))),
         _ => Err(RequestError::Version),
     }
 }
@@ -210,27 +219,24 @@ pub(crate) fn is_version(value: &[u8]) -> bool {
     canonical && str::from_utf8(value).is_ok_and(|digits| digits.parse::<u8>().is_ok())
 }
 
-fn read_key(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
-    match lines {
-        [] => Ok(None),
-        [value] => match str::from_utf8(value) {
-            Ok(key) if is_valid_key(key) => Ok(Some(key.into())),
-            _ => Err(RequestError::Key),
-        },
+fn read_key(key: Single<'_>) -> Result<Option<Key>, RequestError> {
+    match key {
+        Single::Absent => Ok(None),
+        Single::One(value) => Key::parse(value).map(Some).ok_or(RequestError::Key),
         // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP
         // request."
-        _ => Err(RequestError::Key),
+        Single::Several => Err(RequestError::Key),
     }
 }
 
-fn read_origin(lines: &[&[u8]]) -> Result<Option<String>, RequestError> {
-    match lines {
-        [] => Ok(None),
-        [value] => match str::from_utf8(value) {
+fn read_origin(origin: Single<'_>) -> Result<Option<String>, RequestError> {
+    match origin {
+        Single::Absent => Ok(None),
+        Single::One(value) => match str::from_utf8(value) {
             Ok(origin) if origin.is_ascii() => Ok(Some(origin.to_ascii_lowercase())),
             _ => Err(RequestError::Origin),
         },
-        _ => Err(RequestError::Origin),
+        Single::Several => Err(RequestError::Origin),
     }
 }
 

@@ -1,13 +1,12 @@
 //! A request as it was received (RFC 9112 §3).
 
-use alloc::string::String;
 use core::fmt;
-use core::str;
+use core::ops::Range;
 
 use super::error::RequestError;
-use super::fields::{Excerpt, Single, lists_contain, single};
+use super::fields::{Excerpt, lists_contain};
 use super::head::Head;
-use crate::uri::{Authority, WithoutQuery};
+use crate::uri::{Authority, WithoutQuery, is_authority};
 
 /// The head of an HTTP request: method, target and headers.
 ///
@@ -18,7 +17,8 @@ pub struct RequestHead {
     head: Head,
     /// Where path and query begin in the target.
     path_start: usize,
-    host: String,
+    /// Where the host stands in the head.
+    host: Range<usize>,
 }
 
 impl RequestHead {
@@ -28,21 +28,27 @@ impl RequestHead {
         if major != 1 {
             return Err(RequestError::HttpVersion { major, minor });
         }
-        let (authority, path_start) = split_target(head.target())?;
+        let (authority, path_start) = match head.has_path_only() {
+            true => (None, 0),
+            false => split_target(head.target())?,
+        };
         // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
         // message that lacks a Host header field and to any request message that contains more than one Host
         // header field line or a Host header field with an invalid field value."
-        let host = match single(head.values("host")) {
-            Single::One(host) => str::from_utf8(host).map_err(|_| RequestError::Host)?,
-            Single::Absent if minor == 0 => "",
+        let mut hosts = head.places("Host");
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host,
+            (None, _) if minor == 0 => 0..0,
             _ => return Err(RequestError::Host),
         };
-        if minor > 0 || !host.is_empty() {
-            Authority::parse(host).map_err(|_| RequestError::Host)?;
+        drop(hosts);
+        if (minor > 0 || !host.is_empty()) && !is_authority(head.bytes(host.clone())) {
+            return Err(RequestError::Host);
         }
         // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target,
         // the origin server MUST ignore the received Host header field (if any)".
-        let host = authority.unwrap_or(host).into();
+        let start = head.target_start();
+        let host = authority.map_or(host, |place| start + place.start..start + place.end);
         Ok(Self { head, path_start, host })
     }
 
@@ -74,7 +80,7 @@ impl RequestHead {
     /// The host, and the port if there was one, that the client wanted to reach; empty only in HTTP/1.0.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.host
+        self.head.text(self.host.clone())
     }
 
     /// The headers in their order, names as they were sent, values without the blanks around them.
@@ -101,11 +107,11 @@ impl RequestHead {
     pub(super) fn asks_for_websocket(&self) -> bool {
         // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore
         // that Upgrade field."
-        self.minor_version() > 0 && lists_contain(self.header_values("upgrade"), "websocket")
+        self.minor_version() > 0 && lists_contain(self.header_values("Upgrade"), "websocket")
     }
 
-    pub(super) fn field_lines(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        self.head.headers()
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.head.lines()
     }
 
     fn path_and_query(&self) -> &str {
@@ -123,11 +129,8 @@ impl fmt::Debug for RequestHead {
     }
 }
 
-/// The authority of a target in absolute-form, and where path and query begin.
-fn split_target(target: &str) -> Result<(Option<&str>, usize), RequestError> {
-    if target.starts_with('/') {
-        return Ok((None, 0));
-    }
+/// Where the authority stands in a target in absolute-form, and where path and query begin.
+fn split_target(target: &str) -> Result<(Option<Range<usize>>, usize), RequestError> {
     // Errors are for logs, where a query is not to be.
     let shown = target.split('?').next().unwrap_or_default();
     let invalid = || RequestError::Target(Excerpt::new(shown.as_bytes()));
@@ -137,5 +140,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, usize), RequestError> {
     }
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     Authority::parse(authority).map_err(|_| invalid())?;
-    Ok((Some(authority), target.len() - rest.len() + authority.len()))
+    let start = target.len() - rest.len();
+    let path_start = start + authority.len();
+    Ok((Some(start..path_start), path_start))
 }

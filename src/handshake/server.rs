@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
@@ -14,17 +15,21 @@ use super::error::RequestError;
 use super::extensions::{Extension, Extensions};
 use super::fields::{Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, lists_contain, write_header};
 use super::head::{Head, HeadReader};
-use super::key::accept_key;
+use super::key::accept_bytes;
 use super::limits::HandshakeLimits;
 use super::offer::{Negotiated, NegotiationError, Offer};
 use super::refused::RefusedRequest;
 use super::request::RequestHead;
-use super::response::{Response, WriteResponseError, write_whole};
+use super::response::{Response, WriteResponseError};
 use crate::config::Config;
 use crate::connection::Connection;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::sink::{Full, Sink};
+
+/// What every response that opens a connection begins with.
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Accept: ";
 
 /// Waits for a client's request.
 ///
@@ -183,7 +188,27 @@ impl Request {
     /// The acceptance does not fit the request, has a header that cannot be sent, or `out` has too little
     /// room. Nothing was written; the error holds the request for another try.
     pub fn accept(self, acceptance: &Acceptance, out: &mut impl Sink) -> Result<Accepted, NotAccepted> {
-        match self.write_acceptance(acceptance, out) {
+        self.accept_or(acceptance, None, out)
+    }
+
+    /// [`accept`](Self::accept) with what the acceptance leaves to the configuration.
+    #[cfg(feature = "std")]
+    pub(crate) fn accept_as(
+        self,
+        acceptance: &Acceptance,
+        config: &Config,
+        out: &mut impl Sink,
+    ) -> Result<Accepted, NotAccepted> {
+        self.accept_or(acceptance, Some(config), out)
+    }
+
+    fn accept_or(
+        self,
+        acceptance: &Acceptance,
+        config: Option<&Config>,
+        out: &mut impl Sink,
+    ) -> Result<Accepted, NotAccepted> {
+        match self.write_acceptance(acceptance, config, out) {
             Ok(negotiated) => Ok(Accepted { request: self, negotiated }),
             Err(error) => Err(NotAccepted { request: self, error }),
         }
@@ -200,14 +225,25 @@ impl Request {
     }
 
     #[cfg(not(feature = "deflate"))]
-    fn negotiate_acceptance(&self, acceptance: &Acceptance) -> Result<Negotiated, NegotiationError> {
+    fn negotiate_acceptance(
+        &self,
+        acceptance: &Acceptance,
+        _: Option<&Config>,
+    ) -> Result<Negotiated, NegotiationError> {
         self.negotiate(acceptance.subprotocol.as_deref(), acceptance.extensions.clone())
     }
 
     #[cfg(feature = "deflate")]
-    fn negotiate_acceptance(&self, acceptance: &Acceptance) -> Result<Negotiated, NegotiationError> {
+    fn negotiate_acceptance(
+        &self,
+        acceptance: &Acceptance,
+        config: Option<&Config>,
+    ) -> Result<Negotiated, NegotiationError> {
         let mut extensions = acceptance.extensions.clone();
-        let wanted = acceptance.deflate.as_ref().and_then(Option::as_ref);
+        let wanted = match &acceptance.deflate {
+            Some(chosen) => chosen.as_ref(),
+            None => config.and_then(|config| config.deflate.as_ref()),
+        };
         let chosen = wanted.filter(|_| deflate::is_compatible(&extensions));
         let chosen = chosen.and_then(|deflate| self.choose_deflate(deflate));
         if let Some((extension, _)) = &chosen {
@@ -220,23 +256,27 @@ impl Request {
     fn write_acceptance(
         &self,
         acceptance: &Acceptance,
+        config: Option<&Config>,
         out: &mut impl Sink,
     ) -> Result<Negotiated, AcceptError> {
-        let negotiated = self.negotiate_acceptance(acceptance).map_err(AcceptError::Negotiation)?;
-        let mut bytes =
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
-        // `check_upgrade` lets no request through without a key.
-        let accept = accept_key(self.key().unwrap_or_default());
-        write_header(&mut bytes, "Sec-WebSocket-Accept", accept.as_bytes());
+        let negotiated = self.negotiate_acceptance(acceptance, config).map_err(AcceptError::Negotiation)?;
+        let mut more = Vec::new();
         if let Some(name) = &negotiated.subprotocol {
-            write_header(&mut bytes, "Sec-WebSocket-Protocol", name.as_bytes());
+            write_header(&mut more, "Sec-WebSocket-Protocol", name.as_bytes());
         }
         if !negotiated.extensions.is_empty() {
-            write_header(&mut bytes, "Sec-WebSocket-Extensions", negotiated.extensions.as_str().as_bytes());
+            write_header(&mut more, "Sec-WebSocket-Extensions", negotiated.extensions.as_str().as_bytes());
         }
-        acceptance.headers.write(RESERVED_IN_RESPONSES, &mut bytes).map_err(AcceptError::Header)?;
-        bytes.extend_from_slice(b"\r\n");
-        write_whole(&bytes, out).map_err(AcceptError::Full)?;
+        acceptance.headers.write(RESERVED_IN_RESPONSES, &mut more).map_err(AcceptError::Header)?;
+        // `check_upgrade` lets no request through without a key.
+        let accept = accept_bytes(self.key_bytes().unwrap_or_default());
+        let parts = [SWITCHING, &accept, b"\r\n", &more, b"\r\n"];
+        let needed = parts.iter().map(|part| part.len()).sum();
+        if out.room() < needed {
+            return Err(AcceptError::Full(Full { needed }));
+        }
+        out.reserve(needed);
+        parts.iter().for_each(|part| out.push(part));
         Ok(negotiated)
     }
 }
@@ -260,16 +300,16 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     if !head.asks_for_websocket() {
         return Err(RequestError::NotAnUpgrade);
     }
-    if !lists_contain(head.header_values("connection"), "upgrade") {
+    if !lists_contain(head.header_values("Connection"), "Upgrade") {
         return Err(RequestError::Connection);
     }
-    let offer = Offer::from_headers(head.field_lines())?;
-    if offer.key().is_none() {
+    let offer = Offer::from_lines(head.lines())?;
+    if offer.key_bytes().is_none() {
         return Err(RequestError::Key);
     }
-    if head.header_values("transfer-encoding").next().is_some()
+    if head.header_values("Transfer-Encoding").next().is_some()
         || head
-            .header_values("content-length")
+            .header_values("Content-Length")
             .any(|length| length.is_empty() || length.iter().any(|digit| *digit != b'0'))
     {
         return Err(RequestError::Body);
@@ -277,7 +317,7 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
     // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
     // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
     // (Switching Protocols) response." There is no 101: the request is refused.
-    if head.header_values("expect").next().is_some() {
+    if head.header_values("Expect").next().is_some() {
         return Err(RequestError::Expectation);
     }
     Ok(offer)

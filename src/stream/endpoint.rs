@@ -21,11 +21,17 @@ pub(crate) struct Endpoint<S> {
 impl<S: Stream> Endpoint<S> {
     /// `unread` was read together with the handshake.
     pub(crate) fn new(stream: S, connection: Connection, unread: &[u8]) -> Self {
+        let now = stream.now();
+        Self::at(now, stream, connection, unread)
+    }
+
+    /// [`new`](Self::new) where the time is known.
+    pub(crate) fn at(now: Duration, stream: S, connection: Connection, unread: &[u8]) -> Self {
         let mut input = ReadBuffer::default();
         if !unread.is_empty() {
             input.preload(unread);
         }
-        Self { link: Link::new(stream, connection), input }
+        Self { link: Link::new(stream, connection, now), input }
     }
 
     /// The next message, owned; `None` at the clean end.

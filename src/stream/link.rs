@@ -63,9 +63,9 @@ impl<S: Stream> Link<S> {
     /// connection, and what it kept would be what the connection costs.
     const SPARE: usize = if S::WAITS { 64 << 10 } else { 512 << 10 };
 
-    pub(crate) fn new(stream: S, connection: Connection) -> Self {
+    pub(crate) fn new(stream: S, connection: Connection, now: Duration) -> Self {
         Self {
-            now: stream.now(),
+            now,
             stream,
             connection,
             out: Output::default(),

@@ -13,12 +13,16 @@ mod parts;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+#[cfg(feature = "tokio")]
+pub(crate) use buffer::{LARGE, ReadBuffer};
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
 pub(crate) use link::{Link, MAX_PART, is_not_now};
+#[cfg(feature = "tokio")]
+pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;

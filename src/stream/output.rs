@@ -186,6 +186,12 @@ impl Output {
     }
 }
 
+/// A queue of the thread, for what is to leave first on a connection that does not exist yet.
+#[cfg(feature = "tokio")]
+pub(crate) fn queue() -> Vec<u8> {
+    first()
+}
+
 #[cold]
 fn first() -> Vec<u8> {
     let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
@@ -239,6 +245,7 @@ impl Sink for Replies<'_> {
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.room = self.room.saturating_sub(bytes.len());
+        self.begin();
         Sink::push(self.bytes, bytes);
     }
 
@@ -249,7 +256,18 @@ impl Sink for Replies<'_> {
 
     #[inline]
     fn reserve(&mut self, additional: usize) {
+        self.begin();
         Sink::reserve(self.bytes, additional);
+    }
+}
+
+impl Replies<'_> {
+    /// A queue of the thread's is at hand for what is nearly always small.
+    #[inline]
+    fn begin(&mut self) {
+        if self.bytes.capacity() == 0 {
+            *self.bytes = first();
+        }
     }
 }
 

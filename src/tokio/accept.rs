@@ -1,5 +1,6 @@
 //! The server's side of the opening handshake, in one step or in two.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,10 +10,13 @@ use core::time::Duration;
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::exchange::Exchange;
+use super::plain::refuse;
 use super::{Error, HandshakeError, Incoming, PlainRequest, WebSocket};
 use crate::Config;
-use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
-use crate::stream::Opened;
+use crate::handshake::{
+    Acceptance, HandshakeLimits, RefusedRequest, Request, Response, ServerHandshake, ServerStep,
+};
+use crate::stream::{Opened, ReadBuffer, queue};
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
 ///
@@ -64,7 +68,20 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        Ok(self.read_request(stream).await?.accept(&Acceptance::new()).await?)
+        let mut exchange = Exchange::new(stream);
+        match self.receive(&mut exchange).await? {
+            Ok((request, unread)) => {
+                let config = self.config.clone();
+                let pending = PendingRequest { exchange, request, unread, config };
+                let beginning = match pending.open(&Acceptance::new())?.begin() {
+                    Ok(ws) => return Ok(ws),
+                    Err(beginning) => beginning,
+                };
+                Ok(beginning.await)
+            }
+            // In a box, as what is rare must not cost all others the room.
+            Err(refused) => Err(Box::pin(refuse(exchange, refused)).await),
+        }
     }
 
     /// Reads the client's request and returns it for a decision, which may take its time in async code; refuses what is
@@ -110,26 +127,42 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut exchange = Exchange::new(stream);
+        match self.receive(&mut exchange).await? {
+            Ok((request, unread)) => {
+                let config = self.config.clone();
+                Ok(Incoming::Request(PendingRequest { exchange, request, unread, config }))
+            }
+            Err(refused) => PlainRequest::new(exchange, refused).await.map(Incoming::Plain),
+        }
+    }
+
+    /// Receives a valid request, and what was read behind it.
+    async fn receive<S>(
+        &self,
+        exchange: &mut Exchange<S>,
+    ) -> Result<Result<(Request, Vec<u8>), RefusedRequest>, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut handshake = ServerHandshake::new(self.limits, Duration::ZERO);
-        let mut buffer = alloc::vec![0; 4096];
+        let mut buffer = ReadBuffer::default();
         loop {
             let read = exchange.read(&mut buffer, handshake.poll_timeout()).await?;
-            let bytes = buffer.get(..read.unwrap_or_default()).unwrap_or_default();
             let now = exchange.now();
             let step = match read {
                 None => handshake.handle_timeout(now).map(ServerStep::NeedMore),
                 Some(0) => Err(handshake.handle_eof()),
-                Some(_) => handshake.receive(now, bytes),
+                Some(_) => handshake.receive(now, buffer.unread()),
             };
             handshake = match step {
                 Ok(ServerStep::NeedMore(handshake)) => handshake,
                 Ok(ServerStep::Request { request, consumed }) => {
-                    let unread = bytes.get(consumed..).unwrap_or_default().to_vec();
-                    let config = self.config.clone();
-                    return Ok(Incoming::Request(PendingRequest { exchange, request, unread, config }));
+                    buffer.take(consumed);
+                    return Ok(Ok((request, buffer.into_unread())));
                 }
-                Err(refused) => return PlainRequest::new(exchange, refused).await.map(Incoming::Plain),
+                Err(refused) => return Ok(Err(refused)),
             };
+            buffer.take(usize::MAX);
         }
     }
 }
@@ -161,16 +194,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
     /// [`Undecided`] if the acceptance does not fit the request: a subprotocol that the client did not offer, a header
     /// that cannot be sent. Nothing was written and the request is still there.
     pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
+        let beginning = match self.open(acceptance)?.begin() {
+            Ok(ws) => return Ok(ws),
+            Err(beginning) => beginning,
+        };
+        Ok(beginning.await)
+    }
+
+    /// The connection; the answer is still to be written.
+    #[allow(clippy::result_large_err)]
+    fn open(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
         let Self { exchange, request, unread, config } = self;
-        let mut response = Vec::new();
-        match request.accept(&acceptance.clone().with_config(&config), &mut response) {
+        let mut response = queue();
+        match request.accept_as(acceptance, &config, &mut response) {
             Ok(accepted) => {
                 let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);
                 let opened = Opened { subprotocol: negotiated.subprotocol, response: None };
-                let mut ws = WebSocket::open(exchange.stream.io, connection, &unread, response, opened);
-                // A stream that fails now fails the first call too.
-                let _ = ws.flush().await;
-                Ok(ws)
+                Ok(WebSocket::open(exchange.stream, connection, &unread, response, opened))
             }
             Err(not) => {
                 let pending = Self { exchange, request: not.request, unread, config };

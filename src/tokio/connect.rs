@@ -15,6 +15,7 @@ use super::exchange::Exchange;
 use super::{Error, HandshakeError, WebSocket};
 use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
 use crate::handshake::Refusal;
+use crate::stream::ReadBuffer;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -122,7 +123,7 @@ async fn ask_for_tunnel(
     until: Option<Duration>,
 ) -> Result<ClientStream, Option<ProxyFailure>> {
     let mut exchange = Exchange::since(stream, epoch);
-    let mut buffer = [0; 1024];
+    let mut buffer = ReadBuffer::default();
     let failed = |error| match error {
         Error::TimedOut => None,
         error => Some(ProxyFailure::Io(error.into())),
@@ -132,10 +133,8 @@ async fn ask_for_tunnel(
         match exchange.read(&mut buffer, until).await.map_err(failed)? {
             None => return Err(tunnel.handle_timeout()),
             Some(0) => return Err(Some(tunnel.handle_eof())),
-            Some(len) if tunnel.receive(buffer.get(..len).unwrap_or_default())? => {
-                return Ok(exchange.stream.io);
-            }
-            Some(_) => {}
+            Some(_) if tunnel.receive(buffer.unread())? => return Ok(exchange.stream.io),
+            Some(_) => buffer.take(usize::MAX),
         }
     }
 }
@@ -154,15 +153,18 @@ where
         Err(Error::TimedOut) => return Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
         wrote => wrote?,
     }
-    let mut buffer = alloc::vec![0; 4096];
+    let mut buffer = ReadBuffer::default();
     loop {
         let read = exchange.read(&mut buffer, asking.until()).await?;
-        let bytes = read.map(|len| buffer.get(..len).unwrap_or_default());
+        let bytes = read.map(|_| &*buffer.unread());
         asking = match asking.take(exchange.now(), bytes)? {
-            Progress::NeedMore(asking) => asking,
+            Progress::NeedMore(asking) => {
+                buffer.take(usize::MAX);
+                asking
+            }
             Progress::Refused(refusal) => return Ok(Err(refusal)),
             Progress::Open { connection, unread, opened } => {
-                return Ok(Ok(WebSocket::open(exchange.stream.io, connection, unread, Vec::new(), opened)));
+                return Ok(Ok(WebSocket::open(exchange.stream, connection, unread, Vec::new(), opened)));
             }
         };
     }

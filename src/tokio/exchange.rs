@@ -1,7 +1,7 @@
 //! Reads and writes of an opening handshake, each within a deadline.
 
 use alloc::vec::Vec;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, IoSlice};
@@ -13,12 +13,15 @@ use ::tokio::time::Instant;
 use super::Error;
 use super::polled::Polled;
 use super::waiting::RECEIVER;
-use crate::stream::Stream;
+use crate::stream::{LARGE, ReadBuffer, Stream};
 
 /// How long a refused peer may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// How much such a peer may send meanwhile, in bytes.
 const LINGER_BYTES: usize = 256 << 10;
+
+/// How much is read at once, in bytes, and hence of what follows the handshake before that has been decided.
+const MOST_AHEAD: usize = 4096;
 
 /// A stream whose connection is not open yet.
 #[derive(Debug)]
@@ -42,13 +45,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         self.stream.now()
     }
 
-    /// One read; `None` when nothing came until `until`.
-    pub(super) async fn read(
-        &mut self,
-        place: &mut [u8],
+    /// One read into a buffer in which nothing is unread; `None` when nothing came until `until`.
+    pub(super) fn read<'a>(
+        &'a mut self,
+        buffer: &'a mut ReadBuffer,
         until: Option<Duration>,
-    ) -> Result<Option<usize>, Error> {
-        poll_fn(|context| self.poll(context, until, |stream| stream.read(place, None))).await
+    ) -> impl Future<Output = Result<Option<usize>, Error>> + use<'a, S> {
+        poll_fn(move |context| {
+            let read = self.poll(context, until, |stream| {
+                let room = buffer.room(LARGE);
+                let most = room.len().min(MOST_AHEAD);
+                stream.read(&mut room[..most], None)
+            });
+            match read {
+                Poll::Ready(Ok(Some(len))) => buffer.filled(len),
+                // Nobody keeps a buffer while it waits.
+                _ => buffer.release(),
+            }
+            read
+        })
     }
 
     /// Writes all of `bytes`.
@@ -78,8 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         if !matches!(poll_fn(|context| self.poll(context, until, shutdown)).await, Ok(Some(()))) {
             return;
         }
-        let (mut scratch, mut seen) = (alloc::vec![0; 4096], 0);
+        let (mut scratch, mut seen) = (ReadBuffer::default(), 0);
         while let Ok(Some(len @ 1..)) = self.read(&mut scratch, until).await {
+            scratch.take(len);
             seen += len;
             if seen > LINGER_BYTES {
                 return;

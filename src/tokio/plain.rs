@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PlainRequest<S> {
 }
 
 /// Tells the client why there is no connection.
-async fn refuse<S>(exchange: Exchange<S>, refused: RefusedRequest) -> Error
+pub(super) async fn refuse<S>(exchange: Exchange<S>, refused: RefusedRequest) -> Error
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

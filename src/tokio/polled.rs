@@ -118,6 +118,13 @@ impl<T> Polled<T> {
         }
     }
 
+    /// Frees the timer, if there is one, where no deadline is to come.
+    pub(super) fn keep_timer_if(&mut self, is_needed: impl FnOnce() -> bool) {
+        if self.sleep.is_some() && !is_needed() {
+            self.sleep = None;
+        }
+    }
+
     fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {
         let mut context = Context::from_waker(&self.waker);
         let at = not_before_the_driver(due);

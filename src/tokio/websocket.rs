@@ -3,7 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
+use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
@@ -49,13 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Like [`over`](Self::over), with bytes that were read together with the handshake.
     #[must_use]
     pub fn with_unread(stream: S, connection: Connection, unread: &[u8]) -> Self {
-        Self {
-            endpoint: Endpoint::new(Polled::new(stream), connection, unread),
-            #[cfg(feature = "futures-core")]
-            stream_ended: false,
-            member: None,
-            opened: None,
-        }
+        Self::with(Endpoint::new(Polled::new(stream), connection, unread), None)
     }
 
     /// Puts together what [`into_parts`](Self::into_parts) took apart, and goes on where that stopped.
@@ -75,16 +71,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Starts after an opening handshake of this module; `response` is still to be written.
     pub(super) fn open(
-        stream: S,
+        mut stream: Polled<S>,
         connection: Connection,
         unread: &[u8],
         response: Vec<u8>,
         opened: Opened,
     ) -> Self {
-        let mut ws = Self::with_unread(stream, connection, unread);
-        *ws.endpoint.link.out.sink() = response;
-        ws.opened = opened.boxed();
-        ws
+        stream.set_time(Duration::ZERO);
+        stream.keep_timer_if(|| connection.poll_timeout().is_some());
+        let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, unread);
+        *endpoint.link.out.sink() = response;
+        Self::with(endpoint, opened.boxed())
+    }
+
+    /// Writes the response, in a future of its own if that has to wait. A stream that fails now fails the first call
+    /// too.
+    pub(super) fn begin(mut self) -> Result<Self, Pin<Box<impl Future<Output = Self>>>> {
+        match self.endpoint.link.flush(None) {
+            Err(Error::WouldBlock) => Err(Box::pin(async move {
+                let _ = self.flush().await;
+                self
+            })),
+            _ => Ok(self),
+        }
+    }
+
+    const fn with(endpoint: Endpoint<Polled<S>>, opened: Option<Box<Opened>>) -> Self {
+        Self {
+            endpoint,
+            #[cfg(feature = "futures-core")]
+            stream_ended: false,
+            member: None,
+            opened,
+        }
     }
 
     /// Waits for the next message and returns it owned: it can be kept, sent to another task, sent back.
