@@ -1,7 +1,7 @@
 //! Attacks on an open connection.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -130,15 +130,26 @@ pub(crate) const ATTACKS: &[Attack] = &[
         slow: true,
         ..attack(
             "no-answer-to-close",
-            "CVE-2024-23672: a connection that fails and whose end is not answered",
-            |target| {
-                let Ok(mut link) = target.open("") else { return "no 101".into() };
-                link.send(&frame(0x83, b""));
-                link.outcome(target.most)
-            },
+            "CVE-2024-23672: a connection that fails, and whose peer neither answers nor goes",
+            unfinished,
         )
     },
 ];
+
+/// Breaks a rule, hears the Close, and stays. The server has ended its direction then; whether it still holds the
+/// connection shows when it takes no more bytes.
+fn unfinished(target: &Target) -> String {
+    let Ok(mut link) = target.open("") else { return "no 101".into() };
+    link.send(&frame(0x83, b""));
+    link.wait_for(target.most, |heard| heard.over);
+    let began = Instant::now();
+    while link.send(&[0]) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let stayed = if Instant::now() > link.until { "STILL HELD" } else { "dropped" };
+    let stayed = format!(", {stayed} after {:.1} s", began.elapsed().as_secs_f64());
+    link.outcome(target.most) + &stayed
+}
 
 fn with<T>(target: &Target, attack: impl FnOnce(&mut Link) -> T) -> String {
     match target.open("") {

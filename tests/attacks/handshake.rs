@@ -130,7 +130,7 @@ fn cve_2021_32714_and_cve_2025_43859_chunks_end_where_they_say() {
     for size in ["10000000000000005", "f0000000000000005", "00000000000000005"] {
         assert_eq!(refusal(&format!("{size}\r\nhello\r\n0\r\n\r\n")), (b"".to_vec(), false), "{size}");
     }
-    for end in ["XX", "\n", "\r\r\n", "\n\r", "", "\rX"] {
+    for end in ["XX", "X\n", " \n", "\n", "\n\n", "\r\r\n", "\n\r", "", "\rX"] {
         let (body, complete) = refusal(&format!("5\r\nhello{end}0\r\n\r\n"));
         assert_eq!((&body[..], complete), (&b"hello"[..], false), "{end:?}");
     }
