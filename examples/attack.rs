@@ -27,7 +27,8 @@ for each what came back (HTTP status, close code), the time, and whether the ser
 
   --only NAME        only attacks whose name has NAME in it; may be repeated
   --quick            without those that wait for the server's deadlines
-  --pid PID          the server's process on this machine: shows its memory (RssAnon, Linux) before, at its peak and after
+  --pid PID          the server's process, whose memory (RssAnon, Linux) is shown before, at its peak and after; found
+                     without this if the server listens at a loopback address
   --seconds SECONDS  how long an attack lasts at the most, 13 by default
   --list             the attacks and what they are known by
 
@@ -80,7 +81,8 @@ fn attacks() -> impl Iterator<Item = &'static Attack> {
 }
 
 fn run(target: &Target, options: &Options) -> ExitCode {
-    let columns = if options.pid.is_some() { "  before    peak   after MiB" } else { "" };
+    let pid = options.pid.or_else(|| memory::listener(target.address));
+    let columns = if pid.is_some() { "  before    peak   after MiB" } else { "" };
     println!("{:<20} {:<44} {:>8}{columns}", "attack", "came back", "time");
     let is_chosen = |attack: &&Attack| {
         let named = options.only.is_empty() || options.only.iter().any(|name| attack.name.contains(&**name));
@@ -91,7 +93,7 @@ fn run(target: &Target, options: &Options) -> ExitCode {
     for attack in attacks().filter(is_chosen) {
         print!("{:<20} ", attack.name);
         _ = std::io::stdout().flush();
-        let watch = options.pid.map(Watch::start);
+        let watch = pid.map(Watch::start);
         let began = Instant::now();
         let outcome = (attack.run)(target);
         let took = began.elapsed();

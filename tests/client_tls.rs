@@ -141,14 +141,17 @@ fn refused(server: &Arc<ServerConfig>, client: impl Fn() -> ClientConfig) -> Tls
     one
 }
 
+fn certificate(error: &TlsError) -> CertificateError {
+    match error.rustls() {
+        Some(rustls::Error::InvalidCertificate(error)) => error.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn bad_certificates_are_refused_and_the_error_says_why() {
     // conf: CQ-16
     let authority = Authority::new();
-    let certificate = |error: &TlsError| match error.rustls() {
-        Some(rustls::Error::InvalidCertificate(error)) => error.clone(),
-        other => panic!("{other:?}"),
-    };
     let wrong_name = refused(&authority.server(&["other.example"]), || authority.client());
     assert!(matches!(certificate(&wrong_name), CertificateError::NotValidForNameContext { .. }));
     assert!(wrong_name.to_string().contains("other.example"), "{wrong_name}");
@@ -169,6 +172,23 @@ fn bad_certificates_are_refused_and_the_error_says_why() {
         let platform = refused(&good, || config.clone());
         assert!(matches!(platform.rustls(), Some(rustls::Error::InvalidCertificate(_))));
     }
+}
+
+/// The clients of Tomcat and of Java-WebSocket took any certificate that is trusted, whomever it was for; that of faye took
+/// any at all (CVE-2020-15133).
+#[test]
+fn cve_2018_8034_and_cve_2020_11050_a_certificate_is_for_the_host() {
+    // conf: CQ-16
+    let authority = Authority::new();
+    for name in ["other.example", "localhost.example", "local", "*.localhost", "127.0.0.1"] {
+        let error = refused(&authority.server(&[name]), || authority.client());
+        assert!(matches!(certificate(&error), CertificateError::NotValidForNameContext { .. }), "{name}");
+    }
+    let error = refused(&Authority::new().server(&["localhost"]), || authority.client());
+    assert_eq!(certificate(&error), CertificateError::UnknownIssuer);
+    let (port, server) = echo_server(authority.server(&["other.example", "localhost"]));
+    hello!(open(port, authority.client()).connect().unwrap());
+    assert_eq!(server.join().unwrap().failure, None);
 }
 
 #[test]

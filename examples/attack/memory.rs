@@ -1,5 +1,6 @@
 //! The memory of another process while something happens, from Linux' `/proc`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -18,6 +19,31 @@ fn anonymous(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// The process of this machine and user that listens at a loopback address, if `/proc` shows one.
+pub(crate) fn listener(address: SocketAddr) -> Option<u32> {
+    if !address.ip().is_loopback() {
+        return None;
+    }
+    let port = format!(":{:04X}", address.port());
+    let tables = ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("/proc/net/{name}")));
+    let inodes: Vec<_> = tables
+        .iter()
+        .flatten()
+        .flat_map(|table| table.lines())
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        // Local address, remote address, state (0A: listens), and six fields on the inode.
+        .filter(|line| line.len() > 9 && line[1].ends_with(&port) && line[3] == "0A")
+        .map(|line| format!("socket:[{}]", line[9]))
+        .collect();
+    let holds = |pid: &u32| {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .any(|target| inodes.iter().any(|inode| target.as_os_str() == &**inode))
+    };
+    let processes = std::fs::read_dir("/proc").ok()?;
+    processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(holds)
 }
 
 impl Watch {

@@ -304,6 +304,7 @@ mod tests {
 
     #[test]
     fn an_http_proxy_opens_refuses_or_fails_in_pieces_of_any_size() {
+        // conf: CQ-15
         let long = [b"HTTP/1.1 200 ".as_slice(), &[b'a'; 20_000]].concat();
         for (input, expected) in [
             (&b"HTTP/1.1 200 OK\r\n\r\n"[..], "open"),

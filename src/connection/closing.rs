@@ -66,7 +66,8 @@ pub struct Summary<'a> {
     pub code: CloseCode,
     /// The reason in the peer's Close frame, or empty (RFC 6455 §7.1.6).
     pub reason: &'a str,
-    /// Whether Close frames went both ways before the stream ended, and no error came between (RFC 6455 §7.1.4).
+    /// Whether Close frames went both ways before the stream ended, and no error came between (RFC 6455 §7.1.4). Over
+    /// the adapters also not if the stream failed under this side's Close frame.
     pub clean: bool,
     /// Who began.
     pub initiator: Initiator,
@@ -98,6 +99,8 @@ pub(super) struct Closing {
     pub(super) eof: bool,
     pub(super) failed: bool,
     pub(super) over: bool,
+    /// The transport failed under the output: what was sent last did not leave.
+    pub(super) output_failed: bool,
 }
 
 impl Closing {

@@ -208,10 +208,16 @@ impl Connection {
         Some(Summary {
             code,
             reason,
-            clean: self.closing.is_clean() && self.failure.is_none(),
+            clean: self.closing.is_clean() && !self.closing.output_failed && self.failure.is_none(),
             initiator: self.initiator.unwrap_or(Initiator::Remote),
             error: self.failure,
         })
+    }
+
+    /// The transport takes no more output, so that a Close frame behind what failed never leaves.
+    #[cfg(feature = "std")]
+    pub(crate) const fn output_failed(&mut self) {
+        self.closing.output_failed = true;
     }
 
     /// Whether there is a [`summary`](Self::summary).

@@ -77,7 +77,12 @@ pub(crate) struct Body {
     bytes: Vec<u8>,
     limit: usize,
     framing: Framing,
+    /// How many bytes of chunk extensions there were.
+    extensions: u16,
 }
+
+/// So many bytes of chunk extensions are passed over, in all; nobody needs any.
+const MAX_EXTENSIONS: u16 = 4096;
 
 /// Where the body ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,8 +98,8 @@ enum Framing {
 }
 
 /// ```text
-///  1a ;name=value CR LF  ...26 bytes...  CR LF  0 CR LF
-///  Size · Extension      Data            DataEnd
+///  1a ;name=value CR    LF           ...26 bytes...  CR       LF           0 CR LF
+///  Size  Extension      SizeLineEnd  Data            DataEnd  DataLineEnd
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Chunk {
@@ -102,8 +107,11 @@ enum Chunk {
     Size(u64, u8),
     /// The rest of the line after the digits.
     Extension(u64),
+    /// Only LF may come.
+    SizeLineEnd(u64),
     Data(u64),
     DataEnd,
+    DataLineEnd,
 }
 
 impl Body {
@@ -112,7 +120,7 @@ impl Body {
             204 | 304 => Framing::Done,
             _ => Framing::of(head),
         };
-        Self { bytes: Vec::new(), limit, framing }
+        Self { bytes: Vec::new(), limit, framing, extensions: 0 }
     }
 
     pub(crate) fn read(&mut self, mut input: &[u8]) {
@@ -135,6 +143,10 @@ impl Body {
                 }
                 Framing::Chunked(chunk) => {
                     self.framing = chunk.step(byte);
+                    self.extensions += u16::from(matches!(chunk, Chunk::Extension(_)));
+                    if self.extensions > MAX_EXTENSIONS {
+                        self.framing = Framing::Cut;
+                    }
                     1
                 }
             };
@@ -206,12 +218,14 @@ impl Chunk {
                 let digit = char::from(byte).to_digit(16).unwrap_or(0);
                 Self::Size(size * 16 + u64::from(digit), digits + 1)
             }
-            (Self::Size(size, 1..), b';' | b' ' | b'\t' | b'\r') => Self::Extension(size),
-            (Self::Extension(0), b'\n') => return Framing::Done,
-            (Self::Extension(size), b'\n') => Self::Data(size),
+            (Self::Size(size, 1..), b';' | b' ' | b'\t') => Self::Extension(size),
+            (Self::Size(size, 1..) | Self::Extension(size), b'\r') => Self::SizeLineEnd(size),
+            (Self::Extension(_), b'\n') => return Framing::Cut,
             (Self::Extension(size), _) => Self::Extension(size),
-            (Self::DataEnd, b'\r') => Self::DataEnd,
-            (Self::DataEnd, b'\n') => Self::Size(0, 0),
+            (Self::SizeLineEnd(0), b'\n') => return Framing::Done,
+            (Self::SizeLineEnd(size), b'\n') => Self::Data(size),
+            (Self::DataEnd, b'\r') => Self::DataLineEnd,
+            (Self::DataLineEnd, b'\n') => Self::Size(0, 0),
             _ => return Framing::Cut,
         })
     }

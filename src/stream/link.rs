@@ -618,6 +618,7 @@ impl<S: Stream> Link<S> {
     /// The stream takes no more output. If the connection has not ended by itself, this is why it does.
     fn fall_silent(&mut self, error: io::Error) -> Error {
         self.mute = true;
+        self.connection.output_failed();
         if !self.connection.has_ended() {
             self.lost.get_or_insert(error);
         }

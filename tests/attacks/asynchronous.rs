@@ -64,7 +64,11 @@ fn cve_2020_35896_a_peer_that_takes_nothing_costs_a_limit_and_is_given_up() {
             run(async {
                 let (mut peer, stream) = duplex(4096);
                 let flood = async {
-                    while peer.write_all(&frames).await.is_ok() {}
+                    let mut given = 0;
+                    while peer.write_all(&frames).await.is_ok() {
+                        given += frames.len();
+                        assert!(given < 64 << 20, "takes everything");
+                    }
                     peer
                 };
                 let config = Config::new().max_queued_output(LIMIT);

@@ -177,6 +177,42 @@ fn cve_2020_35896_output_that_nobody_takes_is_limited() {
     }
 }
 
+/// libsoup went on reading while there was anything to read and looked at it afterwards: a peer that never stops kept it
+/// busy, and its memory grew.
+// conf: FL-02 FL-05
+#[test]
+fn cve_2024_52532_what_is_read_is_judged_before_more_is_read() {
+    let message = wire::binary(Server, &[7; 1000]);
+    let long = wire::header(Server, FIN | BINARY, Length::Long((16 << 20) + 1));
+    for (first, goes_on, code) in [
+        (wire::frame(Server, 0xC1, b""), vec![0xFF; 4096], 1002),
+        (long, vec![7; 4096], 1009),
+        (wire::frame(Server, FIN | TEXT, b"\xFF"), message.clone(), 1007),
+        (wire::close(Server, 1000, ""), message.clone(), 1000),
+    ] {
+        for step in [1, 100, 64 << 10] {
+            let mut peer = Peer::new([&message[..], &first].concat(), step);
+            peer.endless = Some(goes_on.clone());
+            let sent = peer.sent.clone();
+            let mut ws = server(peer, Config::new().close_timeout(Duration::from_millis(100)));
+            let ((message, end), cost) = cost(|| (ws.recv(), ws.recv()));
+            assert!(message.unwrap().is_some());
+            assert!(end.is_err() || code == 1000, "{end:?}");
+            // Said at once, though the peer never stopped; then the rest is read until the deadline and thrown away.
+            assert!(wire::plain(Server, &sent.borrow())[0].1.starts_with(&u16::to_be_bytes(code)));
+            assert!(cost.peak <= 160 << 10, "{cost:?} in steps of {step}");
+        }
+    }
+    // A peer that never stops and breaks no rule: each message comes when it is there.
+    let mut peer = Peer::new(message.clone(), 64 << 10);
+    peer.endless = Some(message.repeat(100));
+    let mut ws = server(peer, Config::new());
+    for _ in 0..10_000 {
+        assert!(ws.recv().unwrap().is_some());
+    }
+    assert!(ws.transport().reads < 11_000, "{}", ws.transport().reads);
+}
+
 // conf: LM-07
 #[test]
 fn one_byte_at_a_time_costs_one_read_each() {

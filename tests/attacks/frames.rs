@@ -40,7 +40,8 @@ fn cve_2022_35922_and_cve_2026_54274_an_announced_length_takes_no_memory() {
     for role in ROLES {
         for (limit, announced) in [(16 * MIB, 16 << 20), (usize::MAX, (1 << 63) - 1)] {
             for opcode in [TEXT, BINARY] {
-                let header = wire::header(role, FIN | opcode, Length::Long(announced));
+                // With a beginning of what is announced, for which memory is taken.
+                let begun = wire::frame_with_length(role, FIN | opcode, Length::Long(announced), b"abc");
                 let config = std::sync::Arc::new(Config::new().max_message_size(limit));
                 let mut connections: Vec<_> = (0..1000)
                     .map(|_| match role {
@@ -52,11 +53,37 @@ fn cve_2022_35922_and_cve_2026_54274_an_announced_length_takes_no_memory() {
                     .collect();
                 let (_, cost) = cost(|| {
                     for connection in &mut connections {
-                        let mut bytes = header.clone();
+                        let mut bytes = begun.clone();
                         calls(connection, &mut bytes, &mut Vec::new()).1.unwrap();
                     }
                 });
                 assert!(cost.peak < 1000 * 400, "{cost:?} for 1000 that announce {announced}");
+            }
+        }
+    }
+}
+
+/// Qt took frames and messages of 2 GB, and there was no way to say less; eventlet's limits were missing (CVE-2021-21419).
+// conf: LM-03
+#[test]
+fn cve_2018_21035_there_are_limits_and_they_can_be_lower() {
+    let refused = |role, config: Config, first, length| {
+        let mut bytes = wire::header(role, first, length);
+        calls(&mut connection(role, config), &mut bytes, &mut Vec::new()).1.err()
+    };
+    for role in ROLES {
+        for opcode in [TEXT, BINARY] {
+            for first in [opcode, FIN | opcode] {
+                let limit = 16 * MIB;
+                for (length, error) in [(limit, None), (limit + 1, Some(Error::TooBig { limit }))] {
+                    assert_eq!(refused(role, Config::new(), first, Length::Long(length as u64)), error);
+                }
+                let limit = 1000;
+                for (length, error) in [(limit, None), (limit + 1, Some(Error::TooBig { limit }))] {
+                    let length = Length::Medium(length as u16);
+                    assert_eq!(refused(role, Config::new().max_message_size(limit), first, length), error);
+                    assert_eq!(refused(role, Config::new().max_frame_size(limit), first, length), error);
+                }
             }
         }
     }
@@ -174,7 +201,7 @@ fn cve_2025_5399_every_call_gets_on() {
     }
 }
 
-/// Netty and Bandit gathered a text frame and continuations without end.
+/// Netty and Bandit gathered a text frame and continuations without end, and so did libsoup (CVE-2025-32049).
 // conf: LM-02
 #[test]
 fn cve_2014_0193_and_cve_2026_42786_endless_continuations_end_at_the_limit() {
@@ -348,6 +375,77 @@ fn ping_floods_cost_what_they_carry() {
         };
         assert_eq!((error, now), (Error::Timeout(Deadline::Write), Duration::from_secs(30)));
         assert_eq!(connection.transport_action(), TransportAction::Drop);
+    }
+}
+
+/// Undertow lost the buffer of each pong.
+// conf: CT-08
+#[test]
+fn cve_2021_3690_pongs_hold_nothing() {
+    for role in ROLES {
+        for asked in [false, true] {
+            let mut flood = wire::pong(role, &[7; 125]).repeat(20_000);
+            let mut connection = connection(role, Config::new());
+            if asked {
+                connection.ping(&[7; 125], &mut Vec::new()).unwrap();
+            }
+            let mut out = Vec::new();
+            let ((calls, result), cost) = cost(|| calls(&mut connection, &mut flood, &mut out));
+            assert_eq!((calls, result, out.len()), (20_001, Ok(()), 0));
+            assert!(cost.peak < 1024 && cost.asked < 1024, "{cost:?}");
+            // A piece at a time a pong is put together; that is gone too when it is whole.
+            let (_, cost) = cost_of_pieces(&mut connection, &flood);
+            assert!(cost.peak < 1024, "{cost:?}");
+        }
+    }
+}
+
+fn cost_of_pieces(connection: &mut Connection, bytes: &[u8]) -> ((), crate::meter::Cost) {
+    cost(|| {
+        let mut piece = [0; 100];
+        for part in bytes.chunks(piece.len()) {
+            let piece = &mut piece[..part.len()];
+            piece.copy_from_slice(part);
+            calls(connection, piece, &mut Vec::new()).1.unwrap();
+        }
+    })
+}
+
+/// Tomcat held connections whose peers did not finish the closing handshake for ever.
+// conf: CL-08 CL-09
+#[test]
+fn cve_2024_23672_an_unfinished_close_ends_in_time() {
+    let close = |role| wire::close(role, 1000, "");
+    for role in ROLES {
+        // What the peer says after which it says nothing more, before and after the Close of this side.
+        let whole = close(role);
+        let unfinished = [
+            ("nothing", vec![], true),
+            ("half a Close", whole[..whole.len() - 1].to_vec(), true),
+            ("half a message", wire::frame(role, TEXT, b"x"), true),
+            ("a Close, and not the end of the stream", whole.clone(), true),
+            ("a Close first", whole, false),
+            ("a violation", vec![0xFF, 0xFF], false),
+        ];
+        for (what, mut said, closes) in unfinished {
+            let mut connection = connection(role, Config::new());
+            let mut out = Vec::new();
+            if closes {
+                connection.close(NOW, CloseCode::NORMAL, "", &mut out).unwrap();
+            }
+            let mut input = Input::new(&mut said);
+            while let Ok(Some(_)) = connection.receive(NOW, &mut input, &mut out) {}
+            let due = connection.poll_timeout().expect("a deadline");
+            assert_eq!(due, Duration::from_secs(10), "{role:?}: {what}");
+            // A byte or a ping now and then changes nothing.
+            let mut ping = wire::ping(role, b"wait");
+            let mut input = Input::new(&mut ping);
+            _ = connection.receive(due / 2, &mut input, &mut out);
+            assert_eq!(connection.poll_timeout(), Some(due), "{role:?}: {what}");
+            _ = connection.handle_timeout(due, Unread::Possible, &mut out);
+            assert_eq!(connection.transport_action(), TransportAction::Drop, "{role:?}: {what}");
+            assert_eq!(connection.state(), State::Closed, "{role:?}: {what}");
+        }
     }
 }
 

@@ -125,6 +125,15 @@ fn offers_that_cannot_be_met_are_declined_and_the_next_one_is_tried() {
             assert!(answer(&fallback, &deflate).0.ends_with("; server_max_window_bits=10"));
         }
     }
+    // What breaks the grammar is no offer at all.
+    for broken in
+        ["server_no_context_takeover=\"\"", "server_max_window_bits=", "client_max_window_bits=\"\""]
+    {
+        let offers = format!("permessage-deflate; {broken}");
+        let headers =
+            [("sec-websocket-version", &b"13"[..]), ("sec-websocket-extensions", offers.as_bytes())];
+        assert!(Offer::from_headers(headers).is_err(), "{broken}");
+    }
     for others in ["x-webkit-deflate-frame", "permessage-bzip2", "Permessage-Deflate", "permessage-deflate2"]
     {
         assert_eq!(choose(others, &Deflate::shared()), None);
@@ -229,6 +238,12 @@ fn answers_that_a_client_takes_and_refuses() {
     };
     for wrong in WRONG {
         refused(&wide, &format!("permessage-deflate{wrong}"));
+    }
+    for broken in
+        ["server_no_context_takeover=\"\"", "server_max_window_bits=", "client_max_window_bits=\"\""]
+    {
+        let answer = respond(&wide, &format!("permessage-deflate; {broken}"));
+        assert!(matches!(answer, Err(ResponseError::Extensions(_))), "{broken}: {answer:?}");
     }
     refused(&wide, "permessage-deflate; client_max_window_bits");
     refused(&narrow, "permessage-deflate");

@@ -48,17 +48,27 @@ fn see(role: Role, deflate: &Deflate, bytes: &[u8]) -> Vec<Seen> {
     all.swap_remove(0)
 }
 
+/// In pieces of several sizes, alone and between valid messages: what comes before is delivered, nothing behind it.
 #[track_caller]
 fn fails(role: Role, deflate: &Deflate, bytes: &[u8], wanted: impl Fn(Error) -> bool, code: CloseCode) {
-    for delivery in [Delivery::Messages, Delivery::Chunks] {
-        for step in [1, 5, bytes.len()] {
-            let config = Config::new().delivery(delivery);
-            let mut session = Session::of(end(role, config, deflate.clone()));
-            let (_, error) = session.feed_cut(bytes, step).expect_err("must fail");
-            assert!(wanted(error), "{delivery:?} by {step}: {error:?}");
-            assert_eq!(error.close_code(), Some(code));
-            let (first, body) = session.sent().pop().expect("a close frame");
-            assert_eq!((first, &body[..2]), (FIN | 8, &code.get().to_be_bytes()[..]));
+    let one = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+    let before = [frame(role, FIN | RSV1 | TEXT, &one), ping(role, b"p"), text(role, "ok")].concat();
+    let glued = [&before, bytes, &text(role, "late")].concat();
+    let mut alone = Session::of(end(role, Config::new(), deflate.clone()));
+    alone.feed(bytes).expect_err("must fail");
+    let seen_glued = [&[hello(), Seen::ping(b"p"), Seen::text("ok")], &alone.seen[..]].concat();
+    for (bytes, expected) in [(bytes, &alone.seen), (&glued, &seen_glued)] {
+        for delivery in [Delivery::Messages, Delivery::Chunks] {
+            for step in [1, 5, bytes.len()] {
+                let config = Config::new().delivery(delivery);
+                let mut session = Session::of(end(role, config, deflate.clone()));
+                let (_, error) = session.feed_cut(bytes, step).expect_err("must fail");
+                assert!(wanted(error), "{delivery:?} by {step}: {error:?}");
+                assert_eq!(error.close_code(), Some(code));
+                assert!(session.seen == *expected, "{delivery:?} by {step}");
+                let (first, body) = session.sent().pop().expect("a close frame");
+                assert_eq!((first, &body[..2]), (FIN | 8, &code.get().to_be_bytes()[..]));
+            }
         }
     }
 }
@@ -224,14 +234,21 @@ fn reserved_bits_fail_where_they_have_no_meaning() {
 #[test]
 fn data_that_is_no_deflate_fails_with_1007() {
     let good = payload(&mut compressor(), json(1, 3000).as_bytes());
-    let bad: [&[u8]; 10] = [
+    let bad: [&[u8]; 17] = [
         b"\x06",                                         // block type 11
         b"\x00\x05\x00\xFA\xFE\x48\x65\x6C\x6C\x6F\x00", // LEN is not the complement of NLEN
         b"\x00\x05\x00\xFA\xFF\x48\x65",                 // a block without compression, cut short
         b"\x00\x05\x00\xFA\xFF\x48",                     // takes what is appended for its content
         b"\xF2\x48\xCD\xC9\xC9\x07",                     // no empty block at the end
         b"\xF2\x48\xCD\xC9",                             // inside of a block
-        b"\xF2\x00\x11\x00\x00",                         // refers to what never was
+        b"\x02\x32\x00\x00",                             // refers to what never was
+        b"\x1A\x03\x00",                                 // length codes that there are not, 286
+        b"\x1A\x07\x00",                                 // and 287
+        b"\xF2\x00\x3E\x00",                             // distance codes that there are not, 30
+        b"\xF2\x00\x7E\x00",                             // and 31
+        b"\xFC\x00\x00\x00\x00\x00",                     // announces more codes than there are
+        b"\x04\x00\x92\x04\x00\x00\x00\x00\x00",         // more codes than their lengths have room for
+        b"\x04\x00\x82\x00\x00\x00\x00\x00\x00",         // the first length is that of the one before
         b"\xF3\x48\xCD\xC9\xC9\x07\x00\x06",             // behind a final block something that is none
         &good[..good.len() / 2],
         &good[..good.len() - 1],
@@ -248,6 +265,9 @@ fn data_that_is_no_deflate_fails_with_1007() {
                 );
             }
         }
+        // The one that is cut short, and is not.
+        let whole = frame(role, FIN | RSV1 | TEXT, &good);
+        assert_eq!(see(role, &shared(), &whole), [Seen::Text(json(1, 3000))]);
     }
 }
 

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use sansocket::WebSocketUri;
 use sansocket::handshake::{
-    ClientHandshake, ClientRequest, ClientStep, HandshakeLimits, Opened, Refusal, RefusedRequest, Request,
-    RequestError, ResponseError, ServerHandshake, ServerStep, accept_key,
+    ClientHandshake, ClientRequest, ClientStep, HandshakeLimits, HeadError, Opened, Refusal, RefusedRequest,
+    Request, RequestError, ResponseError, ServerHandshake, ServerStep, accept_key,
 };
 
 pub(crate) const NOW: Duration = Duration::from_secs(1000);
@@ -109,6 +109,23 @@ pub(crate) fn serve_limited(limits: HandshakeLimits, bytes: &[u8]) -> Served {
         (Served::Refused(refused), other) => assert_eq!(Served::Refused(refused.clone()), other),
         (Served::NeedMore, _) => {}
         (whole, glued) => panic!("{whole:?}, but with a frame behind it {glued:?}"),
+    }
+    // What may stand before a request changes nothing but the places that errors tell.
+    let behind = [b"\r\n", bytes].concat();
+    match (&whole, serve_pieces(limits, [&behind[..]])) {
+        (Served::Request(request, rest), Served::Request(other, other_rest)) => {
+            assert_eq!((format!("{request:?}"), rest), (format!("{other:?}"), &other_rest));
+            assert!(request.head().headers().eq(other.head().headers()), "behind an empty line");
+        }
+        (Served::Refused(refused), Served::Refused(other)) if !bytes.starts_with(b"\r") => {
+            assert_eq!(refused.error().status(), other.error().status(), "behind an empty line");
+        }
+        // The empty line counts, and there is only one.
+        (Served::NeedMore | Served::Request(..), Served::Refused(other))
+            if other.error().status() == 431 || bytes.starts_with(b"\r") => {}
+        (Served::Refused(_), _) if bytes.starts_with(b"\r") => {}
+        (Served::NeedMore, Served::NeedMore) => {}
+        (whole, other) => panic!("{whole:?}, but behind an empty line {other:?}"),
     }
     whole
 }
@@ -265,11 +282,20 @@ pub(crate) fn opened(request: &ClientRequest, lines: &Lines) -> Opened {
     match connect(request, &lines.bytes()) {
         Connected::Open(opened, rest) => {
             assert!(rest.is_empty());
+            // Between other valid data it is the same.
+            let between = [INTERIM, &lines.bytes(), FRAME].concat();
+            for pieces in [vec![&between[..]], between.chunks(1).collect()] {
+                let again = connect_pieces(request, pieces);
+                assert!(matches!(&again, Connected::Open(same, rest) if *same == opened && rest == FRAME));
+            }
             opened
         }
         other => panic!("{}: {other:?}", lines.bytes().escape_ascii()),
     }
 }
+
+/// What may stand before the response.
+const INTERIM: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
 
 #[track_caller]
 pub(crate) fn failed(request: &ClientRequest, bytes: &[u8]) -> ResponseError {
@@ -280,6 +306,20 @@ pub(crate) fn failed(request: &ClientRequest, bytes: &[u8]) -> ResponseError {
                 connect_pieces(request, [&[bytes, FRAME].concat()[..]]),
                 Connected::Error(error.clone())
             );
+            // Nor what is valid before it, but for the places that errors tell.
+            let behind = [INTERIM, bytes].concat();
+            for pieces in [vec![&behind[..]], behind.chunks(1).collect()] {
+                match (&error, connect_pieces(request, pieces)) {
+                    (ResponseError::Head(HeadError::Byte { part, .. }), Connected::Error(again)) => {
+                        assert!(
+                            matches!(again, ResponseError::Head(HeadError::Byte { part: p, .. }) if p == *part)
+                        );
+                    }
+                    (_, again) => {
+                        assert_eq!(again, Connected::Error(error.clone()), "behind another response")
+                    }
+                }
+            }
             error
         }
         other => panic!("{}: {other:?}", bytes.escape_ascii()),

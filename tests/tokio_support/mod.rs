@@ -107,6 +107,24 @@ pub enum Call {
     Shutdown,
 }
 
+/// The call of this number goes wrong, all others go well.
+pub fn once(fault: Fault, at: usize) -> impl FnMut(usize, Call) -> Fault + Unpin {
+    move |call, _| if call == at { fault } else { Fault::None }
+}
+
+/// Of each kind of call the first one of so many is not ready.
+pub fn reluctant(period: usize) -> impl FnMut(usize, Call) -> Fault + Unpin {
+    let mut turns = [0; 4];
+    move |_, call| {
+        let turn = &mut turns[call as usize];
+        *turn += 1;
+        if *turn % period == 1 { Fault::Pending } else { Fault::None }
+    }
+}
+
+/// What a peer says once it has heard this; `None` while it waits for more.
+pub type Answer = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// A stream whose peer has said everything already; it takes note of every call.
 #[derive(Debug)]
 pub struct Scripted<F> {
@@ -115,6 +133,7 @@ pub struct Scripted<F> {
     pub sent: Vec<u8>,
     pub calls: Vec<Call>,
     pub shut: bool,
+    answer: Option<Answer>,
     fault: F,
     dead: Option<Fault>,
     /// At most so much for each read and write.
@@ -123,7 +142,13 @@ pub struct Scripted<F> {
 
 impl<F: FnMut(usize, Call) -> Fault + Unpin> Scripted<F> {
     pub fn new(incoming: Vec<u8>, step: usize, fault: F) -> Self {
-        Self { incoming, read: 0, sent: vec![], calls: vec![], shut: false, fault, dead: None, step }
+        let (sent, calls) = (Vec::new(), Vec::new());
+        Self { incoming, read: 0, sent, calls, shut: false, answer: None, fault, dead: None, step }
+    }
+
+    /// A peer that makes up its answer once it has heard enough.
+    pub fn answering(answer: Answer, step: usize, fault: F) -> Self {
+        Self { answer: Some(answer), ..Self::new(Vec::new(), step, fault) }
     }
 
     /// How many calls of one kind there were.
@@ -165,6 +190,12 @@ impl<F: FnMut(usize, Call) -> Fault + Unpin> AsyncRead for Scripted<F> {
         place: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         assert!(place.remaining() > 0, "a read into nothing looks like the end");
+        if self.incoming.is_empty()
+            && let Some(answer) = self.answer
+        {
+            self.incoming = answer(&self.sent).unwrap_or_default();
+            assert!(!self.incoming.is_empty(), "waits for an answer to nothing");
+        }
         self.next(context, Call::Read).map_ok(|step| {
             let Some(step) = step else { return };
             let this = &mut *self;
