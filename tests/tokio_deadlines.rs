@@ -468,3 +468,46 @@ fn a_pong_that_lies_unread_while_the_thread_is_busy_counts() {
     });
     answering.join().unwrap().unwrap();
 }
+
+/// The timer of the opening goes on to the connection: its deadlines begin with it all the same, and a timer that goes off
+/// between them ends nothing.
+#[test]
+fn the_deadlines_of_a_connection_begin_behind_its_opening() {
+    const REQUEST: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let quiet = || Config::new().ping_interval(None).close_timeout(2 * SECOND);
+    for waited in [Duration::ZERO, 3 * SECOND] {
+        for request_timeout in [4 * SECOND, 60 * SECOND] {
+            run(async {
+                let open = async |config| {
+                    let limits = HandshakeLimits::default().timeout(request_timeout);
+                    let acceptor = Acceptor::new().config(config).limits(limits);
+                    let (mut raw, stream) = duplex(1000);
+                    let ask = async {
+                        sleep(waited).await;
+                        raw.write_all(REQUEST).await.unwrap();
+                    };
+                    let (ws, ()) = tokio::join!(acceptor.accept(stream), ask);
+                    (raw, ws.unwrap())
+                };
+                let (_raw, mut ws) = open(quiet().idle_timeout(Some(7 * SECOND))).await;
+                let opened = Instant::now();
+                assert_overdue(&ws.recv().await, Deadline::Idle);
+                assert_took(opened, 9 * SECOND);
+
+                // Not a single deadline, for longer than any timer of the opening.
+                let (mut raw, mut ws) = open(quiet()).await;
+                let late = async {
+                    sleep(100 * SECOND).await;
+                    raw.write_all(&masked(0x81, b"late")).await.unwrap();
+                };
+                let (message, ()) = tokio::join!(ws.recv(), late);
+                assert_eq!(message.unwrap(), Some(Message::from("late")));
+                let closing = Instant::now();
+                assert_overdue(&ws.close(CloseCode::NORMAL, "").await, Deadline::Close);
+                assert_took(closing, 2 * SECOND);
+            });
+        }
+    }
+}

@@ -118,10 +118,14 @@ impl<T> Polled<T> {
         }
     }
 
-    /// Frees the timer, if there is one, where no deadline is to come.
-    pub(super) fn keep_timer_if(&mut self, is_needed: impl FnOnce() -> bool) {
-        if self.sleep.is_some() && !is_needed() {
-            self.sleep = None;
+    /// A connection begins: a timer that goes off at `first`, before any deadline of a close from now on, spares those that
+    /// end until then a second one. What was set for the opening handshake does as well; without a deadline there is none.
+    pub(super) fn begin_timer(&mut self, first: Option<Duration>) {
+        let first = first.and_then(|first| self.instant_of(first));
+        match (first, &self.sleep) {
+            (Some(first), None) => self.sleep = Some(Box::pin(sleep_until(first))),
+            (Some(_), Some(_)) => {}
+            (None, _) => self.sleep = None,
         }
     }
 

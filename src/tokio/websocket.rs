@@ -78,7 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         opened: Opened,
     ) -> Self {
         stream.set_time(Duration::ZERO);
-        stream.keep_timer_if(|| connection.poll_timeout().is_some());
+        let close = connection.config().close_timeout.unwrap_or(Duration::MAX);
+        stream.begin_timer(connection.poll_timeout().map(|due| due.min(close)));
         let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, unread);
         *endpoint.link.out.sink() = response;
         Self::with(endpoint, opened.boxed())
