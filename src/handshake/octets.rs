@@ -112,7 +112,9 @@ mod tests {
 
     #[test]
     fn a_value_ends_at_the_first_byte_that_it_cannot_hold_wherever_that_is() {
-        for byte in 0..=u8::MAX {
+        // Miri takes its time.
+        let step = if cfg!(miri) { 31 } else { 1 };
+        for byte in (0..=u8::MAX).step_by(step) {
             for (before, len) in [(b'a', 24), (0xff, 24), (b'\t', 19), (b' ', 9)] {
                 for at in 0..len {
                     let mut bytes = alloc::vec![before; len];
