@@ -4,14 +4,14 @@
 mod faults_support;
 mod stream_support;
 
-use core::time::Duration;
 use std::io::ErrorKind;
 
+use faults_support::closing::{Way, assert_closed, each_closing, last_words};
 use faults_support::scripted::{Call, Fault, Scripted, once};
 use faults_support::{Seen, Talk, messages};
 use sansocket::blocking::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Event, Initiator, Message, Role};
-use stream_support::{again, owned, pattern};
+use stream_support::{again, owned};
 
 const HARMLESS: [Fault; 4] = [
     Fault::Short,
@@ -21,25 +21,6 @@ const HARMLESS: [Fault; 4] = [
 ];
 const DEADLY: [Fault; 3] =
     [Fault::Dead(ErrorKind::ConnectionReset), Fault::Deaf(ErrorKind::BrokenPipe), Fault::End];
-
-/// How the application closes.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    /// Waits, and wants no more messages.
-    Close,
-    /// Goes on receiving.
-    Start,
-}
-
-/// The peer goes on talking for a while, and closes with words of its own.
-fn last_words(talk: Talk) -> Vec<u8> {
-    let (mut peer, mut out) = (talk.peer(), Vec::new());
-    peer.send("one more", &mut out).unwrap();
-    peer.ping(b"still there?", &mut out).unwrap();
-    peer.send(pattern(70_000), &mut out).unwrap();
-    peer.close(Duration::ZERO, CloseCode::new(3456), "bye", &mut out).unwrap();
-    out
-}
 
 type Ws<F> = WebSocket<Scripted<F>>;
 
@@ -73,36 +54,15 @@ fn reference(talk: Talk, way: Way) -> Vec<u8> {
     let mut ws = WebSocket::over(stream, talk.connection(Config::new()));
     let (seen, verdict) = close(&mut ws, way);
     verdict.unwrap();
-    if let Way::Start = way {
-        assert_eq!(messages(&seen), [Message::from("one more"), pattern(70_000).into()]);
-    }
     let stream = ws.into_parts().transport;
-    let expected = [
-        Seen::Text(b"queued".to_vec()),
-        Seen::Ping(b"and a ping".to_vec()),
-        // Nothing is said behind it, no pong either.
-        Seen::Close(3000, b"why".to_vec()),
-    ];
-    assert_eq!(talk.heard(&stream.sent), expected);
-    assert!(stream.shut || talk.role == Role::Client, "the server ends the stream first");
+    assert_closed(talk, way, &seen, &stream.sent, stream.shut);
     stream.sent
-}
-
-fn each_closing(faults: &[Fault], check: impl Fn(Talk, Way, Fault, &[u8], usize) -> bool) {
-    for talk in Talk::all() {
-        for way in [Way::Close, Way::Start] {
-            let reference = reference(talk, way);
-            for fault in faults {
-                assert!((0..1000).any(|at| check(talk, way, *fault, &reference, at)), "never untouched");
-            }
-        }
-    }
 }
 
 // conf: CL-06 CL-11 CL-14 FG-09
 #[test]
 fn a_close_gets_through_calls_that_do_little() {
-    each_closing(&HARMLESS, |talk, way, fault, reference, at| {
+    each_closing(reference, &HARMLESS, |talk, way, fault, reference, at| {
         let stream = Scripted::new(last_words(talk), 9000, once(fault, at));
         let mut ws = WebSocket::over(stream, talk.connection(Config::new()));
         let (_, verdict) = close(&mut ws, way);
@@ -124,7 +84,7 @@ fn a_close_gets_through_calls_that_do_little() {
 // conf: CL-11 CL-12 CL-16
 #[test]
 fn a_close_over_a_stream_that_fails_ends_and_says_how() {
-    each_closing(&DEADLY, |talk, way, fault, reference, at| {
+    each_closing(reference, &DEADLY, |talk, way, fault, reference, at| {
         let stream = Scripted::new(last_words(talk), 9000, once(fault, at));
         let mut ws = WebSocket::over(stream, talk.connection(Config::new()));
         let (seen, verdict) = close(&mut ws, way);

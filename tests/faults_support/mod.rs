@@ -2,6 +2,7 @@
 //! that shares no code with the crate.
 #![allow(dead_code, unreachable_pub, reason = "each user needs its own part")]
 
+pub mod closing;
 #[path = "../support/inflate.rs"]
 mod inflate;
 #[path = "../support/oracle.rs"]
