@@ -205,20 +205,9 @@ fn check_host(host: &str) -> Result<(), UriError> {
 
 /// `unreserved` and `sub-delims` of RFC 3986.
 const fn is_name_byte(byte: u8) -> bool {
-    NAME_BYTES[byte as usize]
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
 }
-
-const NAME_BYTES: [bool; 256] = {
-    let mut known = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let special =
-            matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
-        known[byte] = special || (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    known
-};
 
 /// Path and query, percent-encoded where they go beyond ASCII; `offset` is where they begin in the URI.
 fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {
