@@ -63,8 +63,8 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, acceptor: Arc<Acceptor>) -> 
     // Whoever connects and says nothing is not waited for for ever.
     let stream = timeout(Duration::from_secs(10), tls.accept(stream)).await??;
     let mut ws = Box::pin(acceptor.accept(stream)).await?;
-    while let Some((message, mut tx)) = ws.recv_ref().await? {
+    loop {
+        let Some((message, mut tx)) = ws.recv_ref().await? else { return Ok(()) };
         tx.feed(&message).await?;
     }
-    Ok(())
 }

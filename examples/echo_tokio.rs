@@ -72,17 +72,18 @@ async fn serve(stream: TcpStream, acceptor: Arc<Acceptor>, mode: Mode) -> Result
 }
 
 async fn echo(ws: &mut WebSocket<TcpStream>) -> Result<(), Error> {
-    while let Some((message, mut tx)) = ws.recv_ref().await? {
+    loop {
+        // Not `while let`: it would keep the message in three places of the future.
+        let Some((message, mut tx)) = ws.recv_ref().await? else { return Ok(()) };
         tx.feed(&message).await?;
     }
-    Ok(())
 }
 
 async fn echo_owned(ws: &mut WebSocket<TcpStream>) -> Result<(), Error> {
-    while let Some(message) = ws.recv().await? {
+    loop {
+        let Some(message) = ws.recv().await? else { return Ok(()) };
         ws.feed(message).await?;
     }
-    Ok(())
 }
 
 async fn broadcast(ws: &mut WebSocket<TcpStream>, room: broadcast::Sender<Prepared>) -> Result<(), Error> {

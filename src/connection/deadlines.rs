@@ -94,9 +94,19 @@ impl Connection {
         self.next_deadline().map(Duration::from)
     }
 
+    /// Nothing has begun to end, and nothing that has begun is still to come.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.closing.is_untouched()
+            && self.deadlines.wait_for_nothing()
+            && self.incoming.is_none()
+            && self.replies.is_none()
+    }
+
+    #[inline]
     fn next_deadline(&self) -> Option<Moment> {
         let (config, deadlines) = (&*self.config, &self.deadlines);
-        if self.closing.is_untouched() && deadlines.wait_for_nothing() && self.incoming.is_none() {
+        if self.is_quiet() {
             // Nearly always: only silence can come to matter.
             let silence = match (config.ping_interval, config.idle_timeout) {
                 (Some(ping), Some(idle)) => ping.min(idle),

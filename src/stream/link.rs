@@ -32,12 +32,12 @@ pub(crate) struct Link<S> {
     /// The time of the latest look at the clock.
     pub(crate) now: Duration,
     /// If the latest look at the clock came with bytes: whether more may lie behind them.
-    just_read: Option<Unread>,
+    pub(crate) just_read: Option<Unread>,
     /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
     pub(crate) alarm: bool,
     write_shut: bool,
     /// Something was written that the stream may still hold back.
-    unflushed: bool,
+    pub(crate) unflushed: bool,
     /// The stream takes no more output. What the peer said before can still be read.
     mute: bool,
     /// What ended the stream, if it was an error.
@@ -61,7 +61,7 @@ pub(crate) enum Target<'a> {
 impl<S: Stream> Link<S> {
     /// The largest queue that a thread keeps for the next batch, in bytes. Where calls wait there is a thread for each
     /// connection, and what it kept would be what the connection costs.
-    const SPARE: usize = if S::WAITS { 64 << 10 } else { 512 << 10 };
+    pub(crate) const SPARE: usize = if S::WAITS { 64 << 10 } else { 512 << 10 };
 
     pub(crate) fn new(stream: S, connection: Connection, now: Duration) -> Self {
         Self {
@@ -376,7 +376,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
+    pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         while self.unflushed {
             match self.stream.flush() {
                 Ok(()) => {
@@ -410,7 +410,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// How a write of `waiting` bytes went that began at `began`; `None` if it is to be tried again.
-    fn wrote(
+    pub(crate) fn wrote(
         &mut self,
         wrote: io::Result<usize>,
         waiting: usize,
@@ -481,6 +481,17 @@ impl<S: Stream> Link<S> {
                 None => return Ok(Read::Again),
             },
         };
+        self.read_went(read, room, until)
+    }
+
+    /// How a read went that had room for so many bytes.
+    #[inline]
+    pub(crate) fn read_went(
+        &mut self,
+        read: io::Result<usize>,
+        room: usize,
+        until: Option<Duration>,
+    ) -> Result<Read, Error> {
         let nothing_yet = read.as_ref().is_err_and(is_not_now);
         if S::WAITS || !nothing_yet {
             self.look_at_the_clock();

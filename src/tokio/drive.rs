@@ -87,7 +87,8 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.
-fn wait<S: AsyncRead + AsyncWrite + Unpin>(on: &mut impl Driven<S>) -> Poll<()> {
+#[inline]
+pub(super) fn wait<S: AsyncRead + AsyncWrite + Unpin>(on: &mut impl Driven<S>) -> Poll<()> {
     let link = on.link();
     let come = link.stream.poll_timer(link.connection.poll_timeout());
     if come.is_ready() {

@@ -10,6 +10,7 @@ use core::task::{Context, Poll};
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::group::Member;
+use super::turn::Turn;
 use super::waiting::RECEIVER;
 use super::{Error, Sender, WebSocket};
 use crate::stream::Endpoint;
@@ -30,7 +31,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Future for Lending<'a, S> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Self::Waiting(ws) = &mut *self {
+        while let Self::Waiting(ws) = &mut *self {
             if let Some((kind, payload)) = ws.endpoint.find_at_hand() {
                 let Self::Waiting(ws) = mem::replace(&mut *self, Self::Done) else { return Poll::Pending };
                 let WebSocket { endpoint: Endpoint { link, input }, member, .. } = ws;
@@ -38,6 +39,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Future for Lending<'a, S> {
                     Some(message) => return Poll::Ready(Ok(Some((message, Sender { link })))),
                     None => *self = Self::Failed(Sender { link }, member),
                 }
+                break;
+            }
+            match ws.turn(context) {
+                Turn::Read => {}
+                Turn::Idle => return Poll::Pending,
+                Turn::Unusual => break,
             }
         }
         // Taken apart and put together, so that the usual way above needs no place in memory.

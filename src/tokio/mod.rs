@@ -11,10 +11,10 @@
 //!     tokio::spawn(async move {
 //!         // The handshake's future is large and short-lived: it does not belong into the task for good.
 //!         let mut ws = Box::pin(accept(stream)).await?;
-//!         while let Some((message, mut tx)) = ws.recv_ref().await? {
+//!         loop {
+//!             let Some((message, mut tx)) = ws.recv_ref().await? else { return Ok::<_, Error>(()) };
 //!             tx.feed(&message).await?; // leaves before the next wait, in one write with all else that is due
 //!         }
-//!         Ok::<_, Error>(())
 //!     });
 //! }
 //! # }
@@ -87,6 +87,7 @@ mod polled;
 mod reconnect;
 mod split;
 mod tunnel;
+mod turn;
 mod waiting;
 mod websocket;
 

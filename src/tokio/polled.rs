@@ -21,8 +21,7 @@ pub(super) struct Polled<T> {
     waker: Waker,
     /// Which sides made calls that did not end, while there are only the two.
     pending: [bool; 2],
-    /// Whether the timer has been told whom to wake.
-    armed: bool,
+    armed: Armed,
     /// One timer for all deadlines. It is set anew only for an earlier one: a deadline that moved on costs nothing until
     /// the timer goes off.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -31,6 +30,15 @@ pub(super) struct Polled<T> {
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
     began: Duration,
     epoch: Instant,
+}
+
+/// Whether the timer has been told whom to wake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Armed {
+    No,
+    Yes,
+    /// And it goes off before silence can come to matter, however often the peer still breaks it.
+    ForSilence,
 }
 
 impl<T> Polled<T> {
@@ -44,7 +52,7 @@ impl<T> Polled<T> {
             io,
             waker: Waker::noop().clone(),
             pending: [false; 2],
-            armed: false,
+            armed: Armed::No,
             sleep: None,
             waiting: None,
             began: Duration::ZERO,
@@ -61,7 +69,7 @@ impl<T> Polled<T> {
         if self.waker.will_wake(waker) {
             return None;
         }
-        self.armed = false;
+        self.armed = Armed::No;
         let other = if side == RECEIVER { SENDER } else { RECEIVER };
         if !self.is_pending(other) {
             return Some(mem::replace(&mut self.waker, waker.clone()));
@@ -83,6 +91,18 @@ impl<T> Polled<T> {
         }
     }
 
+    /// Whether a call with this waker, of the only task that waits, changes nothing.
+    #[inline]
+    pub(super) fn is_set_for(&self, waker: &Waker) -> bool {
+        self.waiting.is_none() && self.waker.will_wake(waker)
+    }
+
+    /// Whether the receiver's call did not end.
+    #[inline]
+    pub(super) const fn set_receiving(&mut self, pending: bool) {
+        self.pending[RECEIVER as usize] = pending;
+    }
+
     /// Whether the latest call of a side did not end, while there are only the two.
     pub(super) fn is_pending(&self, side: u64) -> bool {
         self.pending.get(side as usize).is_some_and(|pending| *pending)
@@ -93,7 +113,7 @@ impl<T> Polled<T> {
         self.waiting.get_or_insert_with(|| {
             let waiting = Arc::new(Waiting::default());
             self.waker = Waker::from(waiting.clone());
-            self.armed = false;
+            self.armed = Armed::No;
             waiting
         })
     }
@@ -113,7 +133,9 @@ impl<T> Polled<T> {
     pub(super) fn poll_timer(&mut self, due: Option<Duration>) -> Poll<()> {
         let Some(due) = due.and_then(|due| self.instant_of(due)) else { return Poll::Pending };
         match &self.sleep {
-            Some(sleep) if self.armed && sleep.deadline() <= due && !sleep.is_elapsed() => Poll::Pending,
+            Some(sleep) if self.armed != Armed::No && sleep.deadline() <= due && !sleep.is_elapsed() => {
+                Poll::Pending
+            }
             _ => self.poll_timer_anew(due),
         }
     }
@@ -129,7 +151,19 @@ impl<T> Polled<T> {
         }
     }
 
+    /// Whether the timer still runs that was set for nothing but silence.
+    #[inline]
+    pub(super) fn awaits_silence(&self) -> bool {
+        self.armed == Armed::ForSilence && self.sleep.as_ref().is_none_or(|sleep| !sleep.is_elapsed())
+    }
+
+    /// The timer was asked for a deadline that only silence can bring.
+    pub(super) const fn set_for_silence(&mut self) {
+        self.armed = Armed::ForSilence;
+    }
+
     fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {
+        self.armed = Armed::No;
         let mut context = Context::from_waker(&self.waker);
         let at = not_before_the_driver(due);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
@@ -144,7 +178,7 @@ impl<T> Polled<T> {
             }
             sleep.as_mut().reset(at);
         }
-        self.armed = true;
+        self.armed = Armed::Yes;
         Poll::Pending
     }
 
@@ -190,7 +224,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     }
 }
 
-fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
+#[inline]
+pub(super) fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
     match poll {
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         // A stream that is asynchronous does not wait: these are failures like any other.

@@ -1,0 +1,111 @@
+//! The turn that nearly every poll of the receiver comes to: what is queued leaves, and one read brings messages or nothing.
+//! It is short, for it is most of what a message costs that comes alone.
+
+use alloc::boxed::Box;
+use core::pin::Pin;
+use core::task::Context;
+use std::io::IoSlice;
+
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::WebSocket;
+use super::drive::wait;
+use super::group::Member;
+use super::polled::{Polled, ready};
+use crate::Delivery;
+use crate::stream::{Endpoint, LARGE, Link, Read, Stream};
+
+/// What a turn came to.
+pub(super) enum Turn {
+    /// Bytes came.
+    Read,
+    /// Everything has left and nothing came: the stream or the timer wakes the task.
+    Idle,
+    /// Anything else: the [usual way](Endpoint::find) goes on from there.
+    Unusual,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A turn of a connection on which nothing but messages passes, and of which only this task knows.
+    #[inline(never)]
+    pub(super) fn turn(&mut self, context: &Context<'_>) -> Turn {
+        let Endpoint { link, input } = &mut self.endpoint;
+        let is_ours = input.is_empty() && link.stream.is_set_for(context.waker());
+        let is_to_close = |member: &mut Box<Member>| member.is_closing(link.stream.waker());
+        if !is_ours || self.member.as_mut().is_some_and(is_to_close) {
+            return Turn::Unusual;
+        }
+        if !(link.is_quiet() && link.writes_all_at_once()) {
+            return Turn::Unusual;
+        }
+        let mut room = ReadBuf::new(input.room(LARGE));
+        let mut context = Context::from_waker(context.waker());
+        let read = Pin::new(&mut link.stream.io).poll_read(&mut context, &mut room);
+        let (len, capacity) = (room.filled().len(), room.capacity());
+        if read.is_pending() {
+            input.release();
+            link.stream.set_receiving(true);
+            return self.turn_over();
+        }
+        match link.read_went(ready(read).map(|()| len), capacity, None) {
+            Ok(Read::Bytes(len)) => {
+                input.filled(len);
+                link.stream.set_receiving(false);
+                Turn::Read
+            }
+            _ => {
+                input.release();
+                Turn::Unusual
+            }
+        }
+    }
+
+    /// Nothing came.
+    #[inline]
+    fn turn_over(&mut self) -> Turn {
+        if self.endpoint.link.stream.awaits_silence() {
+            return Turn::Idle;
+        }
+        if wait(self).is_ready() {
+            return Turn::Unusual;
+        }
+        self.endpoint.link.stream.set_for_silence();
+        Turn::Idle
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
+    /// Whether nothing but messages comes and goes.
+    #[inline]
+    fn is_quiet(&mut self) -> bool {
+        let takes_messages = self.connection.config().delivery == Delivery::Messages;
+        if self.is_mute() || self.alarm || !takes_messages || !self.connection.is_quiet() {
+            return false;
+        }
+        // No deadline of a quiet connection that bytes have just come to is due.
+        self.just_read = None;
+        true
+    }
+
+    /// Writes what is queued; `false` if it does not leave at once, which is told to whoever asks next.
+    #[inline]
+    fn writes_all_at_once(&mut self) -> bool {
+        if !self.out.is_empty() {
+            let Some(piece) = self.out.only_piece() else { return false };
+            let waiting = piece.len();
+            match self.stream.write(&[IoSlice::new(piece)], None) {
+                Ok(len) if len >= waiting => {
+                    self.unflushed = true;
+                    self.out.wrote(waiting, Self::SPARE);
+                }
+                wrote => {
+                    if let Ok(Some(len)) = self.wrote(wrote, waiting, self.now, None) {
+                        self.out.wrote(len, Self::SPARE);
+                    }
+                    return false;
+                }
+            }
+        }
+        self.flush_transport(None).is_ok()
+    }
+}
