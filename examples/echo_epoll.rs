@@ -5,7 +5,7 @@
 mod options;
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use sansocket::handshake::{Acceptance, HandshakeLimits, RefusedRequest, ServerHandshake, ServerStep};
-use sansocket::{Config, Connection, Event, Input, TransportAction, Unread};
+use sansocket::{Config, Connection, Event, Input, Message, TransportAction, Unread};
 
 const HELP: &str = "\
 usage: echo_epoll [ADDR] [--max-message BYTES] [--ping SECONDS] [--deflate[=shared|dedicated]]
@@ -33,6 +33,8 @@ const MOST_KEPT: usize = 4 << 20;
 /// From this size on the rest of a payload is read straight to its place in the message, in bytes, if the latest read brought
 /// as much: the place costs memory, and an announcement is no reason to spend it.
 const DIRECT_READ: usize = 64 << 10;
+/// From this size on a message that nothing follows is written from where it is, in bytes.
+const DIRECT_WRITE: usize = 16 << 10;
 
 fn main() -> io::Result<()> {
     let ([addr], config, []) = options::parse(HELP, [Some("127.0.0.1:9001")], []);
@@ -195,7 +197,7 @@ impl Server {
             };
             peer.brings_much = len >= DIRECT_READ;
             if is_direct {
-                peer.stage.payload_read(self.now, len, &mut self.out);
+                peer.payload_read(self.now, len, &mut self.out);
             } else {
                 peer.receive(&self.config, self.now, &mut self.received[..len], &mut self.out);
             }
@@ -245,14 +247,6 @@ impl Stage {
         let Self::Open(connection) = self else { return None };
         connection.payload_target().filter(|place| place.len() >= DIRECT_READ)
     }
-
-    /// What was read there.
-    fn payload_read(&mut self, now: Duration, len: usize, out: &mut Vec<u8>) {
-        let Self::Open(connection) = self else { return };
-        if let Ok(Some(message)) = connection.payload_read(now, len, out) {
-            let _ = connection.send(&message, out);
-        }
-    }
 }
 
 impl Peer {
@@ -272,7 +266,7 @@ impl Peer {
     /// What one read brought.
     fn receive(&mut self, config: &Arc<Config>, now: Duration, received: &mut [u8], out: &mut Vec<u8>) {
         match &mut self.stage {
-            Stage::Open(connection) => echo(connection, now, received, out),
+            Stage::Open(connection) => echo(connection, now, received, &mut self.stream, out),
             Stage::Refused(_) => {}
             Stage::Opening(handshake) => {
                 match handshake.take().map(|handshake| handshake.receive(now, received)) {
@@ -280,7 +274,7 @@ impl Peer {
                     Some(Ok(ServerStep::Request { request, consumed })) => {
                         if let Ok(accepted) = request.accept(&Acceptance::new().with_config(config), out) {
                             let (mut connection, _) = accepted.into_connection(config.clone(), now);
-                            echo(&mut connection, now, &mut received[consumed..], out);
+                            echo(&mut connection, now, &mut received[consumed..], &mut self.stream, out);
                             self.stage = Stage::Open(connection);
                         }
                     }
@@ -288,6 +282,14 @@ impl Peer {
                     None => {}
                 }
             }
+        }
+    }
+
+    /// What was read to its place in a large message.
+    fn payload_read(&mut self, now: Duration, len: usize, out: &mut Vec<u8>) {
+        let Stage::Open(connection) = &mut self.stage else { return };
+        if let Ok(Some(message)) = connection.payload_read(now, len, out) {
+            answer(connection, &message, now, &mut self.stream, out);
         }
     }
 
@@ -376,13 +378,44 @@ impl Peer {
 }
 
 /// The whole of the application.
-fn echo(connection: &mut Connection, now: Duration, received: &mut [u8], out: &mut Vec<u8>) {
+fn echo(
+    connection: &mut Connection,
+    now: Duration,
+    received: &mut [u8],
+    stream: &mut TcpStream,
+    out: &mut Vec<u8>,
+) {
     let mut input = Input::new(received);
     // An error needs no handling here: the Close frame that tells it is in `out`.
     while let Ok(Some(event)) = connection.receive(now, &mut input, out) {
-        if let Event::Message(message) = event {
+        match event {
+            Event::Message(message) if message.len() >= DIRECT_WRITE && input.is_empty() => {
+                answer(connection, &message, now, stream, out);
+            }
             // Refused only while closing, when nobody waits for an echo.
-            let _ = connection.send(&message, out);
+            Event::Message(message) => _ = connection.send(&message, out),
+            _ => {}
         }
     }
+}
+
+/// Sends a large message from where it is, as far as the stream takes it at once.
+fn answer(
+    connection: &mut Connection,
+    message: &Message<'_>,
+    now: Duration,
+    stream: &mut TcpStream,
+    out: &mut Vec<u8>,
+) {
+    if !out.is_empty() || connection.compresses(message.len()) {
+        let _ = connection.send(message, out);
+        return;
+    }
+    let Ok(envelope) = connection.envelope(message) else { return };
+    let (header, payload) = (envelope.header(), message.as_bytes());
+    // What ails the stream shows again when the rest is written.
+    let written = stream.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]).unwrap_or(0);
+    out.extend_from_slice(header.get(written..).unwrap_or_default());
+    out.extend_from_slice(&payload[written.saturating_sub(header.len())..]);
+    connection.handle_written(now, written, out.len());
 }

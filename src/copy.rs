@@ -19,6 +19,14 @@ fn append_pieces(to: &mut impl BufMut, bytes: &[u8]) {
     bytes.chunks(PIECE).for_each(|piece| to.put_slice(piece));
 }
 
+/// Copies `bytes` to the start of `place`, as far as that has room.
+pub(crate) fn overwrite(place: &mut [u8], bytes: &[u8]) {
+    for (place, piece) in place.chunks_mut(PIECE).zip(bytes.chunks(PIECE)) {
+        let len = piece.len().min(place.len());
+        place[..len].copy_from_slice(&piece[..len]);
+    }
+}
+
 /// The same bytes in memory of their own.
 pub(crate) fn owned(bytes: &[u8]) -> Bytes {
     if bytes.len() <= PIECE {
@@ -41,6 +49,11 @@ mod tests {
             append(&mut copy, &bytes[..len]);
             assert_eq!((&copy[..3], &copy[3..]), (&[7; 3][..], &bytes[..len]));
             assert_eq!(owned(&bytes[..len]), bytes[..len]);
+            let mut place = alloc::vec![7; len + 3];
+            overwrite(&mut place, &bytes[..len]);
+            assert_eq!((&place[..len], &place[len..]), (&bytes[..len], &[7; 3][..]));
+            overwrite(&mut place[..len / 2], &bytes[1..]);
+            assert_eq!((&place[..len / 2], &place[len..]), (&bytes[1..][..len / 2], &[7; 3][..]));
         }
     }
 }

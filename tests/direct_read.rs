@@ -102,6 +102,42 @@ fn the_place_grows_with_what_has_arrived() {
     assert_eq!(received, 2 << 20);
 }
 
+/// What was in it before is never part of a message, and a message that is kept keeps its memory.
+#[test]
+fn memory_of_a_large_message_is_used_again() {
+    const LEN: usize = 300_000;
+    let mut kept = Vec::new();
+    for role in ROLES {
+        for (round, len) in [LEN, LEN - 1, LEN, 270_000, 90_000, LEN + 9000].into_iter().enumerate() {
+            let payload: Vec<u8> = pattern(len).iter().map(|byte| byte ^ round as u8).collect();
+            let frame = wire::binary(role, &payload);
+            for keep in [false, true] {
+                let mut session = Session::new(role);
+                session.feed(&frame[..1000]).unwrap();
+                let place = session.connection.payload_target().unwrap().len();
+                let is_used_again = cfg!(feature = "std") && keep && len >= 256 << 10;
+                assert_eq!(place > 64 << 10, is_used_again, "{role:?} {len}: {place}");
+                let mut rest = &frame[1000..];
+                let message = loop {
+                    let place = session.connection.payload_target().unwrap();
+                    let count = place.len().min(rest.len()).min(100_000);
+                    place[..count].copy_from_slice(&rest[..count]);
+                    rest = &rest[count..];
+                    let read = session.connection.payload_read(NOW, count, &mut session.out);
+                    if let Some(message) = read.unwrap() {
+                        break message;
+                    }
+                };
+                assert!(message == Message::from(&payload), "{role:?} {len}");
+                if keep {
+                    kept.push((payload.clone(), message));
+                }
+            }
+        }
+    }
+    assert!(kept.iter().all(|(payload, message)| *message == Message::from(payload)));
+}
+
 #[test]
 fn no_place_is_offered_for_anything_else() {
     // conf: FG-07

@@ -27,10 +27,11 @@ const ENGINE: &str = "stream";
 const CLIENT: &str = "client";
 const NEVER_ALLOCATE: [&str; 2] = ["frame", "utf8"];
 /// Masking keys come from a generator of the thread, which needs thread-local storage; a pool of compressors needs a lock,
-/// and so do compressed forms of a message that are made once for all.
-const MAY_NAME_STD: [&str; 4] = [
+/// and so do compressed forms of a message that are made once for all; the memory of large messages waits in its thread.
+const MAY_NAME_STD: [&str; 5] = [
     "src/connection/mask_keys.rs",
     "src/connection/prepared.rs",
+    "src/connection/recycled.rs",
     "src/deflate/pool.rs",
     "src/deflate/settings.rs",
 ];

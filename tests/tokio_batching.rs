@@ -24,11 +24,13 @@ struct Counted {
     reads: usize,
     writes: usize,
     in_vain: usize,
+    /// Whether a write takes several parts.
+    gathers: bool,
 }
 
 impl Counted {
     const fn new(stream: DuplexStream) -> Self {
-        Self { stream, reads: 0, writes: 0, in_vain: 0 }
+        Self { stream, reads: 0, writes: 0, in_vain: 0, gathers: false }
     }
 }
 
@@ -53,6 +55,23 @@ impl AsyncWrite for Counted {
         let done = Pin::new(&mut self.stream).poll_write(context, bytes);
         *(if done.is_ready() { &mut self.writes } else { &mut self.in_vain }) += 1;
         done
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.gathers {
+            let first = parts.iter().find(|part| !part.is_empty()).map_or(&[][..], |part| part);
+            return self.poll_write(context, first);
+        }
+        let all = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<_>>();
+        self.poll_write(context, &all)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.gathers
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -148,6 +167,45 @@ fn send_is_out_and_feed_waits_for_a_flush_or_for_256_kib() {
         ws.feed(&part).await.unwrap();
         assert_eq!((ws.stream().writes, ws.queued()), (4, 0));
     });
+}
+
+/// It is written from where it lies, with its header, which not every stream can; with more behind it, it waits for the
+/// others.
+#[test]
+fn the_answer_to_a_large_message_that_comes_alone_leaves_at_once() {
+    const LARGE: usize = 20_000;
+    for (lane, gathers, at_once) in
+        [(Lane::Lent, true, true), (Lane::Lent, false, false), (Lane::Owned, true, true)]
+    {
+        run(async {
+            let (mut raw, stream) = duplex(1 << 20);
+            let mut ws = server(Counted { gathers, ..Counted::new(stream) }, Config::new());
+            let mut expected = vec![0x82, 126, 0x4e, 0x20];
+            expected.extend(pattern(LARGE));
+            for (before, behind) in [(0, 0), (2, 0), (0, 1), (1, 3)] {
+                let small = masked(0x81, b"small");
+                let large = [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(LARGE)].concat();
+                raw.write_all(&[small.repeat(before), large, small.repeat(behind)].concat()).await.unwrap();
+                let writes = ws.stream().writes;
+                for _ in 0..=before + behind {
+                    echo_one(&mut ws, lane).await;
+                }
+                let alone = before + behind == 0;
+                assert_eq!(
+                    ws.stream().writes - writes,
+                    usize::from(alone && at_once),
+                    "{lane:?} {before} {behind}"
+                );
+                assert!(cut(ws.recv(), 1).await.is_none());
+                assert_eq!((ws.stream().writes - writes, ws.queued()), (1, 0));
+                let said = b"\x81\x05small";
+                let expected = [said.repeat(before), expected.clone(), said.repeat(behind)].concat();
+                let mut heard = vec![0; expected.len()];
+                raw.read_exact(&mut heard).await.unwrap();
+                assert!(heard == expected, "{lane:?} {before} {behind}");
+            }
+        });
+    }
 }
 
 /// A frame that has come in part is no reason to hold the answers back.

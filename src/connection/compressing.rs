@@ -13,12 +13,6 @@ use crate::role::Role;
 use crate::sink::Sink;
 
 impl Connection {
-    /// Whether a message of this length is compressed when it is sent.
-    #[inline]
-    pub(crate) fn compresses(&self, len: usize) -> bool {
-        self.compresses && len >= settings(&self.config).compresses_from()
-    }
-
     /// Sends a message compressed if that makes it smaller.
     #[inline(never)]
     pub(super) fn send_compressed(

@@ -8,8 +8,9 @@ use core::mem;
 use core::time::Duration;
 
 use super::moment::Moment;
+use super::recycled;
 use crate::config::{Config, Delivery};
-use crate::copy::append;
+use crate::copy::{append, overwrite};
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
@@ -40,7 +41,7 @@ pub(super) struct Incoming {
 enum Storage {
     /// Grows out of validated pieces, so that nothing validates it twice.
     Text(String),
-    /// `filled` bytes, and behind them zeros to be read over, of which the first `offered` were given out for that.
+    /// `filled` bytes, and behind them some to be read over, of which the first `offered` were given out for that.
     Binary { bytes: Vec<u8>, filled: usize, offered: usize },
     /// Handed out as it arrives.
     Passed,
@@ -124,10 +125,14 @@ impl Incoming {
             }
             (Storage::Binary { bytes, filled, offered }, _) => {
                 *offered = 0;
+                if bytes.capacity() == 0 {
+                    let needed = following.saturating_add(payload.len() as u64);
+                    *bytes = recycled::take(needed).unwrap_or_default();
+                }
                 // A place for a direct read that was not used, or not wholly, is filled first.
                 let place = bytes.get_mut(*filled..).unwrap_or_default();
                 let (fits, rest) = payload.split_at(payload.len().min(place.len()));
-                place[..fits.len()].copy_from_slice(fits);
+                overwrite(place, fits);
                 *filled += fits.len();
                 if !rest.is_empty() {
                     if bytes.capacity() - bytes.len() < rest.len() {
@@ -171,17 +176,15 @@ impl Incoming {
         self.validator.finish()?;
         Ok(match mem::replace(&mut self.storage, Storage::Passed) {
             Storage::Text(text) => Some(Message::from(text)),
-            Storage::Binary { mut bytes, filled, .. } => {
-                bytes.truncate(filled);
-                Some(Message::from(bytes))
-            }
+            Storage::Binary { bytes, filled, .. } => Some(Message::from(recycled::shared(bytes, filled))),
             Storage::Passed => None,
         })
     }
 
     /// Where the next bytes of a binary payload belong, at most `following` of them.
     ///
-    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with.
+    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with. What is there
+    /// already costs nothing.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
         if self.is_compressed() {
             return None;

@@ -14,6 +14,7 @@ mod mask_keys;
 mod moment;
 mod prepared;
 mod receive;
+mod recycled;
 mod replies;
 mod send;
 

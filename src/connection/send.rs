@@ -157,7 +157,8 @@ impl Connection {
 
     /// Sends `message` without copying its payload: returns what is to be written before it.
     ///
-    /// The payload is never compressed. Write all output first, then the header of the envelope and the payload, vectored if you like. A server's
+    /// The payload is never compressed; [`compresses`](Self::compresses) tells if it should be. Write all output first, then the
+    /// header of the envelope and the payload, vectored if you like. A server's
     /// payload leaves as it is; a client masks its own copy with [`Envelope::mask`]. The message counts as sent.
     ///
     /// # Errors
@@ -172,6 +173,20 @@ impl Connection {
         let len = message.len() as u64;
         let header = FrameHeader { mask: key, ..FrameHeader::new(Opcode::from(message.kind()), len) };
         Ok(Envelope { header: header.encode(), key })
+    }
+
+    /// Whether [`send`](Self::send) compresses a message of `len` bytes, which [`envelope`](Self::envelope) does not.
+    ///
+    /// Never without the feature `deflate`.
+    #[inline]
+    #[must_use]
+    pub fn compresses(&self, len: usize) -> bool {
+        #[cfg(feature = "deflate")]
+        let compresses =
+            self.compresses && len >= super::compressed::settings(&self.config).compresses_from();
+        #[cfg(not(feature = "deflate"))]
+        let (compresses, _) = (false, len);
+        compresses
     }
 
     /// Sends a ping, which the peer answers with a pong of the same payload, at most 125 bytes (RFC 6455 §5.5.2).

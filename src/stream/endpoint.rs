@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::buffer::{LARGE, ReadBuffer, SMALL};
-use super::link::{Link, REPLIES, Read, Target};
+use super::link::{DIRECT_WRITE, Link, REPLIES, Read, Target};
 use super::{Error, Stream};
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
@@ -62,6 +62,9 @@ impl<S: Stream> Endpoint<S> {
         }
         let (kind, payload) = link.connection.whole_message_again(input.unread())?;
         input.take(payload.end);
+        if payload.len() >= DIRECT_WRITE {
+            link.ends_large = input.is_empty();
+        }
         Some((kind, payload))
     }
 
@@ -77,6 +80,7 @@ impl<S: Stream> Endpoint<S> {
             if !input.is_empty() {
                 if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
                     input.take(payload.end);
+                    link.ends_large = payload.len() >= DIRECT_WRITE && input.is_empty();
                     let found = Found::whole(kind, payload);
                     if interest(&found) {
                         return Ok(Some(found));
@@ -92,6 +96,7 @@ impl<S: Stream> Endpoint<S> {
                 match link.connection.locate(link.now, input.unread(), &mut replies) {
                     Ok(located) => {
                         input.take(located.consumed);
+                        link.ends_large = located.consumed >= DIRECT_WRITE && input.is_empty();
                         match located.found {
                             #[cfg(feature = "deflate")]
                             Some(mut found) if interest(&found) => {

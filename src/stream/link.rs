@@ -22,7 +22,7 @@ const WRITE_AT: usize = 256 << 10;
 /// How much may wait besides messages, in bytes: two ends that both take no more messages still answer each other's pings.
 pub(super) const REPLIES: usize = 4 << 10;
 /// A payload from this size on is not copied where the role allows it.
-const DIRECT_WRITE: usize = 16 << 10;
+pub(super) const DIRECT_WRITE: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Link<S> {
@@ -33,6 +33,8 @@ pub(crate) struct Link<S> {
     pub(crate) now: Duration,
     /// If the latest look at the clock came with bytes: whether more may lie behind them.
     pub(crate) just_read: Option<Unread>,
+    /// The message that was lent last is large, and nothing lies behind it: an answer has nothing to wait for.
+    pub(super) ends_large: bool,
     /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
     pub(crate) alarm: bool,
     write_shut: bool,
@@ -70,6 +72,7 @@ impl<S: Stream> Link<S> {
             connection,
             out: Output::default(),
             just_read: None,
+            ends_large: false,
             alarm: false,
             write_shut: false,
             unflushed: true,
@@ -97,6 +100,9 @@ impl<S: Stream> Link<S> {
             return Ok(());
         }
         if self.is_large(message.len()) {
+            if mem::take(&mut self.ends_large) && self.out.is_empty() && self.stream.gathers() {
+                return self.send_direct(message);
+            }
             self.queue_large(message)?;
         } else {
             self.queue(|connection, out| connection.send(message, out))?;
@@ -246,11 +252,7 @@ impl<S: Stream> Link<S> {
 
     /// Whether a payload is better written from where it is than copied: not if it is masked or compressed.
     fn is_large(&self, len: usize) -> bool {
-        #[cfg(feature = "deflate")]
-        if self.connection.compresses(len) {
-            return false;
-        }
-        len >= DIRECT_WRITE && self.connection.role() == Role::Server
+        len >= DIRECT_WRITE && self.connection.role() == Role::Server && !self.connection.compresses(len)
     }
 
     /// Sends a large payload without copying it. What the stream does not take is queued: shared if it can be.

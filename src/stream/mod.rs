@@ -47,6 +47,11 @@ pub(crate) trait Stream {
     /// Writes from the start of `parts`, as much as goes at once.
     fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> io::Result<usize>;
 
+    /// Whether a write takes all its parts at once, and not the first one alone.
+    fn gathers(&self) -> bool {
+        true
+    }
+
     fn flush(&mut self) -> io::Result<()>;
 
     /// Ends the direction to the peer; asked again after `WouldBlock`.

@@ -215,6 +215,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
         })
     }
 
+    fn gathers(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         ready(Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(&self.waker)))
     }

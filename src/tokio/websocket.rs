@@ -209,6 +209,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Queues a message; it leaves before the next receive sleeps, with [`flush`](Self::flush), or once 256 KiB wait.
     ///
+    /// A large one (16 KiB) leaves at once, without a copy, where it answers a large one behind which nothing lies unread.
+    ///
     /// It waits only while the queue is full ([`max_queued_output`](crate::Config::max_queued_output)). If the future
     /// is dropped, the message was taken whole or not at all.
     ///
