@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes};
 
+use crate::recycled;
+
 /// How much is copied in one go: whole cache lines, and less than any C library gives to `rep movsb`. On AMD's Zen
 /// that instruction takes up to ten times as long where source and destination lie unluckily in their pages.
 const PIECE: usize = 1984;
@@ -32,9 +34,12 @@ pub(crate) fn owned(bytes: &[u8]) -> Bytes {
     if bytes.len() <= PIECE {
         return Bytes::copy_from_slice(bytes);
     }
-    let mut copy = Vec::with_capacity(bytes.len());
-    append(&mut copy, bytes);
-    copy.into()
+    let len = bytes.len();
+    let mut copy = recycled::take(len as u64).unwrap_or_else(|| Vec::with_capacity(len));
+    let (over, behind) = bytes.split_at(len.min(copy.len()));
+    overwrite(&mut copy, over);
+    append(&mut copy, behind);
+    recycled::shared(copy, len)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub mod handshake;
 #[cfg(feature = "http")]
 mod http;
 mod message;
+mod recycled;
 mod role;
 mod sink;
 #[cfg(feature = "std")]

@@ -8,7 +8,6 @@ use core::mem;
 use core::time::Duration;
 
 use super::moment::Moment;
-use super::recycled;
 use crate::config::{Config, Delivery};
 use crate::copy::{append, overwrite};
 #[cfg(feature = "deflate")]
@@ -16,6 +15,7 @@ use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
 use crate::frame::FrameHeader;
 use crate::message::{Kind, Message};
+use crate::recycled;
 use crate::utf8::Validator;
 
 /// The state of a message in progress; boxed by the connection while there is one.

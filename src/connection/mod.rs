@@ -14,7 +14,6 @@ mod mask_keys;
 mod moment;
 mod prepared;
 mod receive;
-mod recycled;
 mod replies;
 mod send;
 

@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// How many pieces one write takes.
-pub(crate) const PIECES: usize = 8;
+pub(crate) const PIECES: usize = 64;
 
 /// The queue between the encoders and the stream. It holds memory only while something waits.
 #[derive(Debug, Default)]
