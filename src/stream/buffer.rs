@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::{vec, vec::Vec};
-use core::cell::RefCell;
 use core::mem;
 use core::ops::Range;
 use std::thread_local;
 
+use super::spares::Spares;
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflated;
 #[cfg(feature = "deflate")]
@@ -15,11 +15,9 @@ use crate::{Found, Kind};
 /// How much one read may bring at the least, and at the most.
 pub(crate) const SMALL: usize = 64 << 10;
 pub(crate) const LARGE: usize = 256 << 10;
-/// How many idle buffers a thread keeps.
-const SPARES: usize = 4;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: Spares<Box<[u8]>> = const { Spares::new() };
 }
 
 /// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
@@ -89,7 +87,7 @@ impl ReadBuffer {
         self.forget_inflated();
         if self.bytes.is_empty() {
             self.bytes = SPARE
-                .try_with(|spare| spare.borrow_mut().pop())
+                .try_with(Spares::take)
                 .ok()
                 .flatten()
                 .filter(|spare| spare.len() >= size)
@@ -142,12 +140,7 @@ impl ReadBuffer {
         (self.unread, self.lent) = (0..0, 0..0);
         if (SMALL..=LARGE).contains(&bytes.len()) {
             // At the end of a thread there is nobody left to keep it for.
-            let _ = SPARE.try_with(|spare| {
-                let mut spare = spare.borrow_mut();
-                if spare.len() < SPARES {
-                    spare.push(bytes);
-                }
-            });
+            let _ = SPARE.try_with(|spare| spare.give(bytes));
         }
     }
 

@@ -9,6 +9,7 @@ mod output;
 #[cfg(feature = "rand")]
 mod pair;
 mod parts;
+mod spares;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};

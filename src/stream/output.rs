@@ -3,23 +3,21 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::mem;
 use std::io::IoSlice;
 use std::thread_local;
 
 use bytes::{Buf, Bytes};
 
+use super::spares::Spares;
 use crate::Sink;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
-/// How many queues that have run empty a thread keeps. One that grew with a batch spares the next one, of whatever
-/// connection, the growing.
-const SPARES: usize = 4;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// Queues that have run empty. One that grew with a batch spares the next one, of whatever connection, the growing.
+    static SPARE: Spares<Vec<u8>> = const { Spares::new() };
 }
 
 /// How many pieces one write takes.
@@ -150,6 +148,15 @@ impl Output {
         all
     }
 
+    /// All of the [only piece](Self::only_piece) has left.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn wrote_only_piece(&mut self, spare: usize) {
+        self.written_in_all += (self.bytes.len() - self.written) as u64;
+        self.written = 0;
+        recycle(mem::take(&mut self.bytes), spare);
+    }
+
     /// `len` bytes have left. The thread keeps a queue of `spare` bytes at the most.
     pub(crate) fn wrote(&mut self, len: usize, spare: usize) {
         self.written_in_all += len as u64;
@@ -194,20 +201,14 @@ pub(crate) fn queue() -> Vec<u8> {
 
 #[cold]
 fn first() -> Vec<u8> {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
-    spare.ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
+    SPARE.try_with(Spares::take).ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
 }
 
 fn recycle(mut bytes: Vec<u8>, largest: usize) {
     if (FIRST..=largest).contains(&bytes.capacity()) {
         bytes.clear();
         // At the end of a thread there is nobody left to keep it for.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARES {
-                spare.push(bytes);
-            }
-        });
+        let _ = SPARE.try_with(|spare| spare.give(bytes));
     }
 }
 

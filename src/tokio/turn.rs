@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
             match self.stream.write(&[IoSlice::new(piece)], None) {
                 Ok(len) if len >= waiting => {
                     self.unflushed = true;
-                    self.out.wrote(waiting, Self::SPARE);
+                    self.out.wrote_only_piece(Self::SPARE);
                 }
                 wrote => {
                     if let Ok(Some(len)) = self.wrote(wrote, waiting, self.now, None) {
