@@ -92,7 +92,8 @@ impl Config {
     /// The longest message in bytes, over all its fragments, that is accepted. Default 16 MiB (16,777,216), inclusive.
     ///
     /// A message over it fails the connection with 1009 as soon as a frame header announces it. Memory is taken
-    /// for what has arrived, never for what was announced.
+    /// for what has arrived, never for what was announced; what earlier messages left is lent to announced ones, up to 16 MiB in
+    /// the whole process.
     #[must_use]
     pub const fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;

@@ -35,7 +35,7 @@ pub(crate) fn owned(bytes: &[u8]) -> Bytes {
         return Bytes::copy_from_slice(bytes);
     }
     let len = bytes.len();
-    let mut copy = recycled::take(len as u64).unwrap_or_else(|| Vec::with_capacity(len));
+    let mut copy = recycled::take(len).unwrap_or_else(|| Vec::with_capacity(len));
     let (over, behind) = bytes.split_at(len.min(copy.len()));
     overwrite(&mut copy, over);
     append(&mut copy, behind);

@@ -5,11 +5,29 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-/// Memory of the thread's for `needed` bytes, and for not much more: the message may be kept. Each byte of it may be
-/// written over.
-pub(crate) fn take(needed: u64) -> Option<Vec<u8>> {
+/// Memory of an earlier message, for one that is being gathered. Each byte of it may be written over.
+#[derive(Debug)]
+pub(crate) struct Recycled {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) loan: Loan,
+}
+
+/// What is lent to a message that has not ended, in bytes: until then it may be no more than announced.
+#[derive(Debug, Default)]
+pub(crate) struct Loan(#[cfg(feature = "std")] usize);
+
+/// Memory for a message of which `needed` bytes are announced: not much more, as the message may be kept.
+pub(crate) fn lend(needed: u64) -> Option<Recycled> {
     #[cfg(feature = "std")]
-    return kept::take(usize::try_from(needed).unwrap_or(usize::MAX));
+    return kept::lend(usize::try_from(needed).unwrap_or(usize::MAX));
+    #[cfg(not(feature = "std"))]
+    return None.filter(|_| needed > 0);
+}
+
+/// Memory for `needed` bytes that are there.
+pub(crate) fn take(needed: usize) -> Option<Vec<u8>> {
+    #[cfg(feature = "std")]
+    return kept::take(needed);
     #[cfg(not(feature = "std"))]
     return None.filter(|_| needed > 0);
 }
@@ -18,11 +36,15 @@ pub(crate) fn take(needed: u64) -> Option<Vec<u8>> {
 pub(crate) fn shared(mut bytes: Vec<u8>, len: usize) -> Bytes {
     #[cfg(feature = "std")]
     if kept::is_worth_it(bytes.capacity()) {
-        return Bytes::from_owner(kept::Recycled { bytes, len });
+        return Bytes::from_owner(kept::Returning { bytes, len });
     }
     bytes.truncate(len);
     bytes.into()
 }
+
+/// Frees what this thread keeps.
+#[cfg(feature = "std")]
+pub(crate) use kept::free;
 
 #[cfg(feature = "std")]
 mod kept {
@@ -30,25 +52,35 @@ mod kept {
     use alloc::vec::Vec;
     use core::cell::RefCell;
     use core::mem;
+    use core::sync::atomic::{AtomicUsize, Ordering};
     use std::thread_local;
+
+    use super::{Loan, Recycled};
 
     /// The most that a thread keeps, in bytes.
     const MOST: usize = 4 << 20;
     /// The least and the most that one message leaves to it.
     const SMALLEST: usize = 16 << 10;
     const LARGEST: usize = 2 << 20;
+    /// The most that all messages of the process together have been lent and may not need, in bytes.
+    const MOST_LENT: usize = 16 << 20;
+
+    static LENT: AtomicUsize = AtomicUsize::new(0);
 
     thread_local! {
-        static SPARE: RefCell<Spare> = const { RefCell::new(Spare { memory: VecDeque::new(), size: 0 }) };
+        static SPARE: RefCell<Spare> =
+            const { RefCell::new(Spare { memory: VecDeque::new(), size: 0, is_used: false }) };
     }
 
     struct Spare {
         /// What came last is at the front: it may still be in a cache.
         memory: VecDeque<Vec<u8>>,
         size: usize,
+        /// Whether this thread ever needs any. One that only drops messages keeps nothing.
+        is_used: bool,
     }
 
-    pub(super) struct Recycled {
+    pub(super) struct Returning {
         pub(super) bytes: Vec<u8>,
         pub(super) len: usize,
     }
@@ -57,12 +89,31 @@ mod kept {
         (SMALLEST..=LARGEST).contains(&capacity)
     }
 
+    pub(super) fn lend(needed: usize) -> Option<Recycled> {
+        // Others may take some at the same time: what a message less or more is lent does not matter.
+        if !is_worth_it(needed) || LENT.load(Ordering::Relaxed) >= MOST_LENT {
+            return None;
+        }
+        let bytes = take(needed)?;
+        LENT.fetch_add(bytes.capacity(), Ordering::Relaxed);
+        Some(Recycled { loan: Loan(bytes.capacity()), bytes })
+    }
+
+    impl Drop for Loan {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                LENT.fetch_sub(self.0, Ordering::Relaxed);
+            }
+        }
+    }
+
     pub(super) fn take(needed: usize) -> Option<Vec<u8>> {
         if !is_worth_it(needed) {
             return None;
         }
         let fitting = |spare: &RefCell<Spare>| {
             let mut spare = spare.borrow_mut();
+            spare.is_used = true;
             let fits = |bytes: &Vec<u8>| (needed..=2 * needed).contains(&bytes.capacity());
             let place = spare.memory.iter().position(fits)?;
             let bytes = spare.memory.remove(place)?;
@@ -72,18 +123,31 @@ mod kept {
         SPARE.try_with(fitting).ok().flatten()
     }
 
-    impl AsRef<[u8]> for Recycled {
+    pub(crate) fn free() {
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.size > 0 {
+                spare.size = 0;
+                spare.memory = VecDeque::new();
+            }
+        });
+    }
+
+    impl AsRef<[u8]> for Returning {
         fn as_ref(&self) -> &[u8] {
             self.bytes.get(..self.len).unwrap_or_default()
         }
     }
 
-    impl Drop for Recycled {
+    impl Drop for Returning {
         fn drop(&mut self) {
             let bytes = mem::take(&mut self.bytes);
             // At the end of a thread there is nobody left to keep it for.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
+                if !spare.is_used {
+                    return;
+                }
                 spare.size += bytes.capacity();
                 spare.memory.push_front(bytes);
                 while spare.size > MOST {

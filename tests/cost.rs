@@ -297,6 +297,35 @@ fn a_place_for_a_direct_read_grows_with_what_came() {
     }
 }
 
+/// Memory of earlier messages is lent to those that are announced, but peers that announce and send no more do not hold
+/// ever more of it.
+#[test]
+#[cfg(feature = "std")]
+fn announcements_hold_a_bounded_part_of_what_earlier_messages_left() {
+    // conf: LM-04
+    let config = Arc::new(Config::new());
+    let mut large = frame(Role::Client, 0x82, &vec![7; 1 << 20]);
+    let mut stalled = Vec::with_capacity(100);
+    let (taken, ()) = cost(|| {
+        for _ in 0..100 {
+            let mut honest = connection(Role::Client, &config);
+            for part in large.chunks_mut(100_000) {
+                take(&mut honest, part, &mut Vec::new()).unwrap();
+            }
+            let mut connection = connection(Role::Client, &config);
+            let mut begun = announcement(Role::Client, 0x82, 1 << 20);
+            begun.push(1);
+            take(&mut connection, &mut begun, &mut Vec::new()).unwrap();
+            stalled.push(connection);
+        }
+    });
+    assert!((17 << 20..24 << 20).contains(&taken.held), "{taken:?}");
+    stalled.clear();
+    let mut connection = connection(Role::Client, &config);
+    take(&mut connection, &mut large[..1000], &mut Vec::new()).unwrap();
+    assert!(connection.payload_target().unwrap().len() > 1_000_000, "what they held is lent again");
+}
+
 // conf: FG-12 LM-07
 #[test]
 fn tiny_and_empty_fragments_take_memory_for_their_bytes_only() {

@@ -208,6 +208,40 @@ fn the_answer_to_a_large_message_that_comes_alone_leaves_at_once() {
     }
 }
 
+/// The answer to a large message fails with the stream, but what the peer had said before that is heard first.
+#[test]
+fn an_answer_that_leaves_at_once_and_fails_hides_nothing() {
+    run(async {
+        let (mut raw, stream) = duplex(1 << 20);
+        let mut ws = server(Counted { gathers: true, ..Counted::new(stream) }, Config::new());
+        let large = [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(20_000)].concat();
+        raw.write_all(&large).await.unwrap();
+        let (message, mut tx) = ws.recv_ref().await.unwrap().unwrap();
+        raw.write_all(&[masked(0x81, b"last"), masked(0x88, &[3, 232])].concat()).await.unwrap();
+        drop(raw);
+        tx.feed(&message).await.unwrap();
+        assert_eq!(ws.recv().await.unwrap(), Some(Message::from("last")));
+        assert!(ws.recv().await.unwrap().is_none());
+        assert_eq!(ws.summary().unwrap().code, CloseCode::NORMAL);
+    });
+}
+
+/// What is fed when a large message was not the last thing that came waits like all else.
+#[test]
+fn a_large_message_that_answers_no_large_one_waits() {
+    run(async {
+        let (mut raw, stream) = duplex(1 << 20);
+        let mut ws = server(Counted { gathers: true, ..Counted::new(stream) }, Config::new());
+        let large = [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(20_000)].concat();
+        raw.write_all(&large).await.unwrap();
+        assert_eq!(ws.recv().await.unwrap().unwrap().len(), 20_000);
+        raw.write_all(&masked(0x81, b"small").repeat(3)).await.unwrap();
+        assert_eq!(ws.recv().await.unwrap(), Some(Message::from("small")));
+        ws.feed(&pattern(20_000)).await.unwrap();
+        assert_eq!((ws.stream().writes, ws.queued()), (0, 20_004));
+    });
+}
+
 /// A frame that has come in part is no reason to hold the answers back.
 #[test]
 fn answers_leave_although_a_message_has_begun() {

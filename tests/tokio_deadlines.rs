@@ -5,14 +5,17 @@ mod stream_support;
 mod tokio_support;
 
 use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
+use std::io;
 
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::tokio::{Acceptor, Connector, Error, HandshakeError, WebSocket};
 use sansocket::{CloseCode, Config, Deadline, Message, State};
 use stream_support::{SECOND, ms};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_support::{client, events_to_the_end, masked, run, server};
 
@@ -421,6 +424,96 @@ fn an_idle_connection_wakes_for_its_pings_only() {
     });
 }
 
+/// A timer that has been told to wake one task does nothing for the next.
+#[test]
+fn deadlines_follow_a_connection_to_another_task() {
+    run(async {
+        let (mut raw, stream) = duplex(1 << 16);
+        let config = Config::new().ping_interval(None).message_timeout(Some(60 * SECOND));
+        let mut ws = server(stream, config);
+        let message = masked(0x81, b"message");
+        raw.write_all(&message[..9]).await.unwrap();
+        let first = async move {
+            assert!(timeout(SECOND, ws.recv()).await.is_err());
+            ws
+        };
+        let mut ws = tokio::spawn(first).await.unwrap();
+        raw.write_all(&message[9..]).await.unwrap();
+        let second = async move {
+            for _ in 0..2 {
+                assert_eq!(ws.recv().await.unwrap(), Some(Message::from("message")));
+                raw.write_all(&message).await.unwrap();
+            }
+            assert_eq!(ws.recv().await.unwrap(), Some(Message::from("message")));
+            assert!(timeout(SECOND, ws.recv()).await.is_err());
+            let start = Instant::now();
+            raw.write_all(&message[..9]).await.unwrap();
+            let ended = timeout(100 * SECOND, ws.recv()).await.expect("the deadline has passed");
+            assert_overdue(&ended, Deadline::Message);
+            // And 10 s for the answer to our Close.
+            assert_took(start, 70 * SECOND);
+        };
+        tokio::spawn(second).await.unwrap();
+    });
+}
+
+/// Brings eight bytes at a time.
+struct Sips(DuplexStream);
+
+impl AsyncRead for Sips {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        place: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 8];
+        let mut sip = ReadBuf::new(&mut bytes);
+        let read = Pin::new(&mut self.0).poll_read(context, &mut sip);
+        place.put_slice(sip.filled());
+        read
+    }
+}
+
+impl AsyncWrite for Sips {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// The runtime makes a task wait that has done much in one go. No timer may be taken for set that was asked just then.
+#[test]
+fn a_task_that_has_used_up_its_turn_keeps_its_deadlines() {
+    run(async {
+        for messages in [100, 127, 128, 129, 200, 400] {
+            let (mut raw, stream) = duplex(1 << 16);
+            let mut ws = server(Sips(stream), Config::new());
+            raw.write_all(&masked(0x81, b"hi").repeat(messages)).await.unwrap();
+            let heard = tokio::spawn(async move {
+                for _ in 0..messages {
+                    assert_eq!(ws.recv().await.unwrap(), Some(Message::from("hi")));
+                }
+                ws.recv().await
+            });
+            let mut ping = [0; 6];
+            timeout(25 * SECOND, raw.read_exact(&mut ping)).await.expect("a ping").unwrap();
+            assert_eq!(ping[0], 0x89);
+            heard.abort();
+        }
+    });
+}
+
 /// Deadlines that are due while the stream gives and takes nothing cost a poll now and then.
 #[test]
 fn waiting_is_not_spinning() {
@@ -458,7 +551,7 @@ fn a_pong_that_lies_unread_while_the_thread_is_busy_counts() {
         poll_fn(|context| {
             assert!(busy.as_mut().poll(context).is_pending());
             context.waker().wake_by_ref();
-            if since.elapsed() < ms(60) { core::task::Poll::Pending } else { core::task::Poll::Ready(()) }
+            if since.elapsed() < ms(60) { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
         std::thread::sleep(ms(150));

@@ -169,8 +169,6 @@ impl<S: Transport> WebSocket<S> {
 
     /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 256 KiB wait.
     ///
-    /// A large one (16 KiB) leaves at once, without a copy, where it answers a large one behind which nothing lies unread.
-    ///
     /// # Errors
     ///
     /// As [`send`](Self::send).

@@ -15,7 +15,7 @@ use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
 use crate::frame::FrameHeader;
 use crate::message::{Kind, Message};
-use crate::recycled;
+use crate::recycled::{self, Loan};
 use crate::utf8::Validator;
 
 /// The state of a message in progress; boxed by the connection while there is one.
@@ -42,7 +42,7 @@ enum Storage {
     /// Grows out of validated pieces, so that nothing validates it twice.
     Text(String),
     /// `filled` bytes, and behind them some to be read over, of which the first `offered` were given out for that.
-    Binary { bytes: Vec<u8>, filled: usize, offered: usize },
+    Binary { bytes: Vec<u8>, filled: usize, offered: usize, loan: Loan },
     /// Handed out as it arrives.
     Passed,
 }
@@ -53,7 +53,7 @@ impl Incoming {
             (Delivery::Chunks, _) => Storage::Passed,
             (Delivery::Messages, Kind::Text) => Storage::Text(String::new()),
             (Delivery::Messages, Kind::Binary) => {
-                Storage::Binary { bytes: Vec::new(), filled: 0, offered: 0 }
+                Storage::Binary { bytes: Vec::new(), filled: 0, offered: 0, loan: Loan::default() }
             }
         };
         Self {
@@ -123,11 +123,13 @@ impl Incoming {
                 text.extend(piece.carried);
                 text.push_str(piece.text);
             }
-            (Storage::Binary { bytes, filled, offered }, _) => {
+            (Storage::Binary { bytes, filled, offered, loan }, _) => {
                 *offered = 0;
                 if bytes.capacity() == 0 {
                     let needed = following.saturating_add(payload.len() as u64);
-                    *bytes = recycled::take(needed).unwrap_or_default();
+                    if let Some(lent) = recycled::lend(needed) {
+                        (*bytes, *loan) = (lent.bytes, lent.loan);
+                    }
                 }
                 // A place for a direct read that was not used, or not wholly, is filled first.
                 let place = bytes.get_mut(*filled..).unwrap_or_default();
@@ -189,16 +191,15 @@ impl Incoming {
         if self.is_compressed() {
             return None;
         }
-        let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
-        if bytes.len() == *filled {
-            let grow = (*filled).max(FIRST_PLACE);
-            let grow = usize::try_from(following).map_or(grow, |following| following.min(grow));
+        let Storage::Binary { bytes, filled, offered, .. } = &mut self.storage else { return None };
+        let left = usize::try_from(following).unwrap_or(usize::MAX);
+        if bytes.len() - *filled < FIRST_PLACE.min(left) {
+            let end = filled.checked_add((*filled).max(FIRST_PLACE).min(left))?;
             // Where there is no memory for it, the ordinary way judges.
-            bytes.try_reserve(grow).ok()?;
-            bytes.resize(*filled + grow, 0);
+            bytes.try_reserve(end - bytes.len()).ok()?;
+            bytes.resize(end, 0);
         }
-        let end = usize::try_from(following)
-            .map_or(bytes.len(), |left| bytes.len().min(filled.saturating_add(left)));
+        let end = bytes.len().min(filled.saturating_add(left));
         *offered = end - *filled;
         bytes.get_mut(*filled..end)
     }
@@ -206,7 +207,7 @@ impl Incoming {
     /// The first `len` bytes of what [`read_target`](Self::read_target) gave, read at `now`; `None` if that is none
     /// or more than it gave.
     pub(super) fn fill_target(&mut self, now: Duration, len: usize) -> Option<&mut [u8]> {
-        let Storage::Binary { bytes, filled, offered } = &mut self.storage else { return None };
+        let Storage::Binary { bytes, filled, offered, .. } = &mut self.storage else { return None };
         if !(1..=mem::take(offered)).contains(&len) {
             return None;
         }

@@ -48,6 +48,9 @@ impl<'a> Binary<'a> {
     }
 
     /// The bytes, reference-counted; copied only if they were borrowed.
+    ///
+    /// What was received or copied of 16 KiB to 2 MiB lies in memory that goes back to the thread for other messages, and
+    /// may be up to twice as large: a `Vec` is made of it by a copy.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {

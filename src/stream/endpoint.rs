@@ -62,9 +62,7 @@ impl<S: Stream> Endpoint<S> {
         }
         let (kind, payload) = link.connection.whole_message_again(input.unread())?;
         input.take(payload.end);
-        if payload.len() >= DIRECT_WRITE {
-            link.ends_large = input.is_empty();
-        }
+        link.ends_large = payload.len() >= DIRECT_WRITE && input.is_empty();
         Some((kind, payload))
     }
 
@@ -96,7 +94,8 @@ impl<S: Stream> Endpoint<S> {
                 match link.connection.locate(link.now, input.unread(), &mut replies) {
                     Ok(located) => {
                         input.take(located.consumed);
-                        link.ends_large = located.consumed >= DIRECT_WRITE && input.is_empty();
+                        link.ends_large =
+                            located.found.is_some() && located.consumed >= DIRECT_WRITE && input.is_empty();
                         match located.found {
                             #[cfg(feature = "deflate")]
                             Some(mut found) if interest(&found) => {
@@ -142,7 +141,10 @@ impl<S: Stream> Endpoint<S> {
             }
             has_read = true;
             match read_more(link, input, until) {
-                Ok(Some(found)) if interest(&found) => return Ok(Some(found)),
+                Ok(Some(found)) if interest(&found) => {
+                    link.ends_large = input.is_empty();
+                    return Ok(Some(found));
+                }
                 Ok(_) => {}
                 // Nobody keeps a buffer while it waits.
                 Err(Error::WouldBlock) if !input.is_empty() => starved = true,

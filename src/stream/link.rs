@@ -101,7 +101,11 @@ impl<S: Stream> Link<S> {
         }
         if self.is_large(message.len()) {
             if mem::take(&mut self.ends_large) && self.out.is_empty() && self.stream.gathers() {
-                return self.send_direct(message);
+                return match self.send_direct(message) {
+                    // As of what is queued, the receiver hears of it, behind what the peer had said before.
+                    Err(_) if self.mute => Ok(()),
+                    sent => sent,
+                };
             }
             self.queue_large(message)?;
         } else {
@@ -474,6 +478,10 @@ impl<S: Stream> Link<S> {
 
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
     pub(crate) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
+        if S::WAITS {
+            // Where each connection has its thread, what that keeps while it waits is what the connection costs.
+            crate::recycled::free();
+        }
         // All that had come before the stream failed is still heard, but not waited for.
         let due = if S::WAITS { self.bound_of_a_read(until) } else { None };
         let (read, room) = match target {

@@ -48,9 +48,9 @@ pub(crate) trait Stream {
     /// Writes from the start of `parts`, as much as goes at once.
     fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> io::Result<usize>;
 
-    /// Whether a write takes all its parts at once, and not the first one alone.
+    /// Whether a write never waits and takes all its parts at once, not the first one alone.
     fn gathers(&self) -> bool {
-        true
+        false
     }
 
     fn flush(&mut self) -> io::Result<()>;

@@ -36,7 +36,7 @@
 //! | `recv`, `recv_ref`, `recv_event` | loses nothing | what is queued, before it sleeps |
 //! | `send`, `ping`, `pong`, `send_fragment`, `send_chunk`, `start_close` | sent whole or not at all; what was taken leaves with the next call | everything |
 //! | `MessageWriter`: a write, `finish` | taken whole or not at all | once 256 KiB wait; everything |
-//! | `feed`, `feed_prepared` | taken whole or not at all | once 256 KiB wait |
+//! | `feed`, `feed_prepared` | taken whole or not at all | once 256 KiB wait; a large answer [perhaps at once](WebSocket::feed) |
 //! | `flush` | loses nothing | everything |
 //! | `close` | the next call goes on with it | everything |
 //! | `accept`, `read_request`, `read`, `connect` | the stream is dropped | the handshake |

@@ -1,14 +1,16 @@
-//! Tokio's traits, clock and timer: the only file that knows them.
+//! Tokio's traits, clock and timer.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::future::Future;
 use core::mem;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::task::unconstrained;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
 use super::waiting::{RECEIVER, SENDER, Waiting};
@@ -157,9 +159,12 @@ impl<T> Polled<T> {
         self.armed == Armed::ForSilence && self.sleep.as_ref().is_none_or(|sleep| !sleep.is_elapsed())
     }
 
-    /// The timer was asked for a deadline that only silence can bring.
-    pub(super) const fn set_for_silence(&mut self) {
-        self.armed = Armed::ForSilence;
+    /// The timer was asked for a deadline that only silence can bring, if there is one.
+    pub(super) fn set_for_silence(&mut self) {
+        // A timer that was not asked, as there is none, may still be another task's.
+        if self.armed == Armed::Yes || self.sleep.is_none() {
+            self.armed = Armed::ForSilence;
+        }
     }
 
     fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {
@@ -170,7 +175,8 @@ impl<T> Polled<T> {
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
         }
-        while sleep.as_mut().poll(&mut context).is_ready() {
+        // A task that has used up its turn would be told to wait, and the timer not whom to wake.
+        while pin!(unconstrained(sleep.as_mut())).poll(&mut context).is_ready() {
             if sleep.deadline() >= due {
                 // Gone off: the next deadline sets a new one.
                 self.sleep = None;

@@ -209,7 +209,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Queues a message; it leaves before the next receive sleeps, with [`flush`](Self::flush), or once 256 KiB wait.
     ///
-    /// A large one (16 KiB) leaves at once, without a copy, where it answers a large one behind which nothing lies unread.
+    /// A server's large one (16 KiB, not compressed) leaves at once and without a copy where it answers a large one behind
+    /// which nothing lies unread, over a stream with vectored writes. That the stream fails then is told by the next
+    /// receive, as for what is queued.
     ///
     /// It waits only while the queue is full ([`max_queued_output`](crate::Config::max_queued_output)). If the future
     /// is dropped, the message was taken whole or not at all.
