@@ -297,6 +297,25 @@ fn a_place_for_a_direct_read_grows_with_what_came() {
     }
 }
 
+/// A peer that sends byte by byte while a place for much is offered again and again.
+#[test]
+fn a_place_that_is_not_used_is_offered_again() {
+    // conf: LM-04
+    let config = Arc::new(Config::new());
+    for role in ROLES {
+        let mut connection = connection(role, &config);
+        take(&mut connection, &mut announcement(role, 0x82, 131_071), &mut Vec::new()).unwrap();
+        let (taken, ()) = cost(|| {
+            for arrived in 0..60_000 {
+                let place = connection.payload_target().expect("a place").len();
+                assert_eq!(place, (64 << 10) - arrived, "{role:?}");
+                take(&mut connection, &mut [7], &mut Vec::new()).unwrap();
+            }
+        });
+        assert!(taken.held <= 65 << 10, "{role:?}: {taken:?}");
+    }
+}
+
 /// Memory of earlier messages is lent to those that are announced, but peers that announce and send no more do not hold
 /// ever more of it.
 #[test]

@@ -193,11 +193,16 @@ impl Incoming {
         }
         let Storage::Binary { bytes, filled, offered, .. } = &mut self.storage else { return None };
         let left = usize::try_from(following).unwrap_or(usize::MAX);
-        if bytes.len() - *filled < FIRST_PLACE.min(left) {
-            let end = filled.checked_add((*filled).max(FIRST_PLACE).min(left))?;
+        let room = bytes.len() - *filled;
+        if room < FIRST_PLACE.min(left) {
+            let mut end = filled.checked_add((*filled).max(FIRST_PLACE).min(left))?;
+            if room > 0 {
+                // A place that is not used up is no reason for more memory.
+                end = end.min(bytes.capacity());
+            }
             // Where there is no memory for it, the ordinary way judges.
-            bytes.try_reserve(end - bytes.len()).ok()?;
-            bytes.resize(end, 0);
+            bytes.try_reserve(end.saturating_sub(bytes.len())).ok()?;
+            bytes.resize(end.max(bytes.len()), 0);
         }
         let end = bytes.len().min(filled.saturating_add(left));
         *offered = end - *filled;
