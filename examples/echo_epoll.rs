@@ -289,7 +289,9 @@ impl Peer {
     fn payload_read(&mut self, now: Duration, len: usize, out: &mut Vec<u8>) {
         let Stage::Open(connection) = &mut self.stage else { return };
         if let Ok(Some(message)) = connection.payload_read(now, len, out) {
-            answer(connection, &message, now, &mut self.stream, out);
+            if !answer(connection, &message, now, &mut self.stream, out) {
+                let _ = connection.send(&message, out);
+            }
         }
     }
 
@@ -388,34 +390,33 @@ fn echo(
     let mut input = Input::new(received);
     // An error needs no handling here: the Close frame that tells it is in `out`.
     while let Ok(Some(event)) = connection.receive(now, &mut input, out) {
-        match event {
-            Event::Message(message) if message.len() >= DIRECT_WRITE && input.is_empty() => {
-                answer(connection, &message, now, stream, out);
+        if let Event::Message(message) = event {
+            let is_last = input.is_empty() && message.len() >= DIRECT_WRITE;
+            if !(is_last && answer(connection, &message, now, stream, out)) {
+                // Refused only while closing, when nobody waits for an echo.
+                let _ = connection.send(&message, out);
             }
-            // Refused only while closing, when nobody waits for an echo.
-            Event::Message(message) => _ = connection.send(&message, out),
-            _ => {}
         }
     }
 }
 
-/// Sends a large message from where it is, as far as the stream takes it at once.
+/// Sends a large message from where it is, as far as the stream takes it at once; `false` if it is better queued.
 fn answer(
     connection: &mut Connection,
     message: &Message<'_>,
     now: Duration,
     stream: &mut TcpStream,
     out: &mut Vec<u8>,
-) {
+) -> bool {
     if !out.is_empty() || connection.compresses(message.len()) {
-        let _ = connection.send(message, out);
-        return;
+        return false;
     }
-    let Ok(envelope) = connection.envelope(message) else { return };
+    let Ok(envelope) = connection.envelope(message) else { return false };
     let (header, payload) = (envelope.header(), message.as_bytes());
     // What ails the stream shows again when the rest is written.
     let written = stream.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]).unwrap_or(0);
     out.extend_from_slice(header.get(written..).unwrap_or_default());
     out.extend_from_slice(&payload[written.saturating_sub(header.len())..]);
     connection.handle_written(now, written, out.len());
+    true
 }
