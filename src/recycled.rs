@@ -62,7 +62,7 @@ mod kept {
     /// The least and the most that one message leaves to it.
     const SMALLEST: usize = 16 << 10;
     const LARGEST: usize = 2 << 20;
-    /// The most that all messages of the process together have been lent and may not need, in bytes.
+    /// The most that all unfinished messages of the process together have been lent, in bytes.
     const MOST_LENT: usize = 16 << 20;
 
     static LENT: AtomicUsize = AtomicUsize::new(0);
@@ -90,13 +90,21 @@ mod kept {
     }
 
     pub(super) fn lend(needed: usize) -> Option<Recycled> {
-        // Others may take some at the same time: what a message less or more is lent does not matter.
-        if !is_worth_it(needed) || LENT.load(Ordering::Relaxed) >= MOST_LENT {
-            return None;
-        }
         let bytes = take(needed)?;
-        LENT.fetch_add(bytes.capacity(), Ordering::Relaxed);
-        Some(Recycled { loan: Loan(bytes.capacity()), bytes })
+        let Some(loan) = Loan::of(bytes.capacity()) else {
+            // For those that have arrived.
+            drop(Returning { bytes, len: 0 });
+            return None;
+        };
+        Some(Recycled { bytes, loan })
+    }
+
+    impl Loan {
+        fn of(size: usize) -> Option<Self> {
+            let before = LENT.fetch_add(size, Ordering::Relaxed);
+            let loan = Self(size);
+            (before + size <= MOST_LENT).then_some(loan)
+        }
     }
 
     impl Drop for Loan {
