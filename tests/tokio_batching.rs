@@ -169,11 +169,17 @@ fn send_is_out_and_feed_waits_for_a_flush_or_for_256_kib() {
     });
 }
 
+const LARGE: usize = 20_000;
+
+/// A masked binary message of that size.
+fn large() -> Vec<u8> {
+    [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(LARGE)].concat()
+}
+
 /// It is written from where it lies, with its header, which not every stream can; with more behind it, it waits for the
 /// others.
 #[test]
 fn the_answer_to_a_large_message_that_comes_alone_leaves_at_once() {
-    const LARGE: usize = 20_000;
     for (lane, gathers, at_once) in
         [(Lane::Lent, true, true), (Lane::Lent, false, false), (Lane::Owned, true, true)]
     {
@@ -184,8 +190,7 @@ fn the_answer_to_a_large_message_that_comes_alone_leaves_at_once() {
             expected.extend(pattern(LARGE));
             for (before, behind) in [(0, 0), (2, 0), (0, 1), (1, 3)] {
                 let small = masked(0x81, b"small");
-                let large = [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(LARGE)].concat();
-                raw.write_all(&[small.repeat(before), large, small.repeat(behind)].concat()).await.unwrap();
+                raw.write_all(&[small.repeat(before), large(), small.repeat(behind)].concat()).await.unwrap();
                 let writes = ws.stream().writes;
                 for _ in 0..=before + behind {
                     echo_one(&mut ws, lane).await;
@@ -214,8 +219,7 @@ fn an_answer_that_leaves_at_once_and_fails_hides_nothing() {
     run(async {
         let (mut raw, stream) = duplex(1 << 20);
         let mut ws = server(Counted { gathers: true, ..Counted::new(stream) }, Config::new());
-        let large = [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(20_000)].concat();
-        raw.write_all(&large).await.unwrap();
+        raw.write_all(&large()).await.unwrap();
         let (message, mut tx) = ws.recv_ref().await.unwrap().unwrap();
         raw.write_all(&[masked(0x81, b"last"), masked(0x88, &[3, 232])].concat()).await.unwrap();
         drop(raw);
@@ -232,13 +236,12 @@ fn a_large_message_that_answers_no_large_one_waits() {
     run(async {
         let (mut raw, stream) = duplex(1 << 20);
         let mut ws = server(Counted { gathers: true, ..Counted::new(stream) }, Config::new());
-        let large = [&[0x82, 0xfe, 0x4e, 0x20, 0, 0, 0, 0][..], &pattern(20_000)].concat();
-        raw.write_all(&large).await.unwrap();
-        assert_eq!(ws.recv().await.unwrap().unwrap().len(), 20_000);
+        raw.write_all(&large()).await.unwrap();
+        assert_eq!(ws.recv().await.unwrap().unwrap().len(), LARGE);
         raw.write_all(&masked(0x81, b"small").repeat(3)).await.unwrap();
         assert_eq!(ws.recv().await.unwrap(), Some(Message::from("small")));
-        ws.feed(&pattern(20_000)).await.unwrap();
-        assert_eq!((ws.stream().writes, ws.queued()), (0, 20_004));
+        ws.feed(&pattern(LARGE)).await.unwrap();
+        assert_eq!((ws.stream().writes, ws.queued()), (0, 4 + LARGE));
     });
 }
 
