@@ -158,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # }
     /// ```
     ///
-    /// `while let` does as well; but of what it matches, the compiler keeps three copies in the future, which costs about as
-    /// much as a third of a small message's echo.
+    /// `while let` does as well; but of what it matches, the compiler keeps three copies in the future, which small messages
+    /// feel.
     ///
     /// Dropping the future loses nothing. An `async fn` with such a loop borrows the connection: one that takes it by
     /// value keeps it twice in its future.
