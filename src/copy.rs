@@ -1,4 +1,4 @@
-//! Copies of payloads.
+//! Copies of payloads, and where copies of the kernel go best.
 
 use alloc::vec::Vec;
 
@@ -9,6 +9,19 @@ use crate::recycled;
 /// How much is copied in one go: whole cache lines, and less than any C library gives to `rep movsb`. On AMD's Zen
 /// that instruction takes up to ten times as long where source and destination lie unluckily in their pages.
 const PIECE: usize = 1984;
+
+/// As far as which one may have to go to the middle of a page.
+pub(crate) const PAGE: usize = 4096;
+
+/// How far the middle of a page is from `place`, in bytes: there a read goes best.
+///
+/// The kernel copies with `rep movsb`, and mostly from little behind the start of a page, headers before payloads. To
+/// a place up to 31 bytes further on in its page that takes up to five times as long on AMD's Zen. That is where memory begins
+/// that an allocator has just got from the system.
+#[inline]
+pub(crate) fn to_middle_of_page(place: *const u8) -> usize {
+    (PAGE / 2).wrapping_sub(place.addr()) % PAGE
+}
 
 /// Appends `bytes` to a vector or to a buffer that grows.
 #[inline]
@@ -39,7 +52,7 @@ pub(crate) fn owned(bytes: &[u8]) -> Bytes {
     let (over, behind) = bytes.split_at(len.min(copy.len()));
     overwrite(&mut copy, over);
     append(&mut copy, behind);
-    recycled::shared(copy, len)
+    recycled::shared(copy, 0..len)
 }
 
 #[cfg(test)]

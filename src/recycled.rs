@@ -2,6 +2,7 @@
 //! system and this library both fill it with zeros, and an allocator gives it back as soon as a batch has left.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytes::Bytes;
 
@@ -32,14 +33,14 @@ pub(crate) fn take(needed: usize) -> Option<Vec<u8>> {
     return None.filter(|_| needed > 0);
 }
 
-/// The first `len` of these bytes, shared. What lies behind them is of no meaning.
-pub(crate) fn shared(mut bytes: Vec<u8>, len: usize) -> Bytes {
+/// A part of these bytes, shared. What lies around it is of no meaning.
+pub(crate) fn shared(mut bytes: Vec<u8>, part: Range<usize>) -> Bytes {
     #[cfg(feature = "std")]
     if kept::is_worth_it(bytes.capacity()) {
-        return Bytes::from_owner(kept::Returning { bytes, len });
+        return Bytes::from_owner(kept::Returning { bytes, part });
     }
-    bytes.truncate(len);
-    bytes.into()
+    bytes.truncate(part.end);
+    Bytes::from(bytes).split_off(part.start)
 }
 
 /// Frees what this thread keeps.
@@ -52,16 +53,18 @@ mod kept {
     use alloc::vec::Vec;
     use core::cell::RefCell;
     use core::mem;
+    use core::ops::Range;
     use core::sync::atomic::{AtomicUsize, Ordering};
     use std::thread_local;
 
     use super::{Loan, Recycled};
+    use crate::copy::PAGE;
 
     /// The most that a thread keeps, in bytes.
     const MOST: usize = 4 << 20;
     /// The least and the most that one message leaves to it.
     const SMALLEST: usize = 16 << 10;
-    const LARGEST: usize = 2 << 20;
+    const LARGEST: usize = (2 << 20) + PAGE;
     /// The most that all unfinished messages of the process together have been lent, in bytes.
     const MOST_LENT: usize = 16 << 20;
 
@@ -82,7 +85,7 @@ mod kept {
 
     pub(super) struct Returning {
         pub(super) bytes: Vec<u8>,
-        pub(super) len: usize,
+        pub(super) part: Range<usize>,
     }
 
     pub(super) fn is_worth_it(capacity: usize) -> bool {
@@ -93,7 +96,7 @@ mod kept {
         let bytes = take(needed)?;
         let Some(loan) = Loan::of(bytes.capacity()) else {
             // For those that have arrived.
-            drop(Returning { bytes, len: 0 });
+            drop(Returning { bytes, part: 0..0 });
             return None;
         };
         Some(Recycled { bytes, loan })
@@ -143,7 +146,7 @@ mod kept {
 
     impl AsRef<[u8]> for Returning {
         fn as_ref(&self) -> &[u8] {
-            self.bytes.get(..self.len).unwrap_or_default()
+            self.bytes.get(self.part.clone()).unwrap_or_default()
         }
     }
 

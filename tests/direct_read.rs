@@ -102,6 +102,24 @@ fn the_place_grows_with_what_has_arrived() {
     assert_eq!(received, 2 << 20);
 }
 
+/// To where most kernels copy fastest, whether or not its memory was used before.
+#[test]
+fn a_large_message_begins_in_the_middle_of_a_page() {
+    for role in ROLES {
+        for read in [20_000, 70_000] {
+            let payload = pattern(300_000);
+            let frame = wire::binary(role, &payload);
+            let mut session = Session::new(role);
+            session.feed(&frame[..read]).unwrap();
+            let place = session.connection.payload_target().unwrap().as_ptr().addr();
+            let arrived = read - (frame.len() - payload.len());
+            assert_eq!((place - arrived) % 4096, 2048, "{role:?} {read}");
+            drive(&mut session, &frame[read..], 1, usize::MAX).unwrap();
+            assert_eq!(session.seen, [Seen::Binary(payload)]);
+        }
+    }
+}
+
 /// What was in it before is never part of a message, and a message that is kept keeps its memory.
 #[test]
 fn memory_of_a_large_message_is_used_again() {

@@ -3,19 +3,17 @@
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
+use super::gathered::Gathered;
 use super::moment::Moment;
 use crate::config::{Config, Delivery};
-use crate::copy::{append, overwrite};
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
 use crate::frame::FrameHeader;
 use crate::message::{Kind, Message};
-use crate::recycled::{self, Loan};
 use crate::utf8::Validator;
 
 /// The state of a message in progress; boxed by the connection while there is one.
@@ -41,8 +39,7 @@ pub(super) struct Incoming {
 enum Storage {
     /// Grows out of validated pieces, so that nothing validates it twice.
     Text(String),
-    /// `filled` bytes, and behind them some to be read over, of which the first `offered` were given out for that.
-    Binary { bytes: Vec<u8>, filled: usize, offered: usize, loan: Loan },
+    Binary(Gathered),
     /// Handed out as it arrives.
     Passed,
 }
@@ -52,9 +49,7 @@ impl Incoming {
         let storage = match (delivery, kind) {
             (Delivery::Chunks, _) => Storage::Passed,
             (Delivery::Messages, Kind::Text) => Storage::Text(String::new()),
-            (Delivery::Messages, Kind::Binary) => {
-                Storage::Binary { bytes: Vec::new(), filled: 0, offered: 0, loan: Loan::default() }
-            }
+            (Delivery::Messages, Kind::Binary) => Storage::Binary(Gathered::default()),
         };
         Self {
             kind,
@@ -123,28 +118,7 @@ impl Incoming {
                 text.extend(piece.carried);
                 text.push_str(piece.text);
             }
-            (Storage::Binary { bytes, filled, offered, loan }, _) => {
-                *offered = 0;
-                if bytes.capacity() == 0 {
-                    let needed = following.saturating_add(payload.len() as u64);
-                    if let Some(lent) = recycled::lend(needed) {
-                        (*bytes, *loan) = (lent.bytes, lent.loan);
-                    }
-                }
-                // A place for a direct read that was not used, or not wholly, is filled first.
-                let place = bytes.get_mut(*filled..).unwrap_or_default();
-                let (fits, rest) = payload.split_at(payload.len().min(place.len()));
-                overwrite(place, fits);
-                *filled += fits.len();
-                if !rest.is_empty() {
-                    if bytes.capacity() - bytes.len() < rest.len() {
-                        let room = room_for(*filled, rest.len(), following);
-                        bytes.try_reserve(room).map_err(|_| Error::TooBig { limit: *filled })?;
-                    }
-                    append(bytes, rest);
-                    *filled = bytes.len();
-                }
-            }
+            (Storage::Binary(gathered), _) => gathered.push(payload, following)?,
             _ => {}
         }
         Ok(())
@@ -155,7 +129,7 @@ impl Incoming {
     pub(super) fn push_inflated(&mut self, payload: &[u8], limit: usize) -> Result<(), Error> {
         let (held, capacity) = match &self.storage {
             Storage::Text(text) => (text.len(), text.capacity()),
-            Storage::Binary { bytes, .. } => (bytes.len(), bytes.capacity()),
+            Storage::Binary(gathered) => gathered.size(),
             Storage::Passed => (0, usize::MAX),
         };
         // A character may have been begun by the part before.
@@ -164,7 +138,7 @@ impl Incoming {
             let room = capacity.saturating_mul(2).min(limit.saturating_add(4)).max(needed) - held;
             let reserved = match &mut self.storage {
                 Storage::Text(text) => text.try_reserve_exact(room),
-                Storage::Binary { bytes, .. } => bytes.try_reserve_exact(room),
+                Storage::Binary(gathered) => gathered.try_reserve_exact(room),
                 Storage::Passed => Ok(()),
             };
             reserved.map_err(|_| Error::TooBig { limit: held })?;
@@ -178,53 +152,29 @@ impl Incoming {
         self.validator.finish()?;
         Ok(match mem::replace(&mut self.storage, Storage::Passed) {
             Storage::Text(text) => Some(Message::from(text)),
-            Storage::Binary { bytes, filled, .. } => Some(Message::from(recycled::shared(bytes, filled))),
+            Storage::Binary(gathered) => Some(Message::from(gathered.into_bytes())),
             Storage::Passed => None,
         })
     }
 
     /// Where the next bytes of a binary payload belong, at most `following` of them.
-    ///
-    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with. What is there
-    /// already costs nothing.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
-        if self.is_compressed() {
-            return None;
+        let is_compressed = self.is_compressed();
+        match &mut self.storage {
+            Storage::Binary(gathered) if !is_compressed => gathered.read_target(following),
+            _ => None,
         }
-        let Storage::Binary { bytes, filled, offered, .. } = &mut self.storage else { return None };
-        let left = usize::try_from(following).unwrap_or(usize::MAX);
-        let room = bytes.len() - *filled;
-        if room < FIRST_PLACE.min(left) {
-            let mut end = filled.checked_add((*filled).max(FIRST_PLACE).min(left))?;
-            if room > 0 {
-                // A place that is not used up is no reason for more memory.
-                end = end.min(bytes.capacity());
-            }
-            // Where there is no memory for it, the ordinary way judges.
-            bytes.try_reserve(end.saturating_sub(bytes.len())).ok()?;
-            bytes.resize(end.max(bytes.len()), 0);
-        }
-        let end = bytes.len().min(filled.saturating_add(left));
-        *offered = end - *filled;
-        bytes.get_mut(*filled..end)
     }
 
     /// The first `len` bytes of what [`read_target`](Self::read_target) gave, read at `now`; `None` if that is none
     /// or more than it gave.
     pub(super) fn fill_target(&mut self, now: Duration, len: usize) -> Option<&mut [u8]> {
-        let Storage::Binary { bytes, filled, offered, .. } = &mut self.storage else { return None };
-        if !(1..=mem::take(offered)).contains(&len) {
-            return None;
-        }
+        let Storage::Binary(gathered) = &mut self.storage else { return None };
+        let filled = gathered.fill_target(len)?;
         self.progress = now.into();
-        let start = *filled;
-        *filled += len;
-        bytes.get_mut(start..*filled)
+        Some(filled)
     }
 }
-
-/// The smallest place that is offered for a direct read, in bytes.
-const FIRST_PLACE: usize = 64 << 10;
 
 /// RFC 6455 §10.4: limits on the size of frames and of reassembled messages, judged before the payload arrives.
 #[inline]
@@ -243,7 +193,7 @@ pub(super) fn check_size(frame: u64, message: u64, config: &Config) -> Result<()
 }
 
 /// What to reserve: room for the bytes at hand, and for those announced as far as as many have come already.
-fn room_for(held: usize, len: usize, following: u64) -> usize {
+pub(super) fn room_for(held: usize, len: usize, following: u64) -> usize {
     let held = held.saturating_add(len);
     len.saturating_add(usize::try_from(following).map_or(held, |following| following.min(held)))
 }

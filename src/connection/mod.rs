@@ -8,6 +8,7 @@ mod compressed;
 mod compressing;
 mod deadlines;
 mod event;
+mod gathered;
 mod incoming;
 mod input;
 mod mask_keys;

@@ -7,6 +7,7 @@ use core::ops::Range;
 use std::thread_local;
 
 use super::spares::Spares;
+use crate::copy::{PAGE, to_middle_of_page};
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflated;
 #[cfg(feature = "deflate")]
@@ -23,7 +24,7 @@ thread_local! {
 /// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
-    /// Empty, or [`SMALL`] bytes at the least.
+    /// Empty, or [`SMALL`] bytes at the least, and a page to choose a place in.
     bytes: Box<[u8]>,
     unread: Range<usize>,
     lent: Range<usize>,
@@ -90,22 +91,37 @@ impl ReadBuffer {
                 .try_with(Spares::take)
                 .ok()
                 .flatten()
-                .filter(|spare| spare.len() >= size)
-                .unwrap_or_else(|| vec![0; size].into_boxed_slice());
+                .filter(|spare| spare.len() >= size + PAGE)
+                .unwrap_or_else(|| vec![0; size + PAGE].into_boxed_slice());
         }
         self.lent = 0..0;
-        let start = mem::take(&mut self.unread.start);
-        if start < self.unread.end {
-            self.bytes.copy_within(start..self.unread.end, 0);
+        let place = if self.unread.is_empty() {
+            let place = to_middle_of_page(self.bytes.as_ptr());
+            self.unread = place..place;
+            place
+        } else {
+            self.move_unread()
+        };
+        self.bytes.get_mut(place..).unwrap_or_default()
+    }
+
+    /// Moves what is unread to before the place for the next read, and returns that.
+    fn move_unread(&mut self) -> usize {
+        let len = self.unread.len();
+        let mut start = to_middle_of_page(self.bytes.as_ptr().wrapping_add(len));
+        if start + len >= self.bytes.len() {
+            // Memory that was not made here.
+            start = 0;
         }
-        self.unread.end -= start;
-        &mut self.bytes[self.unread.end..]
+        self.bytes.copy_within(self.unread.clone(), start);
+        self.unread = start..start + len;
+        start + len
     }
 
     /// Whether more could be read behind what is unread.
     #[cfg(feature = "tokio")]
     pub(crate) const fn has_room(&self) -> bool {
-        self.unread.end - self.unread.start < self.bytes.len()
+        self.unread.end - self.unread.start + PAGE < self.bytes.len()
     }
 
     /// Whether the latest read brought at least `len` bytes.
@@ -138,7 +154,7 @@ impl ReadBuffer {
         }
         let bytes = mem::take(&mut self.bytes);
         (self.unread, self.lent) = (0..0, 0..0);
-        if (SMALL..=LARGE).contains(&bytes.len()) {
+        if (SMALL + PAGE..=LARGE + PAGE).contains(&bytes.len()) {
             // At the end of a thread there is nobody left to keep it for.
             let _ = SPARE.try_with(|spare| spare.give(bytes));
         }
@@ -157,5 +173,46 @@ impl Drop for ReadBuffer {
     fn drop(&mut self) {
         self.unread = 0..0;
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_begin_in_the_middle_of_a_page_behind_whatever_is_left() {
+        let mut buffer = ReadBuffer::default();
+        for left in [0, 1, 13, 2047, 2048, 2049, 4096, 9000] {
+            let room = buffer.room(SMALL);
+            assert_eq!(room.as_ptr().addr() % PAGE, PAGE / 2);
+            assert!(room.len() + left > SMALL);
+            for (byte, i) in room.iter_mut().zip(0..10_000) {
+                *byte = i as u8;
+            }
+            buffer.filled(10_000);
+            let read = buffer.unread().len();
+            buffer.take(read - left);
+            let expected = (10_000 - left..10_000).map(|i| i as u8);
+            let room = buffer.room(SMALL);
+            assert_eq!(room.as_ptr().addr() % PAGE, PAGE / 2);
+            assert!(expected.eq(buffer.unread().iter().copied()), "{left} left");
+            buffer.take(left);
+        }
+    }
+
+    #[test]
+    fn memory_of_others_is_read_to_its_end() {
+        let bytes: Vec<u8> = (0..SMALL + 100).map(|i| i as u8).collect();
+        let mut buffer = ReadBuffer::default();
+        buffer.preload(&bytes);
+        assert!(buffer.room(SMALL).is_empty());
+        assert_eq!(buffer.unread(), bytes);
+        buffer.take(1);
+        assert_eq!(buffer.room(SMALL).len(), 1);
+        assert_eq!(buffer.unread(), &bytes[1..]);
+        buffer.take(bytes.len() - 10);
+        assert_eq!(buffer.room(SMALL).as_ptr().addr() % PAGE, PAGE / 2);
+        assert_eq!(buffer.unread(), &bytes[bytes.len() - 9..]);
     }
 }

@@ -135,6 +135,8 @@ impl Server {
 pub const ALL: &[Server] = &[
     Server::raw("raw-tokio").broadcasts(),
     Server::raw("raw-epoll").broadcasts(),
+    Server::new("raw-tokio+placed", Program::Raw, "raw-tokio"),
+    Server::new("raw-epoll+placed", Program::Raw, "raw-epoll"),
     Server::raw("raw-threads").threads(),
     Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio")
         .broadcasts()

@@ -98,8 +98,8 @@ fn main() -> ExitCode {
 fn run(name: &str, options: &Options) -> Result<(), Error> {
     let (peer, variant) = name.split_once('+').unwrap_or((name, ""));
     match (peer, variant) {
-        ("raw-tokio", "") => raw::tokio(options),
-        ("raw-epoll", "") => raw::epoll(options),
+        ("raw-tokio", "" | "placed") => raw::tokio(variant, options),
+        ("raw-epoll", "" | "placed") => raw::epoll(variant, options),
         ("raw-threads", "") => raw::threads(options),
         #[cfg(feature = "light-peers")]
         ("tungstenite", _) => tungstenite::run(variant, options),

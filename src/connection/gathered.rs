@@ -1,0 +1,128 @@
+//! The payload of a binary message, gathered in memory of its own.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::Bytes;
+
+use super::incoming::room_for;
+use crate::copy::{PAGE, append, overwrite, to_middle_of_page};
+use crate::error::Error;
+use crate::recycled::{self, Loan};
+
+/// ```text
+///  0     start            filled                      len
+///  +-------+----------------+----------------+---------+
+///  |       | arrived        | offered        |         |
+///  +-------+----------------+----------------+---------+
+///           middle of a page: to be read over, of no meaning
+/// ```
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    bytes: Vec<u8>,
+    start: usize,
+    filled: usize,
+    /// How many bytes were given out to be read over.
+    offered: usize,
+    loan: Loan,
+}
+
+/// The smallest place that is offered for a direct read, in bytes.
+const FIRST_PLACE: usize = 64 << 10;
+
+impl Gathered {
+    /// Takes the next bytes; `following` more of the frame are still to come.
+    pub(super) fn push(&mut self, payload: &[u8], following: u64) -> Result<(), Error> {
+        self.offered = 0;
+        if self.bytes.capacity() == 0 {
+            self.begin(payload.len(), following)?;
+        }
+        // A place for a direct read that was not used, or not wholly, is filled first.
+        let place = self.bytes.get_mut(self.filled..).unwrap_or_default();
+        let (fits, rest) = payload.split_at(payload.len().min(place.len()));
+        overwrite(place, fits);
+        self.filled += fits.len();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if self.bytes.capacity() - self.bytes.len() < rest.len() {
+            self.reserve(room_for(self.filled - self.start, rest.len(), following))?;
+        }
+        append(&mut self.bytes, rest);
+        self.filled = self.bytes.len();
+        Ok(())
+    }
+
+    /// The memory to begin with, if it is that of an earlier message or if it matters where in a page the payload begins:
+    /// where much has come and much is to be read.
+    fn begin(&mut self, len: usize, following: u64) -> Result<(), Error> {
+        let is_placed = len >= 4 * PAGE && following >= FIRST_PLACE as u64;
+        let behind = following.saturating_add(if is_placed { PAGE as u64 } else { 0 });
+        if let Some(lent) = recycled::lend(behind.saturating_add(len as u64)) {
+            (self.bytes, self.loan) = (lent.bytes, lent.loan);
+        }
+        if is_placed {
+            self.reserve(room_for(0, len, behind).saturating_sub(self.bytes.len()))?;
+            self.start = to_middle_of_page(self.bytes.as_ptr());
+            self.filled = self.start;
+            self.bytes.resize(self.bytes.len().max(self.start), 0);
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, room: usize) -> Result<(), Error> {
+        let held = self.filled - self.start;
+        self.bytes.try_reserve(room).map_err(|_| Error::TooBig { limit: held })
+    }
+
+    /// How many bytes are held, and for how many there is memory.
+    #[cfg(feature = "deflate")]
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.bytes.len(), self.bytes.capacity())
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(super) fn try_reserve_exact(
+        &mut self,
+        room: usize,
+    ) -> Result<(), alloc::collections::TryReserveError> {
+        self.bytes.try_reserve_exact(room)
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        recycled::shared(self.bytes, self.start..self.filled)
+    }
+
+    /// Where the next bytes belong, at most `following` of them.
+    ///
+    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with. What is there
+    /// already costs nothing.
+    pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
+        let left = usize::try_from(following).unwrap_or(usize::MAX);
+        let room = self.bytes.len() - self.filled;
+        if room < FIRST_PLACE.min(left) {
+            let mut end = self.filled.checked_add(self.filled.max(FIRST_PLACE).min(left))?;
+            if room > 0 {
+                // A place that is not used up is no reason for more memory.
+                end = end.min(self.bytes.capacity());
+            }
+            // Where there is no memory for it, the ordinary way judges.
+            self.bytes.try_reserve(end.saturating_sub(self.bytes.len())).ok()?;
+            self.bytes.resize(end.max(self.bytes.len()), 0);
+        }
+        let end = self.bytes.len().min(self.filled.saturating_add(left));
+        self.offered = end - self.filled;
+        self.bytes.get_mut(self.filled..end)
+    }
+
+    /// The first `len` bytes of what [`read_target`](Self::read_target) gave; `None` if that is none or more than it
+    /// gave.
+    pub(super) fn fill_target(&mut self, len: usize) -> Option<&mut [u8]> {
+        if !(1..=mem::take(&mut self.offered)).contains(&len) {
+            return None;
+        }
+        let start = self.filled;
+        self.filled += len;
+        self.bytes.get_mut(start..self.filled)
+    }
+}
