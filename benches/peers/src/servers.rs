@@ -137,6 +137,7 @@ pub const ALL: &[Server] = &[
     Server::raw("raw-epoll").broadcasts(),
     Server::new("raw-tokio+placed", Program::Raw, "raw-tokio"),
     Server::new("raw-epoll+placed", Program::Raw, "raw-epoll"),
+    Server::new("bare-tokio", Program::LightPeer, "raw-tokio"),
     Server::raw("raw-threads").threads(),
     Server::new("echo_tokio", Program::Example("echo_tokio"), "raw-tokio")
         .broadcasts()

@@ -1,5 +1,7 @@
 //! Echo servers to compare with: each peer as its own documentation shows it, with its best settings.
 
+#[cfg(feature = "light-peers")]
+mod bare;
 #[cfg(feature = "peers")]
 mod fastwebsockets;
 #[cfg(feature = "light-peers")]
@@ -101,6 +103,8 @@ fn run(name: &str, options: &Options) -> Result<(), Error> {
         ("raw-tokio", "" | "placed") => raw::tokio(variant, options),
         ("raw-epoll", "" | "placed") => raw::epoll(variant, options),
         ("raw-threads", "") => raw::threads(options),
+        #[cfg(feature = "light-peers")]
+        ("bare-tokio", "") => bare::run(options),
         #[cfg(feature = "light-peers")]
         ("tungstenite", _) => tungstenite::run(variant, options),
         #[cfg(feature = "light-peers")]

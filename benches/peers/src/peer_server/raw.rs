@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,9 +33,13 @@ fn place<'a>(buffer: &'a mut [u8], variant: &str) -> &'a mut [u8] {
     &mut buffer[place..][..SHARED_READ_BUFFER]
 }
 
+/// Makes the read buffer of all connections.
+pub fn share_buffer(variant: &str) {
+    SHARED.set(place(vec![0; SHARED_READ_BUFFER + PAGE].leak(), variant));
+}
+
 pub fn tokio(variant: &str, options: &Options) -> Result<(), Error> {
-    let buffer = vec![0; SHARED_READ_BUFFER + PAGE].leak();
-    SHARED.set(place(buffer, variant));
+    share_buffer(variant);
     let room = options.broadcast.then(|| broadcast::Sender::new(1 << 16));
     runtime::serve(options, |stream| {
         let room = room.clone();
@@ -49,12 +54,14 @@ pub fn tokio(variant: &str, options: &Options) -> Result<(), Error> {
 }
 
 thread_local! {
-    static SHARED: RefCell<&'static mut [u8]> = const { RefCell::new(&mut []) };
+    /// The read buffer of all connections.
+    pub static SHARED: RefCell<&'static mut [u8]> = const { RefCell::new(&mut []) };
 }
 
 async fn echo(mut stream: tokio::net::TcpStream) -> Result<(), Error> {
     while let Some(unsent) =
-        poll_fn(|cx| SHARED.with_borrow_mut(|buffer| poll_echo(&mut stream, cx, buffer))).await?
+        poll_fn(|cx| SHARED.with_borrow_mut(|buffer| poll_echo(&mut stream, cx, buffer, 0, |_, end| 0..end)))
+            .await?
     {
         if !unsent.is_empty() {
             stream.write_all(&unsent).await?;
@@ -63,22 +70,28 @@ async fn echo(mut stream: tokio::net::TcpStream) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads and writes once; what the socket did not take is returned, nothing at the end of the stream.
-fn poll_echo(
+/// Reads once, to `buffer[start..]`, and writes `answer` to what is there up to an end. What the socket did not take is
+/// returned, nothing at the end of the stream.
+pub fn poll_echo(
     stream: &mut tokio::net::TcpStream,
     cx: &mut Context,
     buffer: &mut [u8],
+    start: usize,
+    answer: impl FnOnce(&mut [u8], usize) -> Range<usize>,
 ) -> Poll<io::Result<Option<Vec<u8>>>> {
-    let mut received = ReadBuf::new(buffer);
+    let mut received = ReadBuf::new(&mut buffer[start..]);
     ready!(Pin::new(&mut *stream).poll_read(cx, &mut received))?;
     if received.filled().is_empty() {
         return Poll::Ready(Ok(None));
     }
-    let sent = match stream.try_write(received.filled()) {
+    let len = received.filled().len();
+    let answer = answer(buffer, start + len);
+    let answer = &buffer[answer];
+    let sent = match stream.try_write(answer) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
         written => written?,
     };
-    Poll::Ready(Ok(Some(received.filled()[sent..].to_vec())))
+    Poll::Ready(Ok(Some(answer[sent..].to_vec())))
 }
 
 /// All that waits is written at once.
