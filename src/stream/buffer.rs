@@ -84,15 +84,13 @@ impl ReadBuffer {
     fn forget_inflated(&mut self) {}
 
     /// Where to read to, in a buffer of `size` bytes if there is none; all unread bytes are kept.
+    #[inline]
     pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
         self.forget_inflated();
         if self.bytes.is_empty() {
-            self.bytes = SPARE
-                .try_with(Spares::take)
-                .ok()
-                .flatten()
-                .filter(|spare| spare.len() >= size + PAGE)
-                .unwrap_or_else(|| vec![0; size + PAGE].into_boxed_slice());
+            let spare = SPARE.try_with(Spares::take).ok().flatten();
+            self.bytes =
+                spare.filter(|spare| spare.len() >= size + PAGE).unwrap_or_else(|| zeros(size + PAGE));
         }
         self.lent = 0..0;
         let place = if self.unread.is_empty() {
@@ -106,6 +104,7 @@ impl ReadBuffer {
     }
 
     /// Moves what is unread to before the place for the next read, and returns that.
+    #[inline(never)]
     fn move_unread(&mut self) -> usize {
         let len = self.unread.len();
         let mut start = to_middle_of_page(self.bytes.as_ptr().wrapping_add(len));
@@ -167,6 +166,11 @@ impl ReadBuffer {
         self.release();
         unread
     }
+}
+
+#[cold]
+fn zeros(size: usize) -> Box<[u8]> {
+    vec![0; size].into_boxed_slice()
 }
 
 impl Drop for ReadBuffer {

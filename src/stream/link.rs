@@ -81,6 +81,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    #[inline]
     pub(crate) fn look_at_the_clock(&mut self) -> Duration {
         self.just_read = None;
         self.now = self.stream.now();
@@ -512,14 +513,20 @@ impl<S: Stream> Link<S> {
                 Ok(Read::Again)
             }
             Ok(len) => {
-                self.connection.bytes_came(self.now);
-                self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
+                self.bytes_came(len, room);
                 Ok(Read::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
             Err(error) if is_not_now(&error) => self.read_nothing(until, &error),
             Err(error) => Ok(self.end_reading(error)),
         }
+    }
+
+    /// A read that had room for so many bytes has just brought `len`, one at the least.
+    #[inline]
+    pub(crate) fn bytes_came(&mut self, len: usize, room: usize) {
+        self.connection.bytes_came(self.now);
+        self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
     }
 
     fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {

@@ -21,8 +21,6 @@ pub use connect_error::{
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-#[cfg(feature = "tokio")]
-pub(crate) use link::Read;
 pub(crate) use link::{Link, MAX_PART, is_not_now};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;

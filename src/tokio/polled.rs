@@ -212,6 +212,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
         Ok(buffer.filled().len())
     }
 
+    #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>], _: Option<Duration>) -> io::Result<usize> {
         let mut context = Context::from_waker(&self.waker);
         let io = Pin::new(&mut self.io);

@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 use core::pin::Pin;
-use core::task::Context;
+use core::task::{Context, Poll};
 use std::io::IoSlice;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,7 +13,7 @@ use super::drive::wait;
 use super::group::Member;
 use super::polled::{Polled, ready};
 use crate::Delivery;
-use crate::stream::{Endpoint, LARGE, Link, Read, Stream};
+use crate::stream::{Endpoint, LARGE, Link, Stream};
 
 /// What a turn came to.
 pub(super) enum Turn {
@@ -42,19 +42,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut context = Context::from_waker(context.waker());
         let read = Pin::new(&mut link.stream.io).poll_read(&mut context, &mut room);
         let (len, capacity) = (room.filled().len(), room.capacity());
-        if read.is_pending() {
-            input.release();
-            link.stream.set_receiving(true);
-            return self.turn_over();
-        }
-        match link.read_went(ready(read).map(|()| len), capacity, None) {
-            Ok(Read::Bytes(len)) => {
+        match read {
+            Poll::Ready(Ok(())) if len > 0 => {
+                link.look_at_the_clock();
+                link.bytes_came(len, capacity);
                 input.filled(len);
                 link.stream.set_receiving(false);
                 Turn::Read
             }
-            _ => {
+            Poll::Pending => {
                 input.release();
+                link.stream.set_receiving(true);
+                self.turn_over()
+            }
+            // The end or an error, which whoever asks next is told.
+            Poll::Ready(read) => {
+                input.release();
+                let _ = link.read_went(ready(Poll::Ready(read)).map(|()| 0), capacity, None);
                 Turn::Unusual
             }
         }
@@ -88,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
     }
 
     /// Writes what is queued; `false` if it does not leave at once, which is told to whoever asks next.
-    #[inline]
+    #[inline(always)]
     fn writes_all_at_once(&mut self) -> bool {
         if !self.out.is_empty() {
             let Some(piece) = self.out.only_piece() else { return false };
