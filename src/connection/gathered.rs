@@ -11,18 +11,18 @@ use crate::error::Error;
 use crate::recycled::{self, Loan};
 
 /// ```text
-///  0     start            filled                      len
+///  0       start            filled           filled + offered
 ///  +-------+----------------+----------------+---------+
-///  |       | arrived        | offered        |         |
+///  | spare | has arrived    | to be read to  | spare   |
 ///  +-------+----------------+----------------+---------+
-///           middle of a page: to be read over, of no meaning
 /// ```
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     bytes: Vec<u8>,
+    /// Where the payload begins: where in a page a read to it is fast, if much of it is to be read there.
     start: usize,
     filled: usize,
-    /// How many bytes were given out to be read over.
+    /// How many bytes were given out to be read to.
     offered: usize,
     loan: Loan,
 }
@@ -46,7 +46,7 @@ impl Gathered {
             return Ok(());
         }
         if self.bytes.capacity() - self.bytes.len() < rest.len() {
-            self.reserve(room_for(self.filled - self.start, rest.len(), following))?;
+            self.reserve(room_for(self.held(), rest.len(), following))?;
         }
         append(&mut self.bytes, rest);
         self.filled = self.bytes.len();
@@ -54,15 +54,15 @@ impl Gathered {
     }
 
     /// The memory to begin with, if it is that of an earlier message or if it matters where in a page the payload begins:
-    /// where much has come and much is to be read.
+    /// where much has come and much is to be read. Memory that has to grow may come to lie elsewhere.
     fn begin(&mut self, len: usize, following: u64) -> Result<(), Error> {
         let is_placed = len >= 4 * PAGE && following >= FIRST_PLACE as u64;
-        let behind = following.saturating_add(if is_placed { PAGE as u64 } else { 0 });
-        if let Some(lent) = recycled::lend(behind.saturating_add(len as u64)) {
+        let spare = if is_placed { PAGE } else { 0 };
+        if let Some(lent) = recycled::lend(following.saturating_add((len + spare) as u64)) {
             (self.bytes, self.loan) = (lent.bytes, lent.loan);
         }
         if is_placed {
-            self.reserve(room_for(0, len, behind).saturating_sub(self.bytes.len()))?;
+            self.reserve((room_for(0, len, following) + spare).saturating_sub(self.bytes.len()))?;
             self.start = to_middle_of_page(self.bytes.as_ptr());
             self.filled = self.start;
             self.bytes.resize(self.bytes.len().max(self.start), 0);
@@ -70,12 +70,17 @@ impl Gathered {
         Ok(())
     }
 
-    fn reserve(&mut self, room: usize) -> Result<(), Error> {
-        let held = self.filled - self.start;
-        self.bytes.try_reserve(room).map_err(|_| Error::TooBig { limit: held })
+    /// How many bytes have arrived.
+    const fn held(&self) -> usize {
+        self.filled - self.start
     }
 
-    /// How many bytes are held, and for how many there is memory.
+    fn reserve(&mut self, room: usize) -> Result<(), Error> {
+        let limit = self.held();
+        self.bytes.try_reserve(room).map_err(|_| Error::TooBig { limit })
+    }
+
+    /// How many bytes a message that is compressed has come to, and for how many there is memory.
     #[cfg(feature = "deflate")]
     pub(super) fn size(&self) -> (usize, usize) {
         (self.bytes.len(), self.bytes.capacity())
@@ -101,13 +106,13 @@ impl Gathered {
         let left = usize::try_from(following).unwrap_or(usize::MAX);
         let room = self.bytes.len() - self.filled;
         if room < FIRST_PLACE.min(left) {
-            let mut end = self.filled.checked_add(self.filled.max(FIRST_PLACE).min(left))?;
+            let mut end = self.filled.checked_add(self.held().max(FIRST_PLACE).min(left))?;
             if room > 0 {
                 // A place that is not used up is no reason for more memory.
                 end = end.min(self.bytes.capacity());
             }
-            // Where there is no memory for it, the ordinary way judges.
-            self.bytes.try_reserve(end.saturating_sub(self.bytes.len())).ok()?;
+            // It doubles by itself. Where there is no memory for it, the ordinary way judges.
+            self.bytes.try_reserve_exact(end.saturating_sub(self.bytes.len())).ok()?;
             self.bytes.resize(end.max(self.bytes.len()), 0);
         }
         let end = self.bytes.len().min(self.filled.saturating_add(left));
@@ -121,8 +126,8 @@ impl Gathered {
         if !(1..=mem::take(&mut self.offered)).contains(&len) {
             return None;
         }
-        let start = self.filled;
+        let before = self.filled;
         self.filled += len;
-        self.bytes.get_mut(start..self.filled)
+        self.bytes.get_mut(before..self.filled)
     }
 }

@@ -13,7 +13,7 @@ use crate::deflate::Inflated;
 #[cfg(feature = "deflate")]
 use crate::{Found, Kind};
 
-/// How much one read may bring at the least, and at the most.
+/// How much one read may bring to a buffer that is empty, at the least; up to a page more.
 pub(crate) const SMALL: usize = 64 << 10;
 pub(crate) const LARGE: usize = 256 << 10;
 
@@ -24,7 +24,7 @@ thread_local! {
 /// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffer {
-    /// Empty, or [`SMALL`] bytes at the least, and a page to choose a place in.
+    /// Empty, or more than [`SMALL`] bytes.
     bytes: Box<[u8]>,
     unread: Range<usize>,
     lent: Range<usize>,
@@ -83,7 +83,8 @@ impl ReadBuffer {
     #[inline]
     fn forget_inflated(&mut self) {}
 
-    /// Where to read to, in a buffer of `size` bytes if there is none; all unread bytes are kept.
+    /// Where to read to, `size` bytes at the least if there is no buffer yet; all unread bytes are kept. It is not empty
+    /// while the buffer [has room](Self::has_room).
     #[inline]
     pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
         self.forget_inflated();
@@ -109,7 +110,7 @@ impl ReadBuffer {
         let len = self.unread.len();
         let mut start = to_middle_of_page(self.bytes.as_ptr().wrapping_add(len));
         if start + len >= self.bytes.len() {
-            // Memory that was not made here.
+            // There is no room for that.
             start = 0;
         }
         self.bytes.copy_within(self.unread.clone(), start);
@@ -118,7 +119,7 @@ impl ReadBuffer {
     }
 
     /// Whether more could be read behind what is unread.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", test))]
     pub(crate) const fn has_room(&self) -> bool {
         self.unread.end - self.unread.start + PAGE < self.bytes.len()
     }
@@ -190,7 +191,7 @@ mod tests {
         for left in [0, 1, 13, 2047, 2048, 2049, 4096, 9000] {
             let room = buffer.room(SMALL);
             assert_eq!(room.as_ptr().addr() % PAGE, PAGE / 2);
-            assert!(room.len() + left > SMALL);
+            assert!(room.len() >= SMALL);
             for (byte, i) in room.iter_mut().zip(0..10_000) {
                 *byte = i as u8;
             }
@@ -200,23 +201,30 @@ mod tests {
             let expected = (10_000 - left..10_000).map(|i| i as u8);
             let room = buffer.room(SMALL);
             assert_eq!(room.as_ptr().addr() % PAGE, PAGE / 2);
+            assert!(room.len() + left >= SMALL);
             assert!(expected.eq(buffer.unread().iter().copied()), "{left} left");
             buffer.take(left);
         }
     }
 
+    /// An empty place would be taken for the end of the stream.
     #[test]
-    fn memory_of_others_is_read_to_its_end() {
-        let bytes: Vec<u8> = (0..SMALL + 100).map(|i| i as u8).collect();
-        let mut buffer = ReadBuffer::default();
-        buffer.preload(&bytes);
-        assert!(buffer.room(SMALL).is_empty());
-        assert_eq!(buffer.unread(), bytes);
-        buffer.take(1);
-        assert_eq!(buffer.room(SMALL).len(), 1);
-        assert_eq!(buffer.unread(), &bytes[1..]);
-        buffer.take(bytes.len() - 10);
-        assert_eq!(buffer.room(SMALL).as_ptr().addr() % PAGE, PAGE / 2);
-        assert_eq!(buffer.unread(), &bytes[bytes.len() - 9..]);
+    fn there_is_room_while_it_says_so() {
+        for (len, made_elsewhere) in [(SMALL, false), (SMALL + 1, true), (SMALL + 5000, true)] {
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let mut buffer = ReadBuffer::default();
+            buffer.preload(&bytes);
+            assert_eq!(buffer.bytes.len() == len, made_elsewhere);
+            while buffer.unread().len() > 1 {
+                let step = if buffer.unread().len() > len - 5000 { 1 } else { 997 };
+                buffer.take(step);
+                let left = buffer.unread().len();
+                if buffer.has_room() {
+                    assert!(!buffer.room(SMALL).is_empty(), "{left} of {len}");
+                }
+                assert_eq!(buffer.unread(), &bytes[len - left..]);
+            }
+            assert!(buffer.has_room());
+        }
     }
 }

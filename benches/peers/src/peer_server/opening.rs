@@ -21,7 +21,7 @@ pub async fn accept(stream: &mut TcpStream, extensions: Option<&str>) -> Result<
 }
 
 /// The response that accepts this request.
-pub fn response(request: &[u8], extensions: Option<&str>) -> Result<String, Error> {
+fn response(request: &[u8], extensions: Option<&str>) -> Result<String, Error> {
     let request = str::from_utf8(request)?;
     let key = request
         .lines()
