@@ -114,8 +114,10 @@ fn a_large_message_begins_in_the_middle_of_a_page() {
             let place = session.connection.payload_target().unwrap();
             let arrived = 70_000 - (frame.len() - payload.len());
             assert_eq!((place.as_ptr().addr() - arrived) % 4096, 2048, "{role:?} {len}");
-            // Memory that was used before is there at once.
-            assert!(place.len() >= arrived.min(len - arrived), "{}", place.len());
+            // That of an earlier message is there at once, if it was no larger than 2 MiB.
+            let is_used_again = cfg!(feature = "std") && role != ROLES[0] && len <= 2 << 20;
+            let expected = if is_used_again { len - arrived } else { arrived };
+            assert!((expected - 4096..=expected).contains(&place.len()), "{role:?} {len}: {}", place.len());
             drive(&mut session, &frame[70_000..], 1, usize::MAX).unwrap();
             assert_eq!(session.seen, [Seen::Binary(payload)]);
         }

@@ -106,13 +106,15 @@ impl Gathered {
         let left = usize::try_from(following).unwrap_or(usize::MAX);
         let room = self.bytes.len() - self.filled;
         if room < FIRST_PLACE.min(left) {
-            let mut end = self.filled.checked_add(self.held().max(FIRST_PLACE).min(left))?;
-            if room > 0 {
-                // A place that is not used up is no reason for more memory.
-                end = end.min(self.bytes.capacity());
+            let end = self.filled.checked_add(self.held().max(FIRST_PLACE).min(left))?;
+            if room == 0 {
+                // It doubles by itself, and is to be enough for a message like this that begins elsewhere in a page.
+                // Where there is no memory for it, the ordinary way judges.
+                let spare = if self.start > 0 { PAGE - self.start } else { 0 };
+                self.bytes.try_reserve_exact(end.saturating_add(spare) - self.bytes.len()).ok()?;
             }
-            // It doubles by itself. Where there is no memory for it, the ordinary way judges.
-            self.bytes.try_reserve_exact(end.saturating_sub(self.bytes.len())).ok()?;
+            // A place that is not used up is no reason for more memory.
+            let end = end.min(self.bytes.capacity());
             self.bytes.resize(end.max(self.bytes.len()), 0);
         }
         let end = self.bytes.len().min(self.filled.saturating_add(left));
