@@ -89,6 +89,9 @@ pub use send::{Envelope, Fin};
 /// 3. When `poll_timeout` is due, read what is there, then call `handle_timeout`.
 /// 4. After each attempt to write call `handle_written`.
 /// 5. After that do to the transport what `transport_action` says.
+///
+/// Large reads cost least to a place in the middle of a page of memory: some processors copy up to five times as slowly to one
+/// little behind the start of a page, where a large `Vec` begins. `examples/echo_epoll.rs` shows how.
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<Config>,
