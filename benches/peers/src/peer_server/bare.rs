@@ -1,38 +1,24 @@
 //! An echo of WebSocket messages as one would write it down plainly, without a check of anything: what is unmasked in place
 //! and moved together leaves in one write. Not for use; it shows what messages cost besides bytes, whoever handles them.
 
-use std::future::poll_fn;
 use std::ops::Range;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::raw::{SHARED, poll_echo, share_buffer};
-use crate::{Error, Options, opening, runtime};
+use crate::{Error, Options, opening, raw, runtime};
 
 /// What is kept free before a read, for a header whose end the read before did not bring.
 const MOST_HEADER: usize = 14;
 
 pub fn run(options: &Options) -> Result<(), Error> {
-    share_buffer("placed");
+    raw::share_buffer("placed");
     runtime::serve(options, echo)
 }
 
 async fn echo(mut stream: TcpStream) -> Result<(), Error> {
     opening::accept(&mut stream, None).await?;
     let mut frames = Frames::default();
-    while let Some(unsent) = poll_fn(|cx| {
-        SHARED.with_borrow_mut(|buffer| {
-            poll_echo(&mut stream, cx, buffer, MOST_HEADER, |buffer, end| frames.answer(buffer, end))
-        })
-    })
-    .await?
-    {
-        if !unsent.is_empty() {
-            stream.write_all(&unsent).await?;
-        }
-    }
-    Ok(())
+    raw::echo(stream, MOST_HEADER, move |buffer, end| frames.answer(buffer, end)).await
 }
 
 /// How far the frames of a connection have come.

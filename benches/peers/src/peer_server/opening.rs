@@ -16,13 +16,7 @@ pub async fn accept(stream: &mut TcpStream, extensions: Option<&str>) -> Result<
             return Err("no request".into());
         }
     }
-    stream.write_all(response(&request, extensions)?.as_bytes()).await?;
-    Ok(())
-}
-
-/// The response that accepts this request.
-fn response(request: &[u8], extensions: Option<&str>) -> Result<String, Error> {
-    let request = str::from_utf8(request)?;
+    let request = String::from_utf8(request)?;
     let key = request
         .lines()
         .filter_map(|line| line.split_once(':'))
@@ -34,8 +28,10 @@ fn response(request: &[u8], extensions: Option<&str>) -> Result<String, Error> {
         Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
     let accept = BASE64_STANDARD.encode(digest);
     let extensions = extensions.map(|it| format!("Sec-WebSocket-Extensions: {it}\r\n")).unwrap_or_default();
-    Ok(format!(
+    let response = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n{extensions}\r\n"
-    ))
+    );
+    stream.write_all(response.as_bytes()).await?;
+    Ok(())
 }

@@ -45,7 +45,7 @@ pub fn tokio(variant: &str, options: &Options) -> Result<(), Error> {
         let room = room.clone();
         async move {
             match room {
-                None => echo(stream).await,
+                None => echo(stream, 0, |_, end| 0..end).await,
                 // In a box, as a task keeps room for its largest future.
                 Some(room) => Box::pin(broadcast(stream, room)).await,
             }
@@ -55,12 +55,17 @@ pub fn tokio(variant: &str, options: &Options) -> Result<(), Error> {
 
 thread_local! {
     /// The read buffer of all connections.
-    pub static SHARED: RefCell<&'static mut [u8]> = const { RefCell::new(&mut []) };
+    static SHARED: RefCell<&'static mut [u8]> = const { RefCell::new(&mut []) };
 }
 
-async fn echo(mut stream: tokio::net::TcpStream) -> Result<(), Error> {
+/// Reads to `buffer[start..]` of the shared buffer, and writes what `answer` makes of it up to an end.
+pub async fn echo(
+    mut stream: tokio::net::TcpStream,
+    start: usize,
+    mut answer: impl FnMut(&mut [u8], usize) -> Range<usize>,
+) -> Result<(), Error> {
     while let Some(unsent) =
-        poll_fn(|cx| SHARED.with_borrow_mut(|buffer| poll_echo(&mut stream, cx, buffer, 0, |_, end| 0..end)))
+        poll_fn(|cx| SHARED.with_borrow_mut(|buffer| poll_echo(&mut stream, cx, buffer, start, &mut answer)))
             .await?
     {
         if !unsent.is_empty() {
@@ -70,9 +75,8 @@ async fn echo(mut stream: tokio::net::TcpStream) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads once, to `buffer[start..]`, and writes `answer` to what is there up to an end. What the socket did not take is
-/// returned, nothing at the end of the stream.
-pub fn poll_echo(
+/// Reads and writes once; what the socket did not take is returned, nothing at the end of the stream.
+fn poll_echo(
     stream: &mut tokio::net::TcpStream,
     cx: &mut Context,
     buffer: &mut [u8],
@@ -84,9 +88,9 @@ pub fn poll_echo(
     if received.filled().is_empty() {
         return Poll::Ready(Ok(None));
     }
-    let len = received.filled().len();
-    let answer = answer(buffer, start + len);
-    let answer = &buffer[answer];
+    let end = start + received.filled().len();
+    let place = answer(buffer, end);
+    let answer = &buffer[place];
     let sent = match stream.try_write(answer) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
         written => written?,
