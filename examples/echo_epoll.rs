@@ -30,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(1);
 /// How much one read may bring, in bytes.
 const READ_BUFFER: usize = 256 << 10;
-/// Reads begin in the middle of a page, as the kernel copies up to five times as slowly on AMD's Zen to a place little further
+/// Reads begin in the middle of a page, as the kernel copies up to five times as slowly on AMD's Zen 3 to a place little further
 /// on in its page than what it copies; that is mostly at the start of one, and a large `Vec` begins 16 bytes behind it.
 const PAGE: usize = 4096;
 /// How much memory the output buffer keeps when it has grown, in bytes.

@@ -10,14 +10,14 @@ use crate::recycled;
 /// that instruction takes up to ten times as long where source and destination lie unluckily in their pages.
 const PIECE: usize = 1984;
 
-/// As far as which one may have to go to the middle of a page.
+/// How much memory needs besides what it is for, to have room for that from the middle of a page on, in bytes.
 pub(crate) const PAGE: usize = 4096;
 
 /// How far the middle of a page is from `place`, in bytes: there a read goes best.
 ///
 /// The kernel copies with `rep movsb`, and mostly from little behind the start of a page, headers before payloads. To
-/// a place up to 31 bytes further on in its page that takes up to five times as long on AMD's Zen. That is where memory begins
-/// that an allocator has just got from the system.
+/// a place up to 31 bytes further on in its page that takes up to five times as long on AMD's Zen 3. That is where memory
+/// begins that an allocator has just got from the system.
 #[inline]
 pub(crate) fn to_middle_of_page(place: *const u8) -> usize {
     (PAGE / 2).wrapping_sub(place.addr()) % PAGE

@@ -154,8 +154,8 @@ impl Connection {
     ///
     /// Read into it, then say with [`payload_read`](Self::payload_read) how much that was. The place is as large
     /// as what has arrived of the message so far, 64 KiB at the least, or larger where memory of an earlier message is at hand
-    /// (a thread keeps up to 4 MiB), and never reaches behind the frame. What was not
-    /// used of it is offered again. What lies in it is of no meaning.
+    /// (a thread keeps up to 4 MiB), and never reaches behind the frame. What was not used of it is offered again. What lies
+    /// in it is of no meaning.
     pub fn payload_target(&mut self) -> Option<&mut [u8]> {
         let remaining = self.decoder.remaining();
         if !self.is_usual() || remaining == 0 || self.control.is_some() {

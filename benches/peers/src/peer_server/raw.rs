@@ -26,7 +26,7 @@ const LISTENER: Token = Token(usize::MAX);
 
 /// The middle of a page of memory with a page to choose from, for `+placed`; else its start.
 ///
-/// The kernel copies with `rep movsb`, which on AMD's Zen takes up to five times as long to a place that lies up to 31 bytes
+/// The kernel copies with `rep movsb`, which on AMD's Zen 3 takes up to five times as long to a place that lies up to 31 bytes
 /// further on in its page than what is copied. What was sent mostly lies at the start of a page, a large `Vec` 16 bytes behind one.
 fn place<'a>(buffer: &'a mut [u8], variant: &str) -> &'a mut [u8] {
     let place = if variant == "placed" { (PAGE / 2).wrapping_sub(buffer.as_ptr().addr()) % PAGE } else { 0 };
