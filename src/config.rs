@@ -129,7 +129,8 @@ impl Config {
     /// How many encoded bytes an adapter queues before it takes no further message. Default 1 MiB (1,048,576).
     ///
     /// A message that is taken is taken whole, so that the queue exceeds this by one message at the most, and by 4 KiB of
-    /// answers to pings. The core itself queues nothing.
+    /// answers to pings. Beyond that the answer to the latest ping waits outside of the queue, and input is still taken.
+    /// The core itself queues nothing.
     #[must_use]
     pub const fn max_queued_output(mut self, bytes: usize) -> Self {
         self.max_queued_output = bytes;
@@ -150,9 +151,11 @@ impl Config {
         self
     }
 
-    /// How long after such a ping any byte of the peer must have come. Default 20 s; `None` waits for ever.
+    /// How long after such a ping the peer must have shown that it lives. Default 20 s; `None` waits for ever.
     ///
-    /// A peer that is slow but alive survives: every byte counts, not only the pong.
+    /// Every byte of the peer counts, not only the pong, and so do bytes that it takes from a transport that was full. After
+    /// that it is presumed to take as long for what is left in the kernel's buffers as the transport was full, for at most
+    /// the [write timeout](Self::write_timeout). Bytes that find room at once prove nothing.
     #[must_use]
     pub fn pong_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.pong_timeout = timeout.into();
@@ -160,6 +163,8 @@ impl Config {
     }
 
     /// How long the peer may be silent, pongs included. Default `None`: with pings, a silent peer is found anyway.
+    ///
+    /// A peer that takes bytes from a transport that was full is not silent, as for [`pong_timeout`](Self::pong_timeout()).
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = timeout.into();

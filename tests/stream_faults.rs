@@ -127,7 +127,8 @@ fn calls_that_come_too_early_or_do_little_lose_and_double_nothing() {
                 let (seen, verdict) = converse(&mut ws, lane);
                 assert!(verdict.is_ok(), "{talk:?} {lane:?} {fault:?} at {at}: {verdict:?}");
                 assert!(seen == reference.seen, "{talk:?} {lane:?} {fault:?} at {at}");
-                assert!(ws.transport().sent == reference.sent, "{talk:?} {lane:?} {fault:?} at {at}");
+                let same = talk.says_the_same(&ws.transport().sent, &reference.sent);
+                assert!(same, "{talk:?} {lane:?} {fault:?} at {at}");
                 if ws.transport().calls <= at {
                     break;
                 }
@@ -158,7 +159,8 @@ fn streams_that_hardly_ever_work_lose_and_double_nothing() {
             } else {
                 assert!(verdict.is_ok(), "{verdict:?}");
                 assert!(seen == reference.seen, "{talk:?} {lane:?} {step} {period}");
-                assert!(ws.transport().sent == reference.sent, "{talk:?} {lane:?} {step} {period}");
+                let same = talk.says_the_same(&ws.transport().sent, &reference.sent);
+                assert!(same, "{talk:?} {lane:?} {step} {period}");
             }
         }
     });

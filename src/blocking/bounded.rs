@@ -5,10 +5,8 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::Transport;
-use crate::stream::{Stream, is_not_now};
+use crate::stream::{Stream, WRITE_SLICE, is_not_now};
 
-/// A blocked write looks at the deadlines this often.
-const WRITE_SLICE: Duration = Duration::from_millis(500);
 /// The shortest bound that streams can set.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 /// Waits over this are split rather than bounded to the point.

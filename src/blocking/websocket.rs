@@ -251,7 +251,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.close_by(|ws| ws.start_close(code, reason))
+        self.close_by(|link| link.queue_close(code, reason))
     }
 
     /// Closes the connection with an empty Close frame, which the peer sees as code 1005; otherwise like
@@ -261,7 +261,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`recv`](Self::recv).
     pub fn close_without_code(&mut self) -> Result<(), Error> {
-        self.close_by(Self::start_close_without_code)
+        self.close_by(Link::queue_close_without_code)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.
@@ -374,12 +374,13 @@ impl<S: Transport> WebSocket<S> {
         lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)
     }
 
-    fn close_by(&mut self, start: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+    fn close_by(
+        &mut self,
+        queue: impl FnOnce(&mut Link<Bounded<S>>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        // The frame leaves while this side receives: what the peer has to say may be in the way.
         if self.endpoint.link.connection.state() == State::Open {
-            // Any other error is told by the verdict below, unless the peer closed before.
-            if let Err(error @ Error::Send(_)) = start(self) {
-                return Err(error);
-            }
+            queue(&mut self.endpoint.link)?;
         }
         while self.endpoint.find(None, |_| false)?.is_some() {}
         Ok(())

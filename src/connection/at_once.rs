@@ -37,7 +37,7 @@ impl Connection {
     /// Any byte of the peer is a sign of life.
     #[inline]
     pub(crate) fn bytes_came(&mut self, now: Duration) {
-        self.deadlines.last_received = now.into();
+        self.deadlines.alive(now);
     }
 
     /// Whether [`whole_message`](Self::whole_message) lacks nothing but the end of the message.

@@ -1,5 +1,6 @@
 //! The deadlines of an open connection: what is due when, and what passing means.
 
+use core::mem;
 use core::time::Duration;
 
 use super::Connection;
@@ -23,32 +24,42 @@ pub enum Unread {
 /// The times from which the deadlines run.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    /// When the last byte came. Any byte is life.
-    pub(super) last_received: Moment,
+    /// When the peer last showed that it lives: a byte came, or a transport that was full took more. Lies ahead of now
+    /// while the transport is presumed to be still delivering what filled it.
+    pub(super) last_alive: Moment,
     /// When the ping left whose pong is still to come.
     ping_sent: Option<Moment>,
     /// Since when output waits and the transport takes none.
     blocked_since: Option<Moment>,
     /// Since when the closing handshake, or the wait for the end of the stream, lasts.
     pub(super) closing_since: Option<Moment>,
-    /// As long after the epoch as the latest round trip took.
-    rtt: Option<Moment>,
+    /// How long the transport was full before it took the latest bytes, since output began to wait; in milliseconds.
+    stalled: u32,
+    /// How long the latest round trip took, in microseconds plus one; 0 before the first.
+    rtt: u32,
 }
 
 impl Deadlines {
     pub(super) fn new(now: Duration) -> Self {
         Self {
-            last_received: now.into(),
+            last_alive: now.into(),
             ping_sent: None,
             blocked_since: None,
             closing_since: None,
-            rtt: None,
+            stalled: 0,
+            rtt: 0,
         }
+    }
+
+    /// The peer shows that it lives.
+    #[inline]
+    pub(super) fn alive(&mut self, now: Duration) {
+        self.last_alive = self.last_alive.max(now.into());
     }
 
     /// Since when the peer owes a sign of life.
     fn awaiting_since(&self) -> Option<Moment> {
-        self.ping_sent.filter(|&sent| self.last_received <= sent)
+        self.ping_sent.filter(|&sent| self.last_alive <= sent)
     }
 
     /// Whether nothing of what has begun is still to come.
@@ -63,15 +74,28 @@ impl Deadlines {
 
     fn ping_due(&self, config: &Config) -> Option<Moment> {
         let interval = config.ping_interval?;
-        if self.awaiting_since().is_some() { None } else { self.last_received.after(interval) }
+        if self.awaiting_since().is_some() { None } else { self.last_alive.after(interval) }
     }
 
-    fn pong_overdue(&self, config: &Config) -> Option<Moment> {
-        // While our own output is stuck the ping may be stuck in it: then the write deadline judges.
-        if self.blocked_since.is_some() {
-            return None;
+    /// A transport that was full has taken bytes.
+    fn made_room(&mut self, now: Duration) {
+        self.alive(now);
+        if let Some(since) = self.blocked_since {
+            let waited = Moment::from(now).since(since).as_millis();
+            self.stalled = self.stalled.saturating_add(u32::try_from(waited).unwrap_or(u32::MAX));
         }
-        self.awaiting_since()?.after(config.pong_timeout?)
+    }
+
+    /// Nothing waits any more; `true` if something did.
+    ///
+    /// What is left in the kernel's buffers, with a ping behind it, takes the peer about as long as the stall lasted, if
+    /// that is at least half of what waited. It is presumed alive until then, for `most` longer at the most.
+    fn unblocked(&mut self, now: Duration, most: Option<Duration>) -> bool {
+        let stalled = Duration::from_millis(mem::take(&mut self.stalled).into());
+        if !stalled.is_zero() {
+            self.alive(now.saturating_add(most.map_or(stalled, |most| stalled.min(most))));
+        }
+        self.blocked_since.take().is_some()
     }
 
     fn write_stalled(&self, config: &Config) -> Option<Moment> {
@@ -112,7 +136,7 @@ impl Connection {
                 (Some(ping), Some(idle)) => ping.min(idle),
                 (ping, idle) => ping.or(idle)?,
             };
-            return deadlines.last_received.after(silence);
+            return deadlines.last_alive.after(silence);
         }
         if self.closing.over {
             return None;
@@ -125,7 +149,7 @@ impl Connection {
         if !self.closing.is_open() {
             return ends;
         }
-        let silent = sooner(deadlines.ping_due(config), deadlines.pong_overdue(config));
+        let silent = sooner(deadlines.ping_due(config), self.pong_overdue());
         sooner(ends, sooner(silent, sooner(self.idle_overdue(), self.message_overdue())))
     }
 
@@ -147,6 +171,7 @@ impl Connection {
         if self.closing.over {
             return self.failure.map_or(Ok(()), Err);
         }
+        self.restart_ping(now);
         if reached(self.deadlines.write_stalled(&self.config)) {
             return Err(self.end_overdue(Deadline::Write, now, out));
         }
@@ -161,7 +186,7 @@ impl Connection {
         }
         if self.closing.is_open() {
             let silent = [
-                (Deadline::Pong, self.deadlines.pong_overdue(&self.config)),
+                (Deadline::Pong, self.pong_overdue()),
                 (Deadline::Idle, self.idle_overdue()),
                 (Deadline::Message, self.message_overdue()),
             ];
@@ -181,19 +206,29 @@ impl Connection {
     /// Tells the connection how a write went: `written` bytes left, `left` still wait at the caller's.
     ///
     /// Call it after each attempt to write, also one that left nothing; it starts and stops the deadline for a
-    /// transport that takes no data.
+    /// transport that takes no data. Bytes that leave after an attempt that left none are a sign of life of the peer,
+    /// which has made room for them; bytes that find room at the first attempt are none.
     pub fn handle_written(&mut self, now: Duration, written: usize, left: usize) {
+        self.restart_ping(now);
         if let (Some(since), 1..) = (&mut self.deadlines.closing_since, written) {
             // The peer can answer only what has reached it.
             *since = now.into();
         }
+        if written > 0 && mem::take(&mut self.transport_full) {
+            self.deadlines.made_room(now);
+        }
         if left == 0 {
-            if self.deadlines.blocked_since.take().is_some() && self.deadlines.awaiting_since().is_some() {
+            let limit = self.config.write_timeout;
+            if self.deadlines.unblocked(now, limit) && self.deadlines.awaiting_since().is_some() {
                 // The ping may have left only now.
                 self.deadlines.ping_sent = Some(now.into());
             }
-        } else if written > 0 || self.deadlines.blocked_since.is_none() {
-            self.deadlines.blocked_since = Some(now.into());
+            self.transport_full = false;
+        } else {
+            if written > 0 || self.deadlines.blocked_since.is_none() {
+                self.deadlines.blocked_since = Some(now.into());
+            }
+            self.transport_full |= written == 0;
         }
     }
 
@@ -201,15 +236,16 @@ impl Connection {
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
         match self.deadlines.rtt {
-            Some(rtt) => Some(rtt.since_epoch()),
-            None => None,
+            0 => None,
+            rtt => Some(Duration::from_micros(rtt as u64 - 1)),
         }
     }
 
     pub(super) fn handle_pong(&mut self, now: Duration, payload: &[u8]) {
-        if payload == self.ping_number.to_be_bytes() {
+        if payload == self.ping_payload() {
             if let Some(sent) = self.deadlines.ping_sent.take() {
-                self.deadlines.rtt = Some(Moment::from(now).since(sent).into());
+                let micros = Moment::from(now).since(sent).as_micros().saturating_add(1);
+                self.deadlines.rtt = u32::try_from(micros).unwrap_or(u32::MAX);
             }
         }
     }
@@ -217,13 +253,32 @@ impl Connection {
     fn send_keepalive(&mut self, now: Duration, out: &mut impl Sink) {
         self.ping_number = self.ping_number.wrapping_add(1);
         self.deadlines.ping_sent = Some(now.into());
-        let payload = self.ping_number.to_be_bytes();
+        let payload = self.ping_payload();
         // Where the source of keys fails, so does the connection, and the caller tells.
         _ = self.reply(Opcode::Ping, &payload, out);
+        self.ping_waited = self.ping_waits();
+    }
+
+    fn ping_payload(&self) -> [u8; 4] {
+        u32::from(self.ping_number).to_be_bytes()
+    }
+
+    fn ping_waits(&self) -> bool {
+        self.replies.as_ref().is_some_and(|replies| replies.ping.is_some())
+    }
+
+    /// A keepalive ping that waited for room in the output can be answered only from when it got there.
+    fn restart_ping(&mut self, now: Duration) {
+        if self.ping_waited && !self.ping_waits() {
+            self.ping_waited = false;
+            if self.deadlines.awaiting_since().is_some() {
+                self.deadlines.ping_sent = Some(now.into());
+            }
+        }
     }
 
     fn presume_alive(&mut self, now: Duration, deadline: Deadline, out: &mut impl Sink) {
-        self.deadlines.last_received = now.into();
+        self.deadlines.alive(now);
         self.deadlines.ping_sent = None;
         if let Some(incoming) = &mut self.incoming {
             incoming.progress = now.into();
@@ -242,8 +297,22 @@ impl Connection {
         error
     }
 
+    fn pong_overdue(&self) -> Option<Moment> {
+        // While this side's own output is stuck the ping may be stuck in it: then the write deadline judges.
+        if self.deadlines.blocked_since.is_some() || self.ping_waits() {
+            return None;
+        }
+        self.deadlines.awaiting_since()?.after(self.config.pong_timeout?)
+    }
+
     fn idle_overdue(&self) -> Option<Moment> {
-        self.deadlines.last_received.after(self.config.idle_timeout?)
+        self.deadlines.last_alive.after(self.config.idle_timeout?)
+    }
+
+    /// Whether a message that has begun is overdue, so that only bytes of it which lie unread could save the connection.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_message_overdue(&self, now: Duration) -> bool {
+        self.closing.is_open() && self.message_overdue().is_some_and(|due| due <= now.into())
     }
 
     fn message_overdue(&self) -> Option<Moment> {

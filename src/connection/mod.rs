@@ -84,7 +84,7 @@ pub use send::{Envelope, Fin};
 /// # The duties of whoever drives it
 ///
 /// 1. Give every byte that was read to `receive`, in order, until it returns `None`; then write what is in the
-///    output. Input that `receive` leaves behind waits for room in the output: write, then call it again.
+///    output. A reply that found no room in the output waits inside: `transmit` writes it once there is room.
 /// 2. When a read finds the end of the stream, call `handle_eof`.
 /// 3. When `poll_timeout` is due, read what is there, then call `handle_timeout`.
 /// 4. After each attempt to write call `handle_written`.
@@ -98,7 +98,11 @@ pub struct Connection {
     decoder: Decoder,
     deadlines: Deadlines,
     /// Tells the pong to the latest ping of the connection's own from others.
-    ping_number: u32,
+    ping_number: u16,
+    /// The latest ping of the connection's own waits, or has waited, for room in the output.
+    ping_waited: bool,
+    /// The transport took nothing at the latest attempt.
+    transport_full: bool,
     /// A client's source of masking keys; a server uses none.
     keys: MaskKeys,
     /// The message that is being received, unless it came in one piece.
@@ -155,6 +159,8 @@ impl Connection {
             decoder: Decoder::new(role),
             deadlines: Deadlines::new(now),
             ping_number: 0,
+            ping_waited: false,
+            transport_full: false,
             keys,
             incoming: None,
             control: None,

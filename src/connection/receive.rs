@@ -24,10 +24,10 @@ use crate::utf8;
 impl Connection {
     /// Takes received bytes until they complete an event, and returns it.
     ///
-    /// Call it until it returns `None`, which means that all of `input` was taken, or that a reply waits for room in
-    /// `out` ([`wants_write`](Self::wants_write)): then write, and call it again. Pings and Close frames are
-    /// answered into `out` before their event is returned. After the peer's Close frame everything is taken and
-    /// ignored.
+    /// Call it until it returns `None`: then all of `input` was taken. Pings and Close frames are answered into `out`
+    /// before their event is returned. An answer that finds no room in `out` waits
+    /// ([`wants_write`](Self::wants_write)) and never stops the input; of several pongs that wait, only the latest is
+    /// sent (RFC 6455 §5.5.3). After the peer's Close frame all input is taken and ignored.
     ///
     /// # Errors
     ///
@@ -77,12 +77,18 @@ impl Connection {
     #[inline(never)]
     fn locate_any(&mut self, now: Duration, bytes: &mut [u8], out: &mut impl Sink) -> Result<Located, Error> {
         if !self.is_usual() {
-            if let Some(located) = self.locate_unusual(bytes.len(), out)? {
-                return Ok(located);
+            self.transmit(out);
+            if let Some(error) = self.failure {
+                // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding
+                // Close frame) from the remote endpoint after being instructed to _Fail the WebSocket Connection_."
+                return Err(error);
+            }
+            if !self.closing.takes_input() {
+                return Ok(Located { consumed: bytes.len(), found: None });
             }
         }
         if !bytes.is_empty() {
-            self.deadlines.last_received = now.into();
+            self.deadlines.alive(now);
         }
         let mut consumed = 0;
         #[cfg(feature = "deflate")]
@@ -158,7 +164,8 @@ impl Connection {
     /// in it is of no meaning.
     pub fn payload_target(&mut self) -> Option<&mut [u8]> {
         let remaining = self.decoder.remaining();
-        if !self.is_usual() || remaining == 0 || self.control.is_some() {
+        let takes_input = self.failure.is_none() && self.closing.takes_input();
+        if !takes_input || remaining == 0 || self.control.is_some() {
             return None;
         }
         self.incoming.as_mut()?.read_target(remaining)
@@ -181,14 +188,13 @@ impl Connection {
         if let Some(error) = self.failure {
             return Err(error);
         }
-        // A reply that began to wait since the place was given is no reason to lose what was read into it.
         if !self.closing.takes_input() {
             return Ok(None);
         }
         let Some(payload) = self.incoming.as_mut().and_then(|incoming| incoming.fill_target(now, len)) else {
             return Ok(None);
         };
-        self.deadlines.last_received = now.into();
+        self.deadlines.alive(now);
         let place = match self.decoder.decode(payload) {
             Ok(Some(piece)) if piece.last && piece.header.fin => self.finish_message(),
             Ok(_) => Ok(None),
@@ -252,21 +258,6 @@ impl Connection {
     #[inline]
     const fn is_usual(&self) -> bool {
         self.failure.is_none() && self.replies.is_none() && self.closing.takes_input()
-    }
-
-    /// What a connection does with input when something is due first or it takes no more.
-    #[cold]
-    fn locate_unusual(&mut self, len: usize, out: &mut impl Sink) -> Result<Option<Located>, Error> {
-        self.transmit(out);
-        if let Some(error) = self.failure {
-            // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding
-            // Close frame) from the remote endpoint after being instructed to _Fail the WebSocket Connection_."
-            return Err(error);
-        }
-        if self.replies.is_some() {
-            return Ok(Some(Located { consumed: 0, found: None }));
-        }
-        Ok((!self.closing.takes_input()).then_some(Located { consumed: len, found: None }))
     }
 
     /// The kind of a message that lies in this piece whole.

@@ -88,7 +88,7 @@ impl<S: Stream> Endpoint<S> {
             }
             // The rest of a message that has begun may be there for the asking; then it need not be gathered.
             let lacks_the_end = !(starved || input.is_empty()) && lacks_the_end(link, input);
-            if !(input.is_empty() || lacks_the_end) || link.connection.wants_write() {
+            if !(input.is_empty() || lacks_the_end) {
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
                 match link.connection.locate(link.now, input.unread(), &mut replies) {
@@ -117,13 +117,10 @@ impl<S: Stream> Endpoint<S> {
                 return link.finish(until).map(|()| None);
             }
             link.judge();
-            if let Err(error) = link.flush(until) {
-                // Messages are still received while queued ones wait, since the peer may be waiting for the same; but
-                // no further pings while a pong finds no room. And what the peer said before the stream failed is
-                // heard.
-                let goes_on =
-                    if error.is_temporary() { !link.connection.wants_write() } else { link.is_mute() };
-                if !goes_on {
+            if let Err(error) = link.flush_while_receiving(until) {
+                // Input is taken while output waits, since the peer may be waiting for the same. And what the peer said
+                // before the stream failed is received.
+                if !(error.is_temporary() || link.is_mute()) {
                     input.release();
                     return Err(error);
                 }

@@ -21,6 +21,10 @@ pub(crate) const MAX_PART: usize = 64 << 10;
 const WRITE_AT: usize = 256 << 10;
 /// How much may wait besides messages, in bytes: two ends that both take no more messages still answer each other's pings.
 pub(super) const REPLIES: usize = 4 << 10;
+/// A call that waits for the stream to take bytes looks at the deadlines this often, and a receiving call at its input.
+pub(crate) const WRITE_SLICE: Duration = Duration::from_millis(20);
+/// How many reads without a byte of an overdue message show that none of it lies unread: 16 MiB of 64 KiB each.
+const OVERDUE_READS: u16 = 256;
 /// A payload from this size on is not copied where the role allows it.
 pub(super) const DIRECT_WRITE: usize = 16 << 10;
 
@@ -31,8 +35,14 @@ pub(crate) struct Link<S> {
     pub(crate) out: Output,
     /// The time of the latest look at the clock.
     pub(crate) now: Duration,
-    /// If the latest look at the clock came with bytes: whether more may lie behind them.
-    pub(crate) just_read: Option<Unread>,
+    /// The latest look at the clock came with bytes.
+    pub(crate) just_read: bool,
+    /// How many reads have brought bytes, but none of the message that is overdue.
+    overdue_reads: u16,
+    /// A receiving call writes: it waits for the stream once, then reads.
+    receiving: bool,
+    /// When the next attempt to write is due after one that waited in vain inside a receiving call.
+    next_write: Duration,
     /// The message that was lent last is large, and nothing lies behind it: an answer has nothing to wait for.
     pub(super) ends_large: bool,
     /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
@@ -71,7 +81,10 @@ impl<S: Stream> Link<S> {
             stream,
             connection,
             out: Output::default(),
-            just_read: None,
+            just_read: false,
+            overdue_reads: 0,
+            receiving: false,
+            next_write: Duration::ZERO,
             ends_large: false,
             alarm: false,
             write_shut: false,
@@ -83,7 +96,7 @@ impl<S: Stream> Link<S> {
 
     #[inline]
     pub(crate) fn look_at_the_clock(&mut self) -> Duration {
-        self.just_read = None;
+        self.just_read = false;
         self.now = self.stream.now();
         self.now
     }
@@ -208,15 +221,23 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let now = self.look_at_the_clock();
-        self.connection.close(now, code, reason, self.out.sink())?;
+        self.queue_close(code, reason)?;
         self.flush_unless_blocked()
     }
 
     pub(crate) fn start_close_without_code(&mut self) -> Result<(), Error> {
-        let now = self.look_at_the_clock();
-        self.connection.close_without_code(now, self.out.sink())?;
+        self.queue_close_without_code()?;
         self.flush_unless_blocked()
+    }
+
+    pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        let now = self.look_at_the_clock();
+        Ok(self.connection.close(now, code, reason, self.out.sink())?)
+    }
+
+    pub(crate) fn queue_close_without_code(&mut self) -> Result<(), Error> {
+        let now = self.look_at_the_clock();
+        Ok(self.connection.close_without_code(now, self.out.sink())?)
     }
 
     /// Sends a Close frame with 1000 unless the connection is closing already.
@@ -329,6 +350,24 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    /// Writes what waits, but does not keep the receiving call that does so from reading: the peer may take nothing
+    /// before its own bytes are taken.
+    pub(crate) fn flush_while_receiving(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        if !S::WAITS || self.connection.state() == State::Closed {
+            return self.flush(until);
+        }
+        if self.next_write > self.now && self.look_at_the_clock() < self.next_write {
+            return Err(Error::TimedOut);
+        }
+        self.receiving = true;
+        let flushed = self.flush(until);
+        self.receiving = false;
+        if matches!(flushed, Err(Error::TimedOut)) {
+            self.next_write = self.now.saturating_add(WRITE_SLICE);
+        }
+        flushed
+    }
+
     /// Writes what waited when so many bytes had been queued in all, and what leaves with it.
     #[cfg(feature = "tokio")]
     pub(crate) fn flush_until(&mut self, queued: u64) -> Result<(), Error> {
@@ -373,7 +412,13 @@ impl<S: Stream> Link<S> {
                 }
             };
             match self.wrote(wrote, waiting, began, until) {
-                Ok(Some(len)) => self.out.wrote(len, Self::SPARE),
+                Ok(Some(len)) => {
+                    self.out.wrote(len, Self::SPARE);
+                    if S::WAITS && len < waiting {
+                        // It has waited for room.
+                        self.end_in_time(until)?;
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => {
                     self.out.settle(Self::SPARE);
@@ -428,8 +473,15 @@ impl<S: Stream> Link<S> {
             Ok(0) => Err(self.fall_silent(io::ErrorKind::WriteZero.into())),
             Ok(len) => {
                 self.unflushed = true;
+                if len >= waiting {
+                    self.next_write = Duration::ZERO;
+                }
                 let usual = len >= waiting && (S::WAITS || self.connection.state() == State::Open);
                 let now = if usual { self.now } else { self.look_at_the_clock() };
+                if S::WAITS && now.saturating_sub(began) >= WRITE_SLICE / 2 {
+                    // It has waited for room.
+                    self.connection.handle_written(began, 0, waiting);
+                }
                 self.connection.handle_written(now, len, waiting.saturating_sub(len));
                 Ok(Some(len.min(waiting)))
             }
@@ -471,10 +523,14 @@ impl<S: Stream> Link<S> {
         if self.connection.transport_action() == TransportAction::Drop {
             return Err(self.fall_silent(io::ErrorKind::TimedOut.into()));
         }
-        if until.is_some_and(|until| until <= now) {
-            return Err(Error::TimedOut);
-        }
-        go_on_after(error)
+        go_on_after(error)?;
+        self.end_in_time(until)
+    }
+
+    /// Ends a call that waits for room in the stream once its time is over.
+    fn end_in_time(&self, until: Option<Duration>) -> Result<(), Error> {
+        let is_over = self.receiving || until.is_some_and(|until| until <= self.now);
+        if is_over { Err(Error::TimedOut) } else { Ok(()) }
     }
 
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
@@ -485,22 +541,21 @@ impl<S: Stream> Link<S> {
         }
         // All that had come before the stream failed is still heard, but not waited for.
         let due = if S::WAITS { self.bound_of_a_read(until) } else { None };
-        let (read, room) = match target {
-            Target::Buffer(room) => (self.stream.read(room, due), room.len()),
+        let read = match target {
+            Target::Buffer(room) => self.stream.read(room, due),
             Target::Message => match self.connection.payload_target() {
-                Some(place) => (self.stream.read(place, due), place.len()),
+                Some(place) => self.stream.read(place, due),
                 None => return Ok(Read::Again),
             },
         };
-        self.read_went(read, room, until)
+        self.read_went(read, until)
     }
 
-    /// How a read went that had room for so many bytes.
+    /// How a read went.
     #[inline]
     pub(crate) fn read_went(
         &mut self,
         read: io::Result<usize>,
-        room: usize,
         until: Option<Duration>,
     ) -> Result<Read, Error> {
         let nothing_yet = read.as_ref().is_err_and(is_not_now);
@@ -513,7 +568,7 @@ impl<S: Stream> Link<S> {
                 Ok(Read::Again)
             }
             Ok(len) => {
-                self.bytes_came(len, room);
+                self.bytes_came();
                 Ok(Read::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
@@ -522,16 +577,18 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// A read that had room for so many bytes has just brought `len`, one at the least.
+    /// A read has just brought bytes.
     #[inline]
-    pub(crate) fn bytes_came(&mut self, len: usize, room: usize) {
+    pub(crate) fn bytes_came(&mut self) {
         self.connection.bytes_came(self.now);
-        self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
+        self.just_read = true;
     }
 
     fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {
         let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
-        [until, due].into_iter().flatten().min()
+        let writes = (self.unflushed || !self.out.is_empty()) && self.next_write > self.now;
+        let write = writes.then_some(self.next_write);
+        [until, due, write].into_iter().flatten().min()
     }
 
     fn end_reading(&mut self, error: io::Error) -> Read {
@@ -556,6 +613,10 @@ impl<S: Stream> Link<S> {
         if until.is_some_and(|until| until <= self.now) {
             return Err(Error::TimedOut);
         }
+        if error.kind() == io::ErrorKind::WouldBlock {
+            // A stream that does not wait is asked to write whenever its owner calls.
+            self.next_write = Duration::ZERO;
+        }
         go_on_after(error).map(|()| Read::Again)
     }
 
@@ -564,15 +625,20 @@ impl<S: Stream> Link<S> {
     /// A peer is called silent only for what a read has just shown: while the application was busy the clock went
     /// on and bytes may have come, so that the next read goes first. What ends a closing connection needs none.
     pub(crate) fn judge(&mut self) {
-        let unread = match self.just_read.take() {
-            Some(unread) => unread,
-            None if self.connection.state() == State::Open => return,
-            None => Unread::Possible,
-        };
-        if !self.is_due() {
+        if !mem::take(&mut self.just_read) && self.connection.state() == State::Open {
             return;
         }
-        let _ = self.connection.handle_timeout(self.now, unread, self.out.sink());
+        if !self.is_due() {
+            self.overdue_reads = 0;
+            return;
+        }
+        // A read may bring less than there is (TLS, pipes), so that the next one tells; but a flood of other frames puts
+        // the end off for no more bytes than a kernel holds.
+        if self.overdue_reads < OVERDUE_READS && self.connection.is_message_overdue(self.now) {
+            self.overdue_reads += 1;
+            return;
+        }
+        let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
     }
 
     /// Brings a connection that is closing or has failed to its end: flushes, shuts down the write side, reads the
@@ -580,14 +646,15 @@ impl<S: Stream> Link<S> {
     pub(crate) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
         let mut scratch = ReadBuffer::default();
         loop {
-            match self.flush(until) {
-                Err(error) if error.is_temporary() => return Err(error),
+            match self.flush_while_receiving(until) {
+                // The peer may not take our bytes before its own are taken.
+                Err(error) if error.is_temporary() => {}
                 Err(_) => {
                     let _ = self.connection.handle_eof();
+                    self.shut_down_writes();
                 }
-                Ok(()) => {}
+                Ok(()) => self.shut_down_writes(),
             }
-            self.shut_down_writes();
             if self.connection.transport_action() == TransportAction::Drop {
                 return self.verdict();
             }

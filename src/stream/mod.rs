@@ -21,7 +21,7 @@ pub use connect_error::{
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-pub(crate) use link::{Link, MAX_PART, is_not_now};
+pub(crate) use link::{Link, MAX_PART, WRITE_SLICE, is_not_now};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;
 #[cfg(feature = "rand")]

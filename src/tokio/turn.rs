@@ -41,11 +41,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut room = ReadBuf::new(input.room(LARGE));
         let mut context = Context::from_waker(context.waker());
         let read = Pin::new(&mut link.stream.io).poll_read(&mut context, &mut room);
-        let (len, capacity) = (room.filled().len(), room.capacity());
+        let len = room.filled().len();
         match read {
             Poll::Ready(Ok(())) if len > 0 => {
                 link.look_at_the_clock();
-                link.bytes_came(len, capacity);
+                link.bytes_came();
                 input.filled(len);
                 link.stream.set_receiving(false);
                 Turn::Read
@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             // The end or an error, which whoever asks next is told.
             Poll::Ready(read) => {
                 input.release();
-                let _ = link.read_went(ready(Poll::Ready(read)).map(|()| 0), capacity, None);
+                let _ = link.read_went(ready(Poll::Ready(read)).map(|()| 0), None);
                 Turn::Unusual
             }
         }
@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
             return false;
         }
         // No deadline of a quiet connection that bytes have just come to is due.
-        self.just_read = None;
+        self.just_read = false;
         true
     }
 

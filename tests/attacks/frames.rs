@@ -187,7 +187,7 @@ fn cve_2025_5399_every_call_gets_on() {
                 assert!(calls <= parts.len() + 1, "{calls} calls for {end} bytes");
             }
         }
-        // Without room for the answers it stops at once, and says why.
+        // Without room for the answers it goes on all the same, and keeps one of them.
         let mut bytes = [wire::ping(role, b"1"), wire::ping(role, b"2")].concat();
         let mut connection = connection(role, Config::new());
         let mut input = Input::new(&mut bytes);
@@ -197,7 +197,7 @@ fn cve_2025_5399_every_call_gets_on() {
             events += 1;
             assert!(events <= 2);
         }
-        assert!(connection.wants_write() && !input.is_empty());
+        assert!(connection.wants_write() && input.is_empty());
     }
 }
 
@@ -325,10 +325,10 @@ fn cve_2025_10148_each_frame_has_a_mask_of_its_own() {
     assert!(keys.len() >= 4998, "{} keys for 5001 frames", keys.len());
 }
 
-/// Pings whose answers nobody takes: they wait outside, and what is inside does not grow.
+/// Pings whose answers nobody takes: one answer waits, and what is inside does not grow.
 // conf: CT-07 LM-06
 #[test]
-fn ping_floods_wait_outside() {
+fn ping_floods_without_room_leave_one_answer() {
     for role in ROLES {
         let mut flood = wire::ping(role, &[7; 125]).repeat(10_000);
         let mut connection = connection(role, Config::new());
@@ -340,8 +340,7 @@ fn ping_floods_wait_outside() {
             while connection.receive(NOW, &mut input, &mut out).unwrap().is_some() {
                 events += 1;
             }
-            assert!(events <= 5 && connection.wants_write(), "{events}");
-            assert!(input.rest().len() > 1_000_000);
+            assert_eq!((events, input.is_empty(), connection.wants_write()), (10_000, true, true));
         });
         assert!(cost.peak < 1024, "{cost:?}");
     }

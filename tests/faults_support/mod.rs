@@ -98,6 +98,20 @@ impl Talk {
         ]
     }
 
+    /// Whether both say the same to the peer, but for pongs that a newer one replaced while they found no room.
+    pub fn says_the_same(self, sent: &[u8], reference: &[u8]) -> bool {
+        if sent == reference {
+            return true;
+        }
+        let split = |bytes| -> (Vec<Seen>, Vec<Seen>) {
+            self.heard(bytes).into_iter().partition(|seen| matches!(seen, Seen::Pong(_)))
+        };
+        let ((pongs, others), (all_pongs, all_others)) = (split(sent), split(reference));
+        let mut left = all_pongs.iter();
+        let are_in_order = pongs.iter().all(|pong| left.any(|other| other == pong));
+        others == all_others && are_in_order && pongs.last() == all_pongs.last()
+    }
+
     /// What the peer of this end finds in `sent`. Panics unless all of it is whole and legal.
     pub fn heard(self, sent: &[u8]) -> Vec<Seen> {
         strict(self.role == Role::Client, self.coding, sent)

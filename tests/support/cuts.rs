@@ -148,11 +148,13 @@ impl Feeder {
             let event = self.connection.receive(NOW, &mut input, &mut self.out)?;
             assert_eq!(input.rest(), &original[input.consumed()..], "bytes behind the consumed ones changed");
             match event {
-                Some(event) => self.told.note(event),
-                None if input.is_empty() => return Ok(()),
+                Some(event) => {
+                    self.told.note(event);
+                    self.make_room();
+                }
                 None => {
-                    assert!(self.connection.wants_write(), "input left behind for no reason");
-                    self.out.drain();
+                    assert!(input.is_empty(), "input left behind");
+                    return Ok(());
                 }
             }
         }
@@ -172,13 +174,21 @@ impl Feeder {
                     let event = self.connection.lend(NOW, found, taken, &mut self.out)?;
                     assert_eq!(data, matches!(event, Event::Message(_) | Event::Chunk(_)));
                     self.told.note(event);
+                    self.make_room();
                 }
-                None if at == bytes.len() => return Ok(()),
                 None => {
-                    assert!(self.connection.wants_write(), "input left behind for no reason");
-                    self.out.drain();
+                    assert_eq!(at, bytes.len(), "input left behind");
+                    return Ok(());
                 }
             }
+        }
+    }
+
+    /// Lets an answer leave that waits, before another one takes its place.
+    fn make_room(&mut self) {
+        if self.connection.wants_write() {
+            self.out.drain();
+            self.connection.transmit(&mut self.out);
         }
     }
 
