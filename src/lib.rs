@@ -32,6 +32,7 @@ pub mod handshake;
 mod http;
 mod message;
 mod recycled;
+mod redacted;
 mod role;
 mod sink;
 #[cfg(feature = "std")]

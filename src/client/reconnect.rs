@@ -321,7 +321,7 @@ impl Course {
 }
 
 /// The messages that wait for a connection; shared with the attempt that sends them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Outbox {
     while_away: WhileAway,
     messages: Arc<Mutex<VecDeque<Message<'static>>>>,
@@ -360,6 +360,12 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Message<'static>>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("while_away", &self.while_away).field("messages", &self.len()).finish()
     }
 }
 

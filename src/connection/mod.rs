@@ -20,6 +20,7 @@ mod send;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::time::Duration;
 
 use crate::close_code::CloseCode;
@@ -32,6 +33,7 @@ use crate::message::{Kind, Text};
 use crate::role::Role;
 use crate::utf8::Validator;
 
+use crate::redacted::Redacted;
 use closing::Closing;
 use deadlines::Deadlines;
 use incoming::Incoming;
@@ -126,7 +128,6 @@ pub struct Connection {
 }
 
 /// The first Close frame of the peer.
-#[derive(Debug)]
 struct RemoteClose {
     code: CloseCode,
     reason: Text<'static>,
@@ -240,5 +241,14 @@ impl Connection {
 
     fn replies_mut(&mut self) -> &mut ReplySlots {
         self.replies.get_or_insert_default()
+    }
+}
+
+impl fmt::Debug for RemoteClose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteClose")
+            .field("code", &self.code)
+            .field("reason", &Redacted::of(self.reason.as_str()))
+            .finish()
     }
 }
