@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::error::ConfigError;
+
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 
@@ -89,11 +91,44 @@ impl Config {
         }
     }
 
+    /// Checks the settings. Everything that opens a connection does so too, before anything is read or sent.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sansocket::{Config, ConfigError};
+    ///
+    /// let flood = Config::new().ping_interval(Duration::ZERO);
+    /// assert_eq!(flood.validate(), Err(ConfigError::PingInterval));
+    /// assert_eq!(Config::new().ping_interval(None).validate(), Ok(()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first setting with which no connection can work: an interval or timeout under
+    /// [1 ms](ConfigError::MIN_TIME).
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        if is_too_short(self.ping_interval) {
+            Err(ConfigError::PingInterval)
+        } else if is_too_short(self.pong_timeout) {
+            Err(ConfigError::PongTimeout)
+        } else if is_too_short(self.idle_timeout) {
+            Err(ConfigError::IdleTimeout)
+        } else if is_too_short(self.message_timeout) {
+            Err(ConfigError::MessageTimeout)
+        } else if is_too_short(self.write_timeout) {
+            Err(ConfigError::WriteTimeout)
+        } else if is_too_short(self.close_timeout) {
+            Err(ConfigError::CloseTimeout)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The longest message in bytes, over all its fragments, that is accepted. Default 16 MiB (16,777,216), inclusive.
     ///
     /// A message over it fails the connection with 1009 as soon as a frame header announces it. Memory is taken
     /// for what has arrived, never for what was announced; what earlier messages left is lent to announced ones, up to 16 MiB in
-    /// the whole process.
+    /// the whole process. With 0 only empty messages are accepted.
     #[must_use]
     pub const fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
@@ -103,7 +138,7 @@ impl Config {
     /// The longest payload of a single data frame in bytes that is accepted. Default: only the message limit counts.
     ///
     /// A frame over it fails the connection with 1009. With [`Delivery::Chunks`], where no message limit holds, it is
-    /// the only limit on size.
+    /// the only limit on size. With 0 only empty frames are accepted.
     #[must_use]
     pub const fn max_frame_size(mut self, bytes: usize) -> Self {
         self.max_frame_size = bytes;
@@ -119,7 +154,8 @@ impl Config {
         self
     }
 
-    /// The number of empty fragments within one message. Default 256; more fail the connection with 1008.
+    /// The number of empty fragments within one message. Default 256; more fail the connection with 1008. With 0 none is
+    /// accepted.
     #[must_use]
     pub const fn max_empty_fragments(mut self, fragments: u32) -> Self {
         self.max_empty_fragments = fragments;
@@ -129,7 +165,7 @@ impl Config {
     /// How many encoded bytes an adapter queues before it takes no further message. Default 1 MiB (1,048,576).
     ///
     /// A message that is taken is taken whole, so that the queue exceeds this by one message at the most, and by 4 KiB of
-    /// answers to pings. The core itself queues nothing.
+    /// answers to pings. With 0 each message waits until all before it have left. The core itself queues nothing.
     #[must_use]
     pub const fn max_queued_output(mut self, bytes: usize) -> Self {
         self.max_queued_output = bytes;
@@ -143,14 +179,14 @@ impl Config {
         self
     }
 
-    /// After this much silence of the peer a ping is sent. Default 20 s; `None` sends none.
+    /// After this much silence of the peer a ping is sent. Default 20 s, at least 1 ms; `None` sends none.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ping_interval = interval.into();
         self
     }
 
-    /// How long after such a ping any byte of the peer must have come. Default 20 s; `None` waits for ever.
+    /// How long after such a ping any byte of the peer must have come. Default 20 s, at least 1 ms; `None` waits for ever.
     ///
     /// A peer that is slow but alive survives: every byte counts, not only the pong.
     #[must_use]
@@ -159,21 +195,24 @@ impl Config {
         self
     }
 
-    /// How long the peer may be silent, pongs included. Default `None`: with pings, a silent peer is found anyway.
+    /// How long the peer may be silent, pongs included. Default `None`: with pings, a silent peer is found anyway. At
+    /// least 1 ms.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.idle_timeout = timeout.into();
         self
     }
 
-    /// How long a message that has begun may stay without a further byte of it. Default 60 s; `None` waits for ever.
+    /// How long a message that has begun may stay without a further byte of it. Default 60 s, at least 1 ms; `None` waits
+    /// for ever.
     #[must_use]
     pub fn message_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.message_timeout = timeout.into();
         self
     }
 
-    /// How long the transport may refuse to take a single byte of waiting output. Default 30 s; `None` waits for ever.
+    /// How long the transport may refuse to take a single byte of waiting output. Default 30 s, at least 1 ms; `None` waits
+    /// for ever.
     #[must_use]
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.write_timeout = timeout.into();
@@ -197,4 +236,8 @@ impl Config {
         self.deflate = deflate.into();
         self
     }
+}
+
+const fn is_too_short(time: Option<Duration>) -> bool {
+    matches!(time, Some(time) if time.as_nanos() < ConfigError::MIN_TIME.as_nanos())
 }

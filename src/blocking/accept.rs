@@ -43,6 +43,9 @@ impl Acceptor {
     }
 
     /// Sets limits and deadlines of the open connections.
+    ///
+    /// With settings that [`Config::validate`] refuses every opening fails with
+    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.config = config.into();
@@ -144,6 +147,7 @@ impl<S: Transport> Opening<S> {
     /// As [`proceed`](Self::proceed).
     pub fn proceed_to_any(&mut self) -> Result<Incoming<S>, Error> {
         let mut scratch = [0; 4096];
+        self.0.as_ref().map_or(Ok(()), |reading| reading.config.validate())?;
         while let Some(mut reading) = self.0.take() {
             let until = reading.handshake.poll_timeout();
             let read = match reading.exchange.read(&mut scratch, until) {

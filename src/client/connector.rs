@@ -136,6 +136,9 @@ impl<Over> Connector<Over> {
     }
 
     /// Sets limits and deadlines of the open connection.
+    ///
+    /// With settings that [`Config::validate`] refuses every opening fails with
+    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.options.config = config.into();

@@ -174,8 +174,8 @@ pub enum Lost<'a> {
 impl Lost<'_> {
     /// Whether another attempt has nothing to hope for, the default stop condition.
     ///
-    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header or the proxy's URL
-    /// cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
+    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header, the proxy's URL or
+    /// the configuration cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
     /// often or to nowhere; or its certificate is not valid.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -199,6 +199,7 @@ impl Lost<'_> {
                 }
                 _ => false,
             },
+            Self::Failed(Error::Connection(crate::Error::InvalidConfig(_))) => true,
             Self::Failed(_) => false,
         }
     }

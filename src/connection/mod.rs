@@ -136,7 +136,8 @@ struct RemoteClose {
 impl Connection {
     /// A server's side of a connection whose opening handshake is done.
     ///
-    /// What was received behind the request's head is its first input.
+    /// What was received behind the request's head is its first input. With settings that [`Config::validate`] refuses it has
+    /// failed from the start with [`Error::InvalidConfig`].
     #[must_use]
     pub fn server(config: impl Into<Arc<Config>>, now: Duration) -> Self {
         Self::new(Role::Server, config.into(), MaskKeys::unused(), now)
@@ -144,13 +145,17 @@ impl Connection {
 
     /// A client's side of a connection whose opening handshake is done.
     ///
-    /// What was received behind the response's head is its first input. `keys` masks what is sent.
+    /// What was received behind the response's head is its first input. `keys` masks what is sent. With settings that
+    /// [`Config::validate`] refuses it has failed from the start with [`Error::InvalidConfig`].
     #[must_use]
     pub fn client(config: impl Into<Arc<Config>>, keys: MaskKeys, now: Duration) -> Self {
         Self::new(Role::Client, config.into(), keys, now)
     }
 
     fn new(role: Role, config: Arc<Config>, keys: MaskKeys, now: Duration) -> Self {
+        let failure = config.validate().err().map(Error::InvalidConfig);
+        // Nothing is sent: the peer has done nothing wrong, and a deadline that is due at once would make a loop spin.
+        let closing = Closing { failed: failure.is_some(), over: failure.is_some(), ..Closing::default() };
         Self {
             config,
             decoder: Decoder::new(role),
@@ -161,12 +166,12 @@ impl Connection {
             control: None,
             replies: None,
             remote_close: None,
-            failure: None,
-            closing: Closing::default(),
+            initiator: failure.map(|_| Initiator::Library),
+            failure,
+            closing,
             role,
             outgoing: None,
             outgoing_cut: None,
-            initiator: None,
             #[cfg(feature = "deflate")]
             session: None,
             #[cfg(feature = "deflate")]

@@ -8,7 +8,7 @@ use super::ConnectError;
 use crate::handshake::{
     AcceptError, ClientRequestError, Refusal, RefusedRequest, ResponseError, WriteResponseError,
 };
-use crate::{SendError, UriError};
+use crate::{ConfigError, SendError, UriError};
 
 /// Why a call on a connection over a stream did not do what it was asked to.
 ///
@@ -27,7 +27,8 @@ pub enum Error {
     Connect(Box<ConnectError>),
     /// The opening handshake did not lead to a connection.
     Handshake(Box<HandshakeError>),
-    /// The connection failed: the peer broke a rule, or a deadline passed. Every later receive says the same.
+    /// The connection failed: the peer broke a rule, a deadline passed, or the configuration is not valid. Every later
+    /// receive says the same.
     Connection(crate::Error),
     /// The configuration asks for chunks, which only [`recv_event`](crate::blocking::WebSocket::recv_event) gives.
     ChunkDelivery,
@@ -84,6 +85,12 @@ impl From<io::Error> for Error {
 impl From<crate::Error> for Error {
     fn from(error: crate::Error) -> Self {
         Self::Connection(error)
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Connection(error.into())
     }
 }
 

@@ -47,6 +47,9 @@ impl Acceptor {
     }
 
     /// Sets limits and deadlines of the open connections.
+    ///
+    /// With settings that [`Config::validate`] refuses every opening fails with
+    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.config = config.into();
@@ -145,6 +148,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.config.validate()?;
         let mut handshake = ServerHandshake::new(self.limits, Duration::ZERO);
         let mut buffer = ReadBuffer::default();
         loop {
