@@ -219,8 +219,12 @@ impl Config {
         self
     }
 
-    /// How long the peer may take to complete the closing handshake once the last byte to it has left, the Close
-    /// frame included. Default 10 s; `None` waits for ever.
+    /// How long each half of closing may take: until the Close frame has left, behind the output that is queued, and
+    /// from then until the peer has answered and the stream has ended. Default 10 s, at least 1 ms; `None` waits for ever.
+    ///
+    /// Closing so takes at most twice this time, however slowly the peer takes data, and at most this time where nothing
+    /// is queued for long. The first half also bounds how long a peer that has ended its direction may take for what is
+    /// still queued. To give queued messages longer, flush before you close.
     #[must_use]
     pub fn close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.close_timeout = timeout.into();

@@ -368,8 +368,7 @@ impl<S: Stream> Link<S> {
                 None => {
                     let mut pieces = [IoSlice::new(&[]); PIECES];
                     let count = self.out.pieces(&mut pieces);
-                    let pieces = &pieces[..count];
-                    (self.stream.write(pieces, due), pieces.iter().map(|piece| piece.len()).sum())
+                    (self.stream.write(&pieces[..count], due), self.out.len())
                 }
             };
             match self.wrote(wrote, waiting, began, until) {
@@ -431,6 +430,10 @@ impl<S: Stream> Link<S> {
                 let usual = len >= waiting && (S::WAITS || self.connection.state() == State::Open);
                 let now = if usual { self.now } else { self.look_at_the_clock() };
                 self.connection.handle_written(now, len, waiting.saturating_sub(len));
+                if len < waiting && self.connection.state() != State::Open {
+                    // A write that has made progress is no reason to begin another one past the end of a closing.
+                    self.check_writes(now)?;
+                }
                 Ok(Some(len.min(waiting)))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
@@ -464,6 +467,15 @@ impl<S: Stream> Link<S> {
     ) -> Result<(), Error> {
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
+        self.check_writes(now)?;
+        if until.is_some_and(|until| until <= now) {
+            return Err(Error::TimedOut);
+        }
+        go_on_after(error)
+    }
+
+    /// Fails where a deadline has passed after which nothing can be written any more.
+    fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
         if self.is_due() {
             // The verdict is kept by the connection.
             let _ = self.connection.handle_timeout(now, Unread::Possible, self.out.sink());
@@ -471,10 +483,7 @@ impl<S: Stream> Link<S> {
         if self.connection.transport_action() == TransportAction::Drop {
             return Err(self.fall_silent(io::ErrorKind::TimedOut.into()));
         }
-        if until.is_some_and(|until| until <= now) {
-            return Err(Error::TimedOut);
-        }
-        go_on_after(error)
+        Ok(())
     }
 
     /// One read that waits until `until` or the next deadline at most, and what follows from it.
