@@ -1,4 +1,5 @@
 //! Closing ends in time, however slowly the peer takes what is queued.
+#![cfg(feature = "std")]
 
 mod stream_support;
 

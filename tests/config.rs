@@ -86,6 +86,8 @@ mod blocking {
 
     use super::*;
 
+    type Open = fn(&Acceptor, &mut Pipe) -> Result<(), StreamError>;
+
     fn refused<T>(result: Result<T, StreamError>, expected: ConfigError) {
         let Err(StreamError::Connection(Error::InvalidConfig(error))) = result else {
             panic!("no such error")
@@ -97,7 +99,7 @@ mod blocking {
     fn nothing_opens_reads_or_writes_with_invalid_settings() {
         for (config, error) in invalid() {
             let acceptor = Acceptor::new().config(config.clone());
-            let acts: [fn(&Acceptor, &mut Pipe) -> Result<(), StreamError>; 4] = [
+            let acts: [Open; 4] = [
                 |acceptor, pipe| acceptor.accept(pipe).map(drop),
                 |acceptor, pipe| acceptor.read_request(pipe).map(drop),
                 |acceptor, pipe| acceptor.read(pipe).map(drop),
