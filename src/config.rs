@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::error::ConfigError;
+
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 
@@ -89,11 +91,44 @@ impl Config {
         }
     }
 
+    /// Checks the settings. Everything that opens a connection does so too, before anything is read or sent.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sansocket::{Config, ConfigError};
+    ///
+    /// let flood = Config::new().ping_interval(Duration::ZERO);
+    /// assert_eq!(flood.validate(), Err(ConfigError::PingInterval));
+    /// assert_eq!(Config::new().ping_interval(None).validate(), Ok(()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first setting with which no connection can work: an interval or timeout under
+    /// [1 ms](ConfigError::MIN_TIME).
+    pub const fn validate(&self) -> Result<(), ConfigError> {
+        if is_too_short(self.ping_interval) {
+            Err(ConfigError::PingInterval)
+        } else if is_too_short(self.pong_timeout) {
+            Err(ConfigError::PongTimeout)
+        } else if is_too_short(self.idle_timeout) {
+            Err(ConfigError::IdleTimeout)
+        } else if is_too_short(self.message_timeout) {
+            Err(ConfigError::MessageTimeout)
+        } else if is_too_short(self.write_timeout) {
+            Err(ConfigError::WriteTimeout)
+        } else if is_too_short(self.close_timeout) {
+            Err(ConfigError::CloseTimeout)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The longest message in bytes, over all its fragments, that is accepted. Default 16 MiB (16,777,216), inclusive.
     ///
     /// A message over it fails the connection with 1009 as soon as a frame header announces it. Memory is taken
     /// for what has arrived, never for what was announced; what earlier messages left is lent to announced ones, up to 16 MiB in
-    /// the whole process.
+    /// the whole process. With 0 only empty messages are accepted.
     #[must_use]
     pub const fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
@@ -103,7 +138,7 @@ impl Config {
     /// The longest payload of a single data frame in bytes that is accepted. Default: only the message limit counts.
     ///
     /// A frame over it fails the connection with 1009. With [`Delivery::Chunks`], where no message limit holds, it is
-    /// the only limit on size.
+    /// the only limit on size. With 0 only empty frames are accepted.
     #[must_use]
     pub const fn max_frame_size(mut self, bytes: usize) -> Self {
         self.max_frame_size = bytes;
@@ -119,7 +154,8 @@ impl Config {
         self
     }
 
-    /// The number of empty fragments within one message. Default 256; more fail the connection with 1008.
+    /// The number of empty fragments within one message. Default 256; more fail the connection with 1008. With 0 none is
+    /// accepted.
     #[must_use]
     pub const fn max_empty_fragments(mut self, fragments: u32) -> Self {
         self.max_empty_fragments = fragments;
@@ -130,7 +166,7 @@ impl Config {
     ///
     /// A message that is taken is taken whole, so that the queue exceeds this by one message at the most, and by 4 KiB of
     /// answers to pings. Beyond that the answer to the latest ping waits outside of the queue, and input is still taken.
-    /// The core itself queues nothing.
+    /// With 0 each message waits until all before it have left. The core itself queues nothing.
     #[must_use]
     pub const fn max_queued_output(mut self, bytes: usize) -> Self {
         self.max_queued_output = bytes;
@@ -144,14 +180,14 @@ impl Config {
         self
     }
 
-    /// After this much silence of the peer a ping is sent. Default 20 s; `None` sends none.
+    /// After this much silence of the peer a ping is sent. Default 20 s, at least 1 ms; `None` sends none.
     #[must_use]
     pub fn ping_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ping_interval = interval.into();
         self
     }
 
-    /// How long after such a ping the peer must have shown that it lives. Default 20 s; `None` waits for ever.
+    /// How long after such a ping the peer must have shown that it lives. Default 20 s, at least 1 ms; `None` waits for ever.
     ///
     /// Every byte of the peer counts, not only the pong, and so do bytes that it takes from a transport that was full. After
     /// that it is presumed to take as long for what is left in the kernel's buffers as the transport was full, for at most
@@ -162,7 +198,8 @@ impl Config {
         self
     }
 
-    /// How long the peer may be silent, pongs included. Default `None`: with pings, a silent peer is found anyway.
+    /// How long the peer may be silent, pongs included. Default `None`: with pings, a silent peer is found anyway. At
+    /// least 1 ms.
     ///
     /// A peer that takes bytes from a transport that was full is not silent, as for [`pong_timeout`](Self::pong_timeout()).
     #[must_use]
@@ -171,22 +208,28 @@ impl Config {
         self
     }
 
-    /// How long a message that has begun may stay without a further byte of it. Default 60 s; `None` waits for ever.
+    /// How long a message that has begun may stay without a further byte of it. Default 60 s, at least 1 ms; `None` waits
+    /// for ever.
     #[must_use]
     pub fn message_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.message_timeout = timeout.into();
         self
     }
 
-    /// How long the transport may refuse to take a single byte of waiting output. Default 30 s; `None` waits for ever.
+    /// How long the transport may refuse to take a single byte of waiting output. Default 30 s, at least 1 ms; `None` waits
+    /// for ever.
     #[must_use]
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.write_timeout = timeout.into();
         self
     }
 
-    /// How long the peer may take to complete the closing handshake once the last byte to it has left, the Close
-    /// frame included. Default 10 s; `None` waits for ever.
+    /// How long each half of closing may take: until the Close frame has left, behind the output that is queued, and
+    /// from then until the peer has answered and the stream has ended. Default 10 s, at least 1 ms; `None` waits for ever.
+    ///
+    /// Closing so takes at most twice this time, however slowly the peer takes data, and at most this time where nothing
+    /// is queued for long. The first half also bounds how long a peer that has ended its direction may take for what is
+    /// still queued. To give queued messages longer, flush before you close.
     #[must_use]
     pub fn close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.close_timeout = timeout.into();
@@ -202,4 +245,8 @@ impl Config {
         self.deflate = deflate.into();
         self
     }
+}
+
+const fn is_too_short(time: Option<Duration>) -> bool {
+    matches!(time, Some(time) if time.as_nanos() < ConfigError::MIN_TIME.as_nanos())
 }

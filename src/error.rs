@@ -1,6 +1,7 @@
 //! What can go wrong, the peer's faults apart from the caller's, and the one table from error to close code.
 
 use core::fmt;
+use core::time::Duration;
 
 use crate::close_code::CloseCode;
 
@@ -35,6 +36,9 @@ pub enum Error {
     /// The caller's fault: [`Connection::lend`](crate::Connection::lend) was not given the bytes in which
     /// [`locate`](crate::Connection::locate) found the event, which is lost. Close code 1011.
     BytesNotLent,
+    /// The caller's fault: the connection was made with a configuration with which no connection can work. Nothing is
+    /// sent or received.
+    InvalidConfig(ConfigError),
 }
 
 impl Error {
@@ -52,7 +56,7 @@ impl Error {
             Self::Policy(_) | Self::Timeout(Deadline::Message) => Some(CloseCode::POLICY_VIOLATION),
             Self::Timeout(Deadline::Pong) | Self::BytesNotLent => Some(CloseCode::INTERNAL_ERROR),
             Self::Timeout(Deadline::Idle) => Some(CloseCode::GOING_AWAY),
-            Self::Timeout(_) | Self::UnexpectedEof | Self::MaskKey => None,
+            Self::Timeout(_) | Self::UnexpectedEof | Self::MaskKey | Self::InvalidConfig(_) => None,
         }
     }
 }
@@ -70,6 +74,7 @@ impl fmt::Display for Error {
             Self::UnexpectedEof => f.write_str("stream ended without a close frame"),
             Self::MaskKey => f.write_str("no masking key to be had from the random source"),
             Self::BytesNotLent => f.write_str("lend was not given all bytes that locate took"),
+            Self::InvalidConfig(error) => error.fmt(f),
         }
     }
 }
@@ -87,6 +92,59 @@ impl From<InvalidUtf8> for Error {
         Self::InvalidUtf8(error)
     }
 }
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::InvalidConfig(error)
+    }
+}
+
+/// A setting of a [`Config`](crate::Config) with which no connection can work: a time under
+/// [`MIN_TIME`](Self::MIN_TIME).
+///
+/// [`Config::validate`](crate::Config::validate) finds it, and so does everything that opens a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// [`ping_interval`](crate::Config::ping_interval()): pings would leave as fast as pongs come.
+    PingInterval,
+    /// [`pong_timeout`](crate::Config::pong_timeout()): no peer could answer a ping in time.
+    PongTimeout,
+    /// [`idle_timeout`](crate::Config::idle_timeout()): every connection would be idle from the start.
+    IdleTimeout,
+    /// [`message_timeout`](crate::Config::message_timeout()): a message that comes in two reads would be late.
+    MessageTimeout,
+    /// [`write_timeout`](crate::Config::write_timeout()): a peer that is slower than this side for a moment would be lost.
+    WriteTimeout,
+    /// [`close_timeout`](crate::Config::close_timeout()): no peer could answer a Close frame in time.
+    CloseTimeout,
+}
+
+impl ConfigError {
+    /// The shortest time that an interval or a timeout can be set to: 1 ms. To switch one off, set it to `None`.
+    pub const MIN_TIME: Duration = Duration::from_millis(1);
+
+    /// The name of the setting, which is that of its field and of its method.
+    #[must_use]
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::PingInterval => "ping_interval",
+            Self::PongTimeout => "pong_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MessageTimeout => "message_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::CloseTimeout => "close_timeout",
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is too short: set at least {:?}, or None", self.setting(), Self::MIN_TIME)
+    }
+}
+
+impl core::error::Error for ConfigError {}
 
 /// A rule of RFC 6455 that the peer broke, in the order of the RFC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -32,6 +32,7 @@ pub mod handshake;
 mod http;
 mod message;
 mod recycled;
+mod redacted;
 mod role;
 mod sink;
 #[cfg(feature = "std")]
@@ -47,7 +48,7 @@ pub use connection::{
     Chunk, Connection, Envelope, Event, Fin, Found, Initiator, Input, Located, MaskKeys, Prepared, State,
     Summary, TransportAction, Unread,
 };
-pub use error::{Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError, SendError};
+pub use error::{ConfigError, Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError, SendError};
 pub use message::{Binary, Kind, Message, Text};
 pub use role::Role;
 pub use sink::{Full, Sink, SliceSink};

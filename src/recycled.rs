@@ -2,12 +2,13 @@
 //! system and this library both fill it with zeros, and an allocator gives it back as soon as a batch has left.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
+use crate::redacted::Redacted;
 use bytes::Bytes;
 
 /// Memory of an earlier message, for one that is being gathered. Each byte of it may be written over.
-#[derive(Debug)]
 pub(crate) struct Recycled {
     pub(crate) bytes: Vec<u8>,
     pub(crate) loan: Loan,
@@ -166,5 +167,14 @@ mod kept {
                 }
             });
         }
+    }
+}
+
+impl fmt::Debug for Recycled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recycled")
+            .field("bytes", &Redacted::of(&self.bytes))
+            .field("loan", &self.loan)
+            .finish()
     }
 }

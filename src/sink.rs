@@ -6,6 +6,7 @@ use core::fmt;
 use bytes::BytesMut;
 
 use crate::copy::append;
+use crate::redacted::Redacted;
 
 /// Takes the bytes that are to be written to the transport, in the order they must leave.
 ///
@@ -113,7 +114,6 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 /// sink.consume(2); // as many bytes as the transport took
 /// assert_eq!((sink.filled(), sink.room()), (&b"c"[..], 3));
 /// ```
-#[derive(Debug)]
 pub struct SliceSink<'a> {
     memory: &'a mut [u8],
     len: usize,
@@ -176,3 +176,12 @@ impl fmt::Display for Full {
 }
 
 impl core::error::Error for Full {}
+
+impl fmt::Debug for SliceSink<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SliceSink")
+            .field("filled", &Redacted::of(self.filled()))
+            .field("room", &self.room())
+            .finish()
+    }
+}

@@ -3,6 +3,8 @@
 //! This layer never allocates.
 
 use crate::error::InvalidUtf8;
+use crate::redacted::Redacted;
+use core::fmt;
 
 /// Validates text that is there as a whole.
 ///
@@ -44,7 +46,7 @@ fn valid_up_to(bytes: &[u8]) -> usize {
 /// assert!(validator.push(b"\xF4\x90").is_err()); // above U+10FFFF, whatever follows
 /// # Ok::<(), sansocket::InvalidUtf8>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Validator {
     /// The bytes of a character of which more is to come.
     pending: [u8; 4],
@@ -142,4 +144,13 @@ fn incomplete_tail(bytes: &[u8]) -> usize {
         return if needed > back + 1 { back + 1 } else { 0 };
     }
     0
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validator")
+            .field("pending", &Redacted::len(usize::from(self.pending_len)))
+            .field("passed", &self.passed)
+            .finish()
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Lowest first. A module uses its own layer and those above it in this list. A new module needs a line here.
 const LAYERS: [&[&str]; 10] = [
-    &["recycled", "copy", "close_code", "message", "sink", "role", "error"],
+    &["redacted", "recycled", "copy", "close_code", "message", "sink", "role", "error"],
     &["frame"],
     &["utf8"],
     &["deflate", "config"],

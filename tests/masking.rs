@@ -181,6 +181,21 @@ fn the_thread_generator_shows_no_repetition() {
     assert!(steps.len() > 100_000 - 20, "{}", steps.len());
 }
 
+/// That the child of a `fork` needs it cannot be shown here: it takes unsafe code.
+#[cfg(feature = "rand")]
+#[test]
+fn the_thread_generator_can_be_seeded_anew() {
+    let mut client = Connection::client(Config::default(), MaskKeys::thread(), NOW);
+    let mut keys = HashSet::new();
+    for _ in 0..1000 {
+        MaskKeys::reseed_thread().unwrap();
+        let mut out = Vec::new();
+        client.send("", &mut out).unwrap();
+        keys.insert(out);
+    }
+    assert!(keys.len() > 990, "{}", keys.len());
+}
+
 #[test]
 fn what_was_sent_is_a_copy() {
     // conf: MK-07

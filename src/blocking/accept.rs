@@ -11,6 +11,7 @@ use super::exchange::Exchange;
 use super::{Error, HandshakeError, Incoming, PlainRequest, Transport, WebSocket};
 use crate::Config;
 use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
+use crate::redacted::Redacted;
 use crate::stream::Opened;
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
@@ -42,6 +43,9 @@ impl Acceptor {
     }
 
     /// Sets limits and deadlines of the open connections.
+    ///
+    /// With settings that [`Config::validate`] refuses every opening fails with
+    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.config = config.into();
@@ -143,6 +147,7 @@ impl<S: Transport> Opening<S> {
     /// As [`proceed`](Self::proceed).
     pub fn proceed_to_any(&mut self) -> Result<Incoming<S>, Error> {
         let mut scratch = [0; 4096];
+        self.0.as_ref().map_or(Ok(()), |reading| reading.config.validate())?;
         while let Some(mut reading) = self.0.take() {
             let until = reading.handshake.poll_timeout();
             let read = match reading.exchange.read(&mut scratch, until) {
@@ -200,7 +205,6 @@ impl<S: Transport> Opening<S> {
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
 ///
 /// Dropping it closes the stream without an answer.
-#[derive(Debug)]
 pub struct PendingRequest<S> {
     exchange: Exchange<S>,
     request: Request,
@@ -307,5 +311,16 @@ impl<S: fmt::Debug> core::error::Error for Undecided<S> {
 impl<S> From<Undecided<S>> for Error {
     fn from(undecided: Undecided<S>) -> Self {
         undecided.error
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for PendingRequest<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingRequest")
+            .field("exchange", &self.exchange)
+            .field("request", &self.request)
+            .field("unread", &Redacted::of(&self.unread))
+            .field("config", &self.config)
+            .finish()
     }
 }

@@ -1,10 +1,12 @@
 //! A transport whose waits end in time.
 
+use core::fmt;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::Transport;
+use crate::redacted::TypeName;
 use crate::stream::{Stream, WRITE_SLICE, is_not_now};
 
 /// The shortest bound that streams can set.
@@ -13,7 +15,6 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(1);
 
 /// A [`Transport`] as a [`Stream`]: it sets the bounds, and tells a stream that has waited from one that does not.
-#[derive(Debug)]
 pub(super) struct Bounded<S> {
     pub(super) transport: S,
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
@@ -113,5 +114,15 @@ impl Bound {
         }
         let waited = self.0.flatten().is_some_and(|bound| took() >= bound / 2);
         if waited { io::ErrorKind::TimedOut.into() } else { io::ErrorKind::WouldBlock.into() }
+    }
+}
+
+impl<S> fmt::Debug for Bounded<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bounded")
+            .field("transport", &TypeName::of(&self.transport))
+            .field("reads", &self.reads)
+            .field("writes", &self.writes)
+            .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,14 @@
 //! Reads and writes of an opening handshake, all within one deadline.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 use std::io;
 
 use super::bounded::SHORTEST;
 use super::clock::Clock;
 use super::{Error, Transport};
+use crate::redacted::TypeName;
 use crate::stream::is_not_now;
 
 /// How long a refused peer may take to read why.
@@ -15,7 +17,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 << 10;
 
 /// A stream whose connection is not open yet.
-#[derive(Debug)]
 pub(super) struct Exchange<S> {
     pub(super) transport: S,
     clock: Clock,
@@ -115,5 +116,14 @@ impl<S: Transport> Exchange<S> {
         let now = self.now();
         let waited = bound.is_some_and(|bound| now.saturating_sub(began) >= bound / 2);
         if waited || until.is_some_and(|until| until <= now) { Ok(()) } else { Err(Error::WouldBlock) }
+    }
+}
+
+impl<S> fmt::Debug for Exchange<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("transport", &TypeName::of(&self.transport))
+            .field("clock", &self.clock)
+            .finish()
     }
 }

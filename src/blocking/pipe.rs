@@ -2,12 +2,14 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::fmt;
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Transport;
+use crate::redacted::Redacted;
 
 /// How many bytes wait in one direction before a write blocks: 64 KiB.
 const CAPACITY: usize = 64 << 10;
@@ -66,7 +68,7 @@ struct Lane {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct LaneState {
     bytes: VecDeque<u8>,
     /// The writer will write no more.
@@ -171,5 +173,15 @@ impl Drop for Pipe {
     fn drop(&mut self) {
         self.outgoing.set(|lane| lane.ended = true);
         self.incoming.set(|lane| lane.abandoned = true);
+    }
+}
+
+impl fmt::Debug for LaneState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneState")
+            .field("bytes", &Redacted::len(self.bytes.len()))
+            .field("ended", &self.ended)
+            .field("abandoned", &self.abandoned)
+            .finish()
     }
 }

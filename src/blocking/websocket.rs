@@ -244,8 +244,9 @@ impl<S: Transport> WebSocket<S> {
     /// Closes the connection: sends the Close frame and waits for the peer's and for the end of the stream.
     ///
     /// Messages that still come are thrown away; who wants them calls [`start_close`](Self::start_close) and goes
-    /// on receiving. It waits for the close timeout (default 10 s) at most. On a connection that is closing
-    /// already it only waits.
+    /// on receiving. It waits for the [close timeout](crate::Config::close_timeout()) (default 10 s) at most, and
+    /// before that once more at most as long for what is queued to leave, however slowly the peer takes it. On a
+    /// connection that is closing already it only waits.
     ///
     /// # Errors
     ///

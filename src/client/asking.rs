@@ -2,14 +2,15 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::handshake::{ClientHandshake, ClientStep, Refusal, ResponseError};
+use crate::redacted::Redacted;
 use crate::stream::{ConnectError, Error, HandshakeError, Opened, Step};
 use crate::{Config, Connection, MaskKeys};
 
 /// What waits for the server's response.
-#[derive(Debug)]
 pub(crate) struct Asking {
     pub(crate) handshake: ClientHandshake,
     /// What the stream has not taken of the request.
@@ -58,5 +59,15 @@ impl Asking {
             Err(ResponseError::TimedOut) => Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
             Err(error) => Err(HandshakeError::Response(error).into()),
         }
+    }
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking")
+            .field("handshake", &self.handshake)
+            .field("unsent", &Redacted::of(&self.unsent))
+            .field("config", &self.config)
+            .finish()
     }
 }

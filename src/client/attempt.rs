@@ -65,6 +65,7 @@ impl Route {
 
 impl<'a> Attempt<'a> {
     pub(super) fn first(options: &'a Options) -> Result<Self, Error> {
+        options.config.validate()?;
         let request = options.request.clone().map_err(HandshakeError::Uri)?;
         Ok(Self { request, options, redirects: 0 })
     }

@@ -36,7 +36,7 @@ pub struct Connector<Over> {
 }
 
 /// What a connector was told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Options {
     pub(super) request: Result<ClientRequest, UriError>,
     pub(super) config: Arc<Config>,
@@ -136,6 +136,9 @@ impl<Over> Connector<Over> {
     }
 
     /// Sets limits and deadlines of the open connection.
+    ///
+    /// With settings that [`Config::validate`] refuses every opening fails with
+    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.options.config = config.into();
@@ -242,5 +245,15 @@ impl<Over> Clone for Connector<Over> {
 impl<Over> fmt::Debug for Connector<Over> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Connector").field(&self.options).finish()
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut form = f.debug_struct("Options");
+        form.field("request", &self.request).field("config", &self.config).field("limits", &self.limits);
+        form.field("timeout", &self.timeout).field("proxy", &self.proxy).field("redirects", &self.redirects);
+        form.field("insecure_redirects", &self.insecure_redirects);
+        form.finish_non_exhaustive()
     }
 }

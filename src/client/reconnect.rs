@@ -174,8 +174,8 @@ pub enum Lost<'a> {
 impl Lost<'_> {
     /// Whether another attempt has nothing to hope for, the default stop condition.
     ///
-    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header or the proxy's URL
-    /// cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
+    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header, the proxy's URL or
+    /// the configuration cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
     /// often or to nowhere; or its certificate is not valid.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -199,6 +199,7 @@ impl Lost<'_> {
                 }
                 _ => false,
             },
+            Self::Failed(Error::Connection(crate::Error::InvalidConfig(_))) => true,
             Self::Failed(_) => false,
         }
     }
@@ -321,7 +322,7 @@ impl Course {
 }
 
 /// The messages that wait for a connection; shared with the attempt that sends them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Outbox {
     while_away: WhileAway,
     messages: Arc<Mutex<VecDeque<Message<'static>>>>,
@@ -360,6 +361,12 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Message<'static>>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("while_away", &self.while_away).field("messages", &self.len()).finish()
     }
 }
 

@@ -142,8 +142,8 @@ impl Connection {
             return None;
         }
         let stalled = deadlines.write_stalled(config);
-        if self.closing.eof {
-            return stalled;
+        if self.closing.eof && !deadlines.is_blocked() {
+            return None;
         }
         let ends = sooner(stalled, deadlines.close_overdue(config));
         if !self.closing.is_open() {
@@ -175,7 +175,8 @@ impl Connection {
         if reached(self.deadlines.write_stalled(&self.config)) {
             return Err(self.end_overdue(Deadline::Write, now, out));
         }
-        if !self.closing.eof && reached(self.deadlines.close_overdue(&self.config)) {
+        let waits = !self.closing.eof || self.deadlines.is_blocked();
+        if waits && reached(self.deadlines.close_overdue(&self.config)) {
             // A handshake that is complete stays clean when only the end of the stream is missing, not when the answer
             // never left.
             if self.closing.is_clean() && self.deadlines.blocked_since.is_none() {
@@ -210,9 +211,14 @@ impl Connection {
     /// which has made room for them; bytes that find room at the first attempt are none.
     pub fn handle_written(&mut self, now: Duration, written: usize, left: usize) {
         self.restart_ping(now);
-        if let (Some(since), 1..) = (&mut self.deadlines.closing_since, written) {
-            // The peer can answer only what has reached it.
+        if let (Some(since), true, 1.., 0) =
+            (&mut self.deadlines.closing_since, self.closing.sent, written, left)
+        {
+            // The peer can answer the Close frame only once it has left. Progress before that does not count: a peer
+            // that takes a byte now and then would put off the end for ever.
             *since = now.into();
+        } else if self.closing.eof && left > 0 {
+            self.deadlines.closing_since.get_or_insert_with(|| now.into());
         }
         if written > 0 && mem::take(&mut self.transport_full) {
             self.deadlines.made_room(now);

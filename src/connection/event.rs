@@ -2,6 +2,7 @@
 
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
+use core::fmt;
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use crate::close_code::CloseFrame;
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflated;
 use crate::message::{Binary, Kind, Message};
+use crate::redacted::Redacted;
 
 /// Something that was received. It borrows the input, or owns what did not arrive in one piece.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,7 +127,6 @@ impl Found {
     }
 }
 
-#[derive(Debug)]
 pub(super) enum Place {
     /// A whole message in the input; text is validated when it is lent.
     Message {
@@ -159,8 +160,49 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
 pub(super) enum ControlPlace {
     Input(Range<usize>),
     Gathered(Bytes),
+}
+
+/// Without the content, though some of it may be here: an event that has not been taken belongs to no log.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { kind, payload } => {
+                f.debug_struct("Message").field("kind", kind).field("payload", payload).finish()
+            }
+            Self::Gathered(message) => {
+                f.debug_tuple("Gathered").field(&Redacted::of(message.as_bytes())).finish()
+            }
+            #[cfg(feature = "deflate")]
+            Self::Inflated(message) => {
+                f.debug_tuple("Inflated").field(&Redacted::of(message.1.as_slice())).finish()
+            }
+            #[cfg(feature = "deflate")]
+            Self::InflatedChunk(chunk) => {
+                f.debug_tuple("InflatedChunk").field(&Redacted::of(&chunk.payload)).finish()
+            }
+            Self::Chunk { kind, payload, first, last } => {
+                let mut form = f.debug_struct("Chunk");
+                form.field("kind", kind)
+                    .field("payload", payload)
+                    .field("first", first)
+                    .field("last", last)
+                    .finish()
+            }
+            Self::Ping(place) => f.debug_tuple("Ping").field(place).finish(),
+            Self::Pong(place) => f.debug_tuple("Pong").field(place).finish(),
+            Self::Close(frame) => f.debug_tuple("Close").field(&frame.code).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for ControlPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(place) => f.debug_tuple("Input").field(place).finish(),
+            Self::Gathered(payload) => f.debug_tuple("Gathered").field(&Redacted::of(payload)).finish(),
+        }
+    }
 }

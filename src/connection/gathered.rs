@@ -1,6 +1,7 @@
 //! The payload of a binary message, gathered in memory of its own.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::mem;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use super::incoming::room_for;
 use crate::copy::{PAGE, append, overwrite, to_middle_of_page};
 use crate::error::Error;
 use crate::recycled::{self, Loan};
+use crate::redacted::Redacted;
 
 /// ```text
 ///  0       start            filled           filled + offered
@@ -16,7 +18,7 @@ use crate::recycled::{self, Loan};
 ///  | spare | has arrived    | to be read to  | spare   |
 ///  +-------+----------------+----------------+---------+
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Gathered {
     bytes: Vec<u8>,
     /// Where the payload begins: where in a page a read to it is fast, if much of it is to be read there.
@@ -131,5 +133,15 @@ impl Gathered {
         let before = self.filled;
         self.filled += len;
         self.bytes.get_mut(before..self.filled)
+    }
+}
+
+impl fmt::Debug for Gathered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gathered")
+            .field("filled", &Redacted::of(self.bytes.get(self.start..self.filled).unwrap_or_default()))
+            .field("offered", &self.offered)
+            .field("capacity", &self.bytes.capacity())
+            .finish_non_exhaustive()
     }
 }

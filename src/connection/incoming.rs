@@ -3,6 +3,7 @@
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 use core::mem;
 use core::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::deflate::Inflating;
 use crate::error::{Error, Limit};
 use crate::frame::FrameHeader;
 use crate::message::{Kind, Message};
+use crate::redacted::Redacted;
 use crate::utf8::Validator;
 
 /// The state of a message in progress; boxed by the connection while there is one.
@@ -35,7 +37,6 @@ pub(super) struct Incoming {
     pub(super) inflating: Option<Box<Inflating>>,
 }
 
-#[derive(Debug)]
 enum Storage {
     /// Grows out of validated pieces, so that nothing validates it twice.
     Text(String),
@@ -196,4 +197,14 @@ pub(super) fn check_size(frame: u64, message: u64, config: &Config) -> Result<()
 pub(super) fn room_for(held: usize, len: usize, following: u64) -> usize {
     let held = held.saturating_add(len);
     len.saturating_add(usize::try_from(following).map_or(held, |following| following.min(held)))
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(&Redacted::of(text)).finish(),
+            Self::Binary(gathered) => gathered.fmt(f),
+            Self::Passed => f.write_str("Passed"),
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! The caller's bytes, taken piece by piece.
 
+use crate::redacted::Redacted;
+use core::fmt;
 use core::mem;
 
 /// Received bytes on their way into a [`Connection`](super::Connection).
 ///
 /// Events borrow from these bytes and not from the connection, so that an application can send while it holds a
 /// payload. Payloads are unmasked where they lie.
-#[derive(Debug)]
 pub struct Input<'a> {
     bytes: &'a mut [u8],
     consumed: usize,
@@ -53,5 +54,14 @@ impl<'a> Input<'a> {
         self.bytes = rest;
         self.consumed += len;
         taken
+    }
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("rest", &Redacted::of(self.rest()))
+            .field("consumed", &self.consumed)
+            .finish()
     }
 }

@@ -18,10 +18,27 @@ type KeyFn = dyn FnMut() -> Result<[u8; 4], MaskKeyError> + Send + Sync;
 
 impl MaskKeys {
     /// Keys from the calling thread's CSPRNG, which the operating system seeds. Needs no memory of its own.
+    ///
+    /// After `fork` the parent and the child have the same generator and would send with the same keys. A program that
+    /// forks and goes on without `exec` calls [`reseed_thread`](Self::reseed_thread) in the child before the child's
+    /// first connection, or uses [`from_fn`](Self::from_fn) over the operating system's generator.
     #[cfg(feature = "rand")]
     #[must_use]
     pub const fn thread() -> Self {
         Self(None)
+    }
+
+    /// Seeds the calling thread's generator anew from the operating system, for the child after a `fork`.
+    ///
+    /// The thread that called `fork` is the only one that goes on in the child; threads that start later have
+    /// generators of their own.
+    ///
+    /// # Errors
+    ///
+    /// The operating system had no random bytes to give; then the keys are still those of the parent.
+    #[cfg(feature = "rand")]
+    pub fn reseed_thread() -> Result<(), MaskKeyError> {
+        rand::rng().reseed().map_err(|_| MaskKeyError)
     }
 
     /// Keys from `source`, which is asked for each frame and may fail; then nothing is sent.

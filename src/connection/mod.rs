@@ -20,6 +20,7 @@ mod send;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::time::Duration;
 
 use crate::close_code::CloseCode;
@@ -32,6 +33,7 @@ use crate::message::{Kind, Text};
 use crate::role::Role;
 use crate::utf8::Validator;
 
+use crate::redacted::Redacted;
 use closing::Closing;
 use deadlines::Deadlines;
 use incoming::Incoming;
@@ -130,7 +132,6 @@ pub struct Connection {
 }
 
 /// The first Close frame of the peer.
-#[derive(Debug)]
 struct RemoteClose {
     code: CloseCode,
     reason: Text<'static>,
@@ -139,7 +140,8 @@ struct RemoteClose {
 impl Connection {
     /// A server's side of a connection whose opening handshake is done.
     ///
-    /// What was received behind the request's head is its first input.
+    /// What was received behind the request's head is its first input. With settings that [`Config::validate`] refuses it has
+    /// failed from the start with [`Error::InvalidConfig`].
     #[must_use]
     pub fn server(config: impl Into<Arc<Config>>, now: Duration) -> Self {
         Self::new(Role::Server, config.into(), MaskKeys::unused(), now)
@@ -147,13 +149,17 @@ impl Connection {
 
     /// A client's side of a connection whose opening handshake is done.
     ///
-    /// What was received behind the response's head is its first input. `keys` masks what is sent.
+    /// What was received behind the response's head is its first input. `keys` masks what is sent. With settings that
+    /// [`Config::validate`] refuses it has failed from the start with [`Error::InvalidConfig`].
     #[must_use]
     pub fn client(config: impl Into<Arc<Config>>, keys: MaskKeys, now: Duration) -> Self {
         Self::new(Role::Client, config.into(), keys, now)
     }
 
     fn new(role: Role, config: Arc<Config>, keys: MaskKeys, now: Duration) -> Self {
+        let failure = config.validate().err().map(Error::InvalidConfig);
+        // Nothing is sent: the peer has done nothing wrong, and a deadline that is due at once would make a loop spin.
+        let closing = Closing { failed: failure.is_some(), over: failure.is_some(), ..Closing::default() };
         Self {
             config,
             decoder: Decoder::new(role),
@@ -166,12 +172,12 @@ impl Connection {
             control: None,
             replies: None,
             remote_close: None,
-            failure: None,
-            closing: Closing::default(),
+            initiator: failure.map(|_| Initiator::Library),
+            failure,
+            closing,
             role,
             outgoing: None,
             outgoing_cut: None,
-            initiator: None,
             #[cfg(feature = "deflate")]
             session: None,
             #[cfg(feature = "deflate")]
@@ -246,5 +252,14 @@ impl Connection {
 
     fn replies_mut(&mut self) -> &mut ReplySlots {
         self.replies.get_or_insert_default()
+    }
+}
+
+impl fmt::Debug for RemoteClose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteClose")
+            .field("code", &self.code)
+            .field("reason", &Redacted::of(self.reason.as_str()))
+            .finish()
     }
 }

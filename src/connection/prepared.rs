@@ -3,6 +3,7 @@
 #[cfg(feature = "deflate")]
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 #[cfg(feature = "deflate")]
 use std::sync::OnceLock;
 
@@ -17,6 +18,7 @@ use crate::deflate::Compressed;
 
 use crate::frame::{FrameHeader, Opcode};
 use crate::message::{Kind, Message};
+use crate::redacted::Redacted;
 
 /// A message whose frame is made once, to be sent on many connections.
 ///
@@ -39,7 +41,7 @@ use crate::message::{Kind, Message};
 /// }
 /// # Ok::<(), sansocket::SendError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prepared {
     kind: Kind,
     frame: Bytes,
@@ -51,7 +53,6 @@ pub struct Prepared {
 
 /// A frame of a server with a compressed message.
 #[cfg(feature = "deflate")]
-#[derive(Debug)]
 pub(super) struct CompressedFrame {
     pub(super) frame: Bytes,
     header_len: usize,
@@ -142,5 +143,23 @@ impl Prepared {
 impl From<Message<'_>> for Prepared {
     fn from(message: Message<'_>) -> Self {
         Self::new(message)
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("kind", &self.kind)
+            .field("payload", &Redacted::of(self.payload()))
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "deflate")]
+impl fmt::Debug for CompressedFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompressedFrame")
+            .field("payload", &Redacted::of(self.payload()))
+            .finish_non_exhaustive()
     }
 }

@@ -401,7 +401,7 @@ impl Connection {
         let reason = if reason.is_empty() { Text::from("") } else { Text::from(reason).into_owned() };
         self.closing.received = true;
         self.initiator.get_or_insert(Initiator::Remote);
-        self.deadlines.closing_since = Some(now.into());
+        self.deadlines.closing_since.get_or_insert_with(|| now.into());
         self.remote_close = Some(Box::new(RemoteClose { code, reason: reason.clone() }));
         self.release();
         if !self.closing.sent {

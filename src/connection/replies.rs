@@ -1,6 +1,8 @@
 //! Control frames that wait for room in the output: one of each, so that nothing a peer sends makes memory grow.
 
 use crate::frame::Opcode;
+use crate::redacted::Redacted;
+use core::fmt;
 
 /// The slots of a connection; boxed by it while any is taken.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ impl ReplySlots {
 }
 
 /// The payload of a control frame: at most 125 bytes (RFC 6455 §5.5).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct ControlPayload {
     bytes: [u8; Self::MAX],
     len: u8,
@@ -61,5 +63,11 @@ impl From<&[u8]> for ControlPayload {
         let mut payload = Self::new();
         payload.push(bytes);
         payload
+    }
+}
+
+impl fmt::Debug for ControlPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Redacted::of(self.as_slice()).fmt(f)
     }
 }

@@ -1,6 +1,7 @@
 //! The rules on the way out. Everything is validated, and room is checked before the first byte.
 
 use alloc::boxed::Box;
+use core::fmt;
 use core::time::Duration;
 
 use super::replies::{ControlPayload, ReplySlots};
@@ -9,6 +10,7 @@ use crate::close_code::CloseCode;
 use crate::error::{Error, SendError};
 use crate::frame::{EncodedHeader, FrameHeader, Opcode, apply_mask};
 use crate::message::{Kind, Message};
+use crate::redacted::Redacted;
 use crate::role::Role;
 use crate::sink::Sink;
 
@@ -24,7 +26,7 @@ pub enum Fin {
 /// The header of a message whose payload the caller writes by itself, without a copy.
 ///
 /// Write [`header`](Self::header), then the payload, with nothing in between.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "the connection counts the message as sent"]
 pub struct Envelope {
     header: EncodedHeader,
@@ -492,4 +494,13 @@ fn short_header(opcode: Opcode, fin: Fin, payload: &[u8]) -> Option<[u8; 2]> {
 
 fn header(opcode: Opcode, fin: Fin, payload: &[u8]) -> FrameHeader {
     FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) }
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("header", &Redacted::of(self.header()))
+            .field("key", &self.key.as_ref().map(Redacted::of))
+            .finish()
+    }
 }

@@ -7,6 +7,7 @@ use zlib_rs::{DeflateConfig, DeflateFlush, Status};
 
 use super::pool::{Lease, Scratch};
 use super::settings::Deflate;
+use crate::redacted::Redacted;
 
 /// What stands at the end of everything that is flushed: an empty block without compression, but for its first bits.
 pub(super) const TAIL: [u8; 4] = [0, 0, 0xFF, 0xFF];
@@ -85,7 +86,6 @@ impl Compressor {
 }
 
 /// Compressed bytes, in memory of the pool as far as that goes.
-#[derive(Debug)]
 pub(crate) struct Compressed {
     scratch: Lease<Scratch>,
     len: usize,
@@ -124,5 +124,11 @@ impl Compressed {
             self.room();
         }
         self
+    }
+}
+
+impl fmt::Debug for Compressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressed").field("bytes", &Redacted::of(self.as_slice())).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,11 @@
 //! The latest bytes that were received compressed: what the next message may refer back to.
 
+use crate::redacted::Redacted;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// A ring that grows with what has been received, to the size of the agreed window at the most.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct History {
     bytes: Vec<u8>,
     /// Where the oldest byte is, once the ring is full.
@@ -37,6 +39,12 @@ impl History {
         if !turning.is_empty() {
             self.oldest = (self.oldest + turning.len()) % self.bytes.len();
         }
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").field("bytes", &Redacted::of(&self.bytes)).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bytes to frames, for any cut of the bytes.
 
+use core::fmt;
 use core::ops::Range;
 
 use super::header::{FrameHeader, check_control, opcode_of};
@@ -26,7 +27,7 @@ use crate::role::Role;
 /// assert_eq!(&input[piece.payload], b"hi");
 /// # Ok::<(), sansocket::ProtocolError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     /// The header of the frame whose payload is being received.
     header: FrameHeader,
@@ -340,5 +341,18 @@ impl Decoder {
         }
         self.remaining -= len as u64;
         Piece { header: self.header, payload: 0..len, first: false, last: self.remaining == 0 }
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("header", &self.header)
+            .field("remaining", &self.remaining)
+            .field("partial_len", &self.partial_len)
+            .field("failure", &self.failure)
+            .field("role", &self.role)
+            .field("in_message", &self.in_message)
+            .finish_non_exhaustive()
     }
 }

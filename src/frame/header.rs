@@ -4,9 +4,10 @@ use core::fmt;
 
 use super::opcode::Opcode;
 use crate::error::ProtocolError;
+use crate::redacted::Redacted;
 
 /// What stands before the payload of a frame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct FrameHeader {
     /// Whether this is the last frame of its message.
@@ -171,8 +172,20 @@ impl AsRef<[u8]> for EncodedHeader {
     }
 }
 
+impl fmt::Debug for FrameHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameHeader")
+            .field("fin", &self.fin)
+            .field("rsv", &self.rsv)
+            .field("opcode", &self.opcode)
+            .field("mask", &self.mask.as_ref().map(Redacted::of))
+            .field("len", &self.len)
+            .finish()
+    }
+}
+
 impl fmt::Debug for EncodedHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncodedHeader({:02x?})", &**self)
+        f.debug_tuple("EncodedHeader").field(&Redacted::of(self)).finish()
     }
 }

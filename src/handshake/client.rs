@@ -13,7 +13,7 @@ use super::deflate;
 use super::error::ResponseError;
 use super::extensions::{Extension, Extensions};
 use super::fields::{
-    Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_REQUESTS, is_field_value, is_token, write_header,
+    ExtraHeaders, HeaderError, RESERVED_IN_REQUESTS, is_field_value, is_token, write_header,
 };
 use super::head::HeadReader;
 use super::key::{accept_key, encode_nonce};
@@ -24,6 +24,7 @@ use super::response::write_whole;
 use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
+use crate::redacted::{Redacted, RedactedList};
 use crate::sink::{Full, Sink};
 use crate::uri::WebSocketUri;
 
@@ -48,7 +49,7 @@ use crate::uri::WebSocketUri;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientRequest {
     uri: WebSocketUri,
     origin: Option<Vec<u8>>,
@@ -254,10 +255,10 @@ impl ClientRequest {
             // in the range U+0021 to U+007E not including separator characters ... and MUST all be unique
             // strings."
             if !is_token(name) {
-                return Err(ClientRequestError::Subprotocol(Excerpt::new(name.as_bytes())));
+                return Err(ClientRequestError::Subprotocol(index + 1));
             }
             if self.subprotocols[..index].contains(name) {
-                return Err(ClientRequestError::SubprotocolRepeated(Excerpt::new(name.as_bytes())));
+                return Err(ClientRequestError::SubprotocolRepeated(index + 1));
             }
         }
         Ok(self.subprotocols.join(", "))
@@ -274,10 +275,11 @@ const HARMLESS: &[&str] = &["User-Agent", "Accept-Language"];
 pub enum ClientRequestError {
     /// The origin has a control character.
     Origin,
-    /// The name of a subprotocol is no token.
-    Subprotocol(Excerpt),
-    /// A subprotocol is offered twice.
-    SubprotocolRepeated(Excerpt),
+    /// The subprotocol that was offered at this position, counted from 1, is no token. Its name is not shown, since
+    /// clients that cannot set headers put access tokens into subprotocols.
+    Subprotocol(usize),
+    /// The subprotocol at this position, counted from 1, was offered before.
+    SubprotocolRepeated(usize),
     /// A header cannot be sent.
     Header(HeaderError),
     /// The output has too little room.
@@ -288,8 +290,10 @@ impl fmt::Display for ClientRequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin => f.write_str("the origin has a control character"),
-            Self::Subprotocol(name) => write!(f, "subprotocol {name} is no token"),
-            Self::SubprotocolRepeated(name) => write!(f, "subprotocol {name} is offered twice"),
+            Self::Subprotocol(position) => write!(f, "subprotocol number {position} is no token"),
+            Self::SubprotocolRepeated(position) => {
+                write!(f, "subprotocol number {position} was offered before")
+            }
             Self::Header(error) => error.fmt(f),
             Self::Full(full) => full.fmt(f),
         }
@@ -434,5 +438,18 @@ impl ClientHandshake {
             }
             Phase::Head(_) => Err(ResponseError::EndOfStream),
         }
+    }
+}
+
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRequest")
+            .field("uri", &self.uri)
+            .field("origin", &self.origin.as_ref().map(Redacted::of))
+            .field("subprotocols", &RedactedList(&self.subprotocols))
+            .field("extensions", &self.extensions)
+            .field("headers", &self.headers)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 use super::octets::are_base64;
+use crate::redacted::Redacted;
 
 /// What a server answers in `Sec-WebSocket-Accept` to the key of a client (RFC 6455 §4.2.2).
 ///
@@ -66,12 +67,6 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
 /// A nonce for [`ClientRequest::start`](super::ClientRequest::start), from the operating system.
 ///
 /// # Errors
@@ -107,4 +102,10 @@ impl core::error::Error for NoRandomness {}
 /// The header value of a nonce.
 pub(crate) fn encode_nonce(nonce: &[u8; 16]) -> String {
     STANDARD.encode(nonce)
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&Redacted::of(self.0)).finish()
+    }
 }

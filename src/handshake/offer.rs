@@ -12,6 +12,7 @@ use super::fields::{Excerpt, Single, is_same, is_token, list_elements};
 use super::key::Key;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
+use crate::redacted::Redacted;
 
 /// The WebSocket part of a client's request: version, key, origin, subprotocols and extensions, all checked.
 ///
@@ -33,7 +34,7 @@ use crate::deflate::Agreed;
 /// // Answer 101 (or 200 over HTTP/2) with these, then make a `Connection::server`.
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Offer {
     key: Option<Key>,
     origin: Option<String>,
@@ -165,7 +166,7 @@ impl Offer {
 }
 
 /// What both ends agreed on.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Negotiated {
     /// The value of `Sec-WebSocket-Protocol` in the answer; without one there is no such header.
@@ -263,4 +264,26 @@ fn read_subprotocols(lines: &[&[u8]]) -> Result<String, RequestError> {
         return Err(RequestError::Subprotocols);
     }
     Ok(joined)
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer")
+            .field("key", &self.key)
+            .field("origin", &self.origin.as_ref().map(Redacted::of))
+            .field("subprotocols", &Redacted::of(&self.subprotocols))
+            .field("extensions", &self.extensions)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Negotiated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut form = f.debug_struct("Negotiated");
+        form.field("subprotocol", &self.subprotocol.as_ref().map(Redacted::of));
+        form.field("extensions", &self.extensions);
+        #[cfg(feature = "deflate")]
+        form.field("deflate", &self.deflate);
+        form.finish()
+    }
 }

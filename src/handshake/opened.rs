@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::connection::{Connection, MaskKeys};
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
+use crate::redacted::RedactedList;
 
 /// The head of an HTTP response: status, reason and headers.
 ///
@@ -100,7 +101,6 @@ impl Opened {
 }
 
 /// What the response to a request must be.
-#[derive(Debug)]
 pub(super) struct Expected {
     pub(super) accept: String,
     pub(super) subprotocols: Vec<String>,
@@ -191,4 +191,15 @@ impl Expected {
 /// Whether there is one value and it is as wanted.
 fn is_only<'a>(values: impl Iterator<Item = &'a [u8]>, wanted: impl Fn(&[u8]) -> bool) -> bool {
     matches!(single(values), Single::One(value) if wanted(value))
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expected")
+            .field("subprotocols", &RedactedList(&self.subprotocols))
+            .field("subprotocol_required", &self.subprotocol_required)
+            .field("extensions", &self.extensions)
+            .field("required_extensions", &self.required_extensions)
+            .finish_non_exhaustive()
+    }
 }

@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str;
 
-use super::fields::{Excerpt, Single, list_elements, single};
+use super::fields::{Single, list_elements, single};
 use super::offer::is_version;
 use super::opened::ResponseHead;
+use crate::redacted::Redacted;
 
 /// The server's answer when it did not open a connection: status, headers, and what came of the body.
 ///
@@ -61,18 +62,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
-            .field("head", &self.head)
-            .field("body", &Excerpt::new(&self.body))
-            .field("complete", &self.complete)
-            .finish()
-    }
-}
-
 /// The body of a refusal as it arrives.
-#[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
     limit: usize,
@@ -228,5 +218,25 @@ impl Chunk {
             (Self::DataLineEnd, b'\n') => Self::Size(0, 0),
             _ => return Framing::Cut,
         })
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("head", &self.head)
+            .field("body", &Redacted::of(&self.body))
+            .field("complete", &self.complete)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("bytes", &Redacted::of(&self.bytes))
+            .field("limit", &self.limit)
+            .field("framing", &self.framing)
+            .finish_non_exhaustive()
     }
 }

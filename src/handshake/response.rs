@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::error::RequestError;
 use super::fields::{ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, write_header};
+use crate::redacted::Redacted;
 use crate::sink::{Full, Sink};
 
 /// An HTTP response other than `101`: a refusal, or the answer to an ordinary request.
@@ -21,7 +22,7 @@ use crate::sink::{Full, Sink};
 /// assert!(out.starts_with(b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n"));
 /// # Ok::<(), sansocket::handshake::WriteResponseError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     status: u16,
     headers: ExtraHeaders,
@@ -183,3 +184,13 @@ impl fmt::Display for WriteResponseError {
 }
 
 impl core::error::Error for WriteResponseError {}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body", &Redacted::of(&self.body))
+            .finish_non_exhaustive()
+    }
+}

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
+use crate::redacted::Redacted;
 use crate::sink::{Full, Sink};
 
 /// What every response that opens a connection begins with.
@@ -324,7 +325,7 @@ fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
 }
 
 /// How a request is accepted: subprotocol, extensions, and headers such as `Set-Cookie`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Acceptance {
     subprotocol: Option<String>,
     extensions: Extensions,
@@ -476,3 +477,13 @@ impl fmt::Display for NotRejected {
 }
 
 impl core::error::Error for NotRejected {}
+
+impl fmt::Debug for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptance")
+            .field("subprotocol", &self.subprotocol.as_ref().map(Redacted::of))
+            .field("extensions", &self.extensions)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::{vec, vec::Vec};
+use core::fmt;
 use core::mem;
 use core::ops::Range;
 use std::thread_local;
@@ -10,6 +11,7 @@ use super::spares::Spares;
 use crate::copy::{PAGE, to_middle_of_page};
 #[cfg(feature = "deflate")]
 use crate::deflate::Inflated;
+use crate::redacted::Redacted;
 #[cfg(feature = "deflate")]
 use crate::{Found, Kind};
 
@@ -22,7 +24,7 @@ thread_local! {
 }
 
 /// What was read and not taken yet. It holds memory only while there is some, or while a message is lent from it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ReadBuffer {
     /// Empty, or more than [`SMALL`] bytes.
     bytes: Box<[u8]>,
@@ -178,6 +180,16 @@ impl Drop for ReadBuffer {
     fn drop(&mut self) {
         self.unread = 0..0;
         self.release();
+    }
+}
+
+impl fmt::Debug for ReadBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadBuffer")
+            .field("unread", &Redacted::len(self.unread.len()))
+            .field("lent", &Redacted::len(self.lent.len()))
+            .field("capacity", &self.bytes.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::io;
 
+use super::error::response_kind;
 use crate::handshake::{Refusal, ResponseError};
 use crate::{CloseCode, UriError};
 
@@ -93,9 +94,25 @@ impl ConnectError {
             Self::TimedOut { .. } => io::ErrorKind::TimedOut,
             Self::Resolve { error, .. } | Self::Connect { error, .. } => error.kind(),
             Self::Tls(error) => error.error.kind(),
-            Self::Proxy { failure: ProxyFailure::Io(error), .. } => error.kind(),
-            Self::Proxy { failure: ProxyFailure::Unreachable(error), .. } => error.io_kind(),
-            Self::ProxyUrl(_) | Self::Proxy { .. } | Self::Redirect(_) => io::ErrorKind::Other,
+            Self::ProxyUrl(_) => io::ErrorKind::InvalidInput,
+            Self::Proxy { failure, .. } => failure.io_kind(),
+            Self::Redirect(_) => io::ErrorKind::Other,
+        }
+    }
+}
+
+impl ProxyFailure {
+    fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Io(error) => error.kind(),
+            Self::Unreachable(error) => error.io_kind(),
+            Self::Refused(_) | Self::SocksRefused(_) | Self::NoAuthentication | Self::Credentials => {
+                io::ErrorKind::ConnectionRefused
+            }
+            Self::TooLong => io::ErrorKind::InvalidInput,
+            Self::Response(error) => response_kind(error),
+            Self::NotSocks | Self::EarlyBytes => io::ErrorKind::InvalidData,
+            Self::EndOfStream => io::ErrorKind::UnexpectedEof,
         }
     }
 }

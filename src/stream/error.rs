@@ -6,9 +6,9 @@ use std::io;
 
 use super::ConnectError;
 use crate::handshake::{
-    AcceptError, ClientRequestError, Refusal, RefusedRequest, ResponseError, WriteResponseError,
+    AcceptError, ClientRequestError, Refusal, RefusedRequest, RequestError, ResponseError, WriteResponseError,
 };
-use crate::{SendError, UriError};
+use crate::{ConfigError, SendError, UriError};
 
 /// Why a call on a connection over a stream did not do what it was asked to.
 ///
@@ -27,7 +27,8 @@ pub enum Error {
     Connect(Box<ConnectError>),
     /// The opening handshake did not lead to a connection.
     Handshake(Box<HandshakeError>),
-    /// The connection failed: the peer broke a rule, or a deadline passed. Every later receive says the same.
+    /// The connection failed: the peer broke a rule, a deadline passed, or the configuration is not valid. Every later
+    /// receive says the same.
     Connection(crate::Error),
     /// The configuration asks for chunks, which only [`recv_event`](crate::blocking::WebSocket::recv_event) gives.
     ChunkDelivery,
@@ -87,12 +88,38 @@ impl From<crate::Error> for Error {
     }
 }
 
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         Self::Send(error)
     }
 }
 
+/// For code that knows streams only; a tunnel and a message writer use it. The error itself is inside, except for the first
+/// four.
+///
+/// | error | [kind](io::ErrorKind) |
+/// |---|---|
+/// | [`Error::Io`] | as the stream said: `ConnectionReset`, for instance |
+/// | [`Error::WouldBlock`] | `WouldBlock` |
+/// | [`Error::TimedOut`] | `TimedOut` |
+/// | [`Error::NotConnected`] | `NotConnected` |
+/// | a deadline of an open connection passed: no pong, silence, an unfinished message, a write, the closing handshake | `TimedOut` |
+/// | the stream ended without a Close frame, or before a handshake was complete | `UnexpectedEof` |
+/// | the peer broke a rule, sent invalid text or invalid compressed data, or exceeded a limit | `InvalidData` |
+/// | a message after a Close frame or after the connection failed | `BrokenPipe` |
+/// | what the caller sends, sets or asks for is not valid | `InvalidInput` |
+/// | the request or response of an opening handshake breaks a rule | `InvalidData` |
+/// | an opening handshake was not complete in time | `TimedOut` |
+/// | the server or the proxy refused | `ConnectionRefused` |
+/// | a `wss:` URL without a TLS implementation | `Unsupported` |
+/// | name resolution, TCP or TLS failed | as the operating system or the TLS library said |
+/// | the random source failed, memory ran out, a redirect was not followed | `Other` |
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         match error {
@@ -101,12 +128,48 @@ impl From<Error> for io::Error {
             Error::NotConnected => io::ErrorKind::NotConnected.into(),
             Error::Io(error) => error,
             Error::Connect(error) => Self::new(error.io_kind(), *error),
-            Error::Handshake(error) => Self::other(*error),
-            Error::Connection(error) => Self::other(error),
+            Error::Handshake(error) => Self::new(error.io_kind(), *error),
+            Error::Connection(error) => Self::new(connection_kind(&error), error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),
-            Error::Send(error @ SendError::Closed) => Self::new(io::ErrorKind::BrokenPipe, error),
-            Error::Send(error) => Self::new(io::ErrorKind::InvalidInput, error),
+            Error::Send(error) => Self::new(send_kind(&error), error),
         }
+    }
+}
+
+const fn connection_kind(error: &crate::Error) -> io::ErrorKind {
+    match error {
+        crate::Error::Timeout(_) => io::ErrorKind::TimedOut,
+        crate::Error::UnexpectedEof => io::ErrorKind::UnexpectedEof,
+        crate::Error::Protocol(_)
+        | crate::Error::InvalidUtf8(_)
+        | crate::Error::TooBig { .. }
+        | crate::Error::Policy(_) => io::ErrorKind::InvalidData,
+        #[cfg(feature = "deflate")]
+        crate::Error::InvalidDeflate => io::ErrorKind::InvalidData,
+        crate::Error::BytesNotLent | crate::Error::InvalidConfig(_) => io::ErrorKind::InvalidInput,
+        crate::Error::MaskKey => io::ErrorKind::Other,
+    }
+}
+
+const fn send_kind(error: &SendError) -> io::ErrorKind {
+    match error {
+        SendError::Closed => io::ErrorKind::BrokenPipe,
+        // Not `WouldBlock`, which an `AsyncWrite` must not return.
+        SendError::Full { .. } | SendError::MaskKey => io::ErrorKind::Other,
+        SendError::MessageInProgress
+        | SendError::KindChanged
+        | SendError::InvalidUtf8
+        | SendError::ControlTooLong { .. }
+        | SendError::InvalidCloseCode(_) => io::ErrorKind::InvalidInput,
+    }
+}
+
+/// For a response, also that of a proxy.
+pub(super) const fn response_kind(error: &ResponseError) -> io::ErrorKind {
+    match error {
+        ResponseError::EndOfStream => io::ErrorKind::UnexpectedEof,
+        ResponseError::TimedOut => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::InvalidData,
     }
 }
 
@@ -151,6 +214,26 @@ impl HandshakeError {
             Self::Refused(refused) => ("request refused", Some(refused.error())),
             Self::Accept(error) => ("the request cannot be accepted in this way", Some(error)),
             Self::Reject(error) => ("the response cannot be sent", Some(error)),
+        }
+    }
+}
+
+impl HandshakeError {
+    const fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Uri(_) | Self::Request(_) | Self::Accept(_) | Self::Reject(_) => {
+                io::ErrorKind::InvalidInput
+            }
+            Self::TlsNeeded => io::ErrorKind::Unsupported,
+            #[cfg(feature = "rand")]
+            Self::Randomness(_) => io::ErrorKind::Other,
+            Self::Response(error) => response_kind(error),
+            Self::Refusal(_) => io::ErrorKind::ConnectionRefused,
+            Self::Refused(refused) => match refused.error() {
+                RequestError::EndOfStream => io::ErrorKind::UnexpectedEof,
+                RequestError::TimedOut => io::ErrorKind::TimedOut,
+                _ => io::ErrorKind::InvalidData,
+            },
         }
     }
 }

@@ -407,15 +407,13 @@ impl<S: Stream> Link<S> {
                 None => {
                     let mut pieces = [IoSlice::new(&[]); PIECES];
                     let count = self.out.pieces(&mut pieces);
-                    let pieces = &pieces[..count];
-                    (self.stream.write(pieces, due), pieces.iter().map(|piece| piece.len()).sum())
+                    (self.stream.write(&pieces[..count], due), self.out.len())
                 }
             };
             match self.wrote(wrote, waiting, began, until) {
                 Ok(Some(len)) => {
                     self.out.wrote(len, Self::SPARE);
-                    if S::WAITS && len < waiting {
-                        // It has waited for room.
+                    if self.has_waited_since(began) {
                         self.end_in_time(until)?;
                     }
                 }
@@ -478,11 +476,14 @@ impl<S: Stream> Link<S> {
                 }
                 let usual = len >= waiting && (S::WAITS || self.connection.state() == State::Open);
                 let now = if usual { self.now } else { self.look_at_the_clock() };
-                if S::WAITS && now.saturating_sub(began) >= WRITE_SLICE / 2 {
-                    // It has waited for room.
+                if self.has_waited_since(began) {
                     self.connection.handle_written(began, 0, waiting);
                 }
                 self.connection.handle_written(now, len, waiting.saturating_sub(len));
+                if len < waiting && self.connection.state() != State::Open {
+                    // A write that has made progress is no reason to begin another one past the end of a closing.
+                    self.check_writes(now)?;
+                }
                 Ok(Some(len.min(waiting)))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
@@ -492,6 +493,11 @@ impl<S: Stream> Link<S> {
             }
             Err(error) => Err(self.fall_silent(error)),
         }
+    }
+
+    /// Whether a write that began then and took a part has waited for room.
+    fn has_waited_since(&self, began: Duration) -> bool {
+        S::WAITS && self.now.saturating_sub(began) >= WRITE_SLICE / 2
     }
 
     /// When a write begins and, where it waits, how long it may.
@@ -516,6 +522,13 @@ impl<S: Stream> Link<S> {
     ) -> Result<(), Error> {
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
+        self.check_writes(now)?;
+        go_on_after(error)?;
+        self.end_in_time(until)
+    }
+
+    /// Fails where a deadline has passed after which nothing can be written any more.
+    fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
         if self.is_due() {
             // The verdict is kept by the connection.
             let _ = self.connection.handle_timeout(now, Unread::Possible, self.out.sink());
@@ -523,8 +536,7 @@ impl<S: Stream> Link<S> {
         if self.connection.transport_action() == TransportAction::Drop {
             return Err(self.fall_silent(io::ErrorKind::TimedOut.into()));
         }
-        go_on_after(error)?;
-        self.end_in_time(until)
+        Ok(())
     }
 
     /// Ends a call that waits for room in the stream once its time is over.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 use core::mem;
 use std::io::IoSlice;
 use std::thread_local;
@@ -11,6 +12,7 @@ use bytes::{Buf, Bytes};
 
 use super::spares::Spares;
 use crate::Sink;
+use crate::redacted::Redacted;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
@@ -24,7 +26,7 @@ thread_local! {
 pub(crate) const PIECES: usize = 64;
 
 /// The queue between the encoders and the stream. It holds memory only while something waits.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
     written: usize,
@@ -34,7 +36,7 @@ pub(crate) struct Output {
     written_in_all: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     /// Each stands before the byte with this number in `bytes`.
     payloads: VecDeque<(usize, Bytes)>,
@@ -231,7 +233,6 @@ impl Shared {
 }
 
 /// The output with bounded room, so that pings of a peer that reads no pongs cannot fill it.
-#[derive(Debug)]
 pub(crate) struct Replies<'a> {
     bytes: &'a mut Vec<u8>,
     room: usize,
@@ -269,6 +270,30 @@ impl Replies<'_> {
         if self.bytes.capacity() == 0 {
             *self.bytes = first();
         }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("waiting", &Redacted::len(self.len()))
+            .field("written_in_all", &self.written_in_all)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("payloads", &self.payloads.len())
+            .field("bytes", &Redacted::len(self.len))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Replies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").field("room", &self.room).finish_non_exhaustive()
     }
 }
 

@@ -3,10 +3,12 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::Connection;
 use crate::handshake::ResponseHead;
+use crate::redacted::{Redacted, TypeName};
 
 /// The pieces of a `WebSocket` that was taken apart.
 ///
@@ -23,7 +25,6 @@ use crate::handshake::ResponseHead;
 /// # }
 /// # Ok::<(), blocking::Error>(())
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Parts<S> {
     /// The stream.
@@ -54,7 +55,6 @@ impl<S> Parts<S> {
 }
 
 /// What the opening handshake brought.
-#[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) subprotocol: Option<String>,
     /// A client's only.
@@ -64,5 +64,28 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) fn boxed(self) -> Option<Box<Self>> {
         (self.subprotocol.is_some() || self.response.is_some()).then(|| Box::new(self))
+    }
+}
+
+impl<S> fmt::Debug for Parts<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("transport", &TypeName::of(&self.transport))
+            .field("connection", &self.connection)
+            .field("now", &self.now)
+            .field("unread", &Redacted::of(&self.unread))
+            .field("unsent", &Redacted::of(&self.unsent))
+            .field("subprotocol", &self.subprotocol.as_ref().map(Redacted::of))
+            .field("response", &self.response)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("subprotocol", &self.subprotocol.as_ref().map(Redacted::of))
+            .field("response", &self.response)
+            .finish()
     }
 }

@@ -16,6 +16,7 @@ use crate::Config;
 use crate::handshake::{
     Acceptance, HandshakeLimits, RefusedRequest, Request, Response, ServerHandshake, ServerStep,
 };
+use crate::redacted::Redacted;
 use crate::stream::{Opened, ReadBuffer, queue};
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
@@ -46,6 +47,9 @@ impl Acceptor {
     }
 
     /// Sets limits and deadlines of the open connections.
+    ///
+    /// With settings that [`Config::validate`] refuses every opening fails with
+    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
     #[must_use]
     pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
         self.config = config.into();
@@ -144,6 +148,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.config.validate()?;
         let mut handshake = ServerHandshake::new(self.limits, Duration::ZERO);
         let mut buffer = ReadBuffer::default();
         loop {
@@ -170,7 +175,6 @@ impl Acceptor {
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
 ///
 /// Dropping it closes the stream without an answer.
-#[derive(Debug)]
 pub struct PendingRequest<S> {
     exchange: Exchange<S>,
     request: Request,
@@ -283,5 +287,16 @@ impl<S: fmt::Debug> core::error::Error for Undecided<S> {
 impl<S> From<Undecided<S>> for Error {
     fn from(undecided: Undecided<S>) -> Self {
         undecided.error
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for PendingRequest<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingRequest")
+            .field("exchange", &self.exchange)
+            .field("request", &self.request)
+            .field("unread", &Redacted::of(&self.unread))
+            .field("config", &self.config)
+            .finish()
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 use core::future::Future;
 use core::mem;
 use core::pin::{Pin, pin};
@@ -14,10 +15,10 @@ use ::tokio::task::unconstrained;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
 use super::waiting::{RECEIVER, SENDER, Waiting};
+use crate::redacted::TypeName;
 use crate::stream::{Stream, is_not_now};
 
 /// An asynchronous stream as one that may not be ready; it wakes all who wait.
-#[derive(Debug)]
 pub(super) struct Polled<T> {
     pub(super) io: T,
     waker: Waker,
@@ -249,4 +250,14 @@ pub(super) fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
 /// has had a turn, which a timer that lies ahead waits for. Else a peer would be blamed for bytes that lie unread.
 fn not_before_the_driver(due: Instant) -> Instant {
     due.max(Instant::now() + Duration::from_millis(1))
+}
+
+impl<T> fmt::Debug for Polled<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Polled")
+            .field("io", &TypeName::of(&self.io))
+            .field("pending", &self.pending)
+            .field("armed", &self.armed)
+            .finish_non_exhaustive()
+    }
 }

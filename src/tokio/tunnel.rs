@@ -1,5 +1,6 @@
 //! A connection as a stream of bytes.
 
+use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
@@ -9,6 +10,7 @@ use bytes::{Buf, Bytes};
 
 use super::WebSocket;
 use super::waiting::{RECEIVER, SENDER};
+use crate::redacted::Redacted;
 use crate::stream::{Endpoint, MAX_PART, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
 
@@ -20,7 +22,6 @@ use crate::{CloseCode, Event, Found, Kind, Message};
 /// everything else an error. `copy_bidirectional` and the halves of `tokio::io::split` work as over TCP.
 ///
 /// A WebSocket has no half-close: shutting down ends both directions as soon as the peer answers.
-#[derive(Debug)]
 pub struct Tunnel<S> {
     ws: WebSocket<S>,
     /// What was received and not read yet.
@@ -112,5 +113,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.close_and_flush());
         Poll::Ready(Ok(ready!(closed)?))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Tunnel<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").field("ws", &self.ws).field("rest", &Redacted::of(&self.rest)).finish()
     }
 }
