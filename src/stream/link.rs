@@ -385,12 +385,13 @@ impl<S: Stream> Link<S> {
 
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         while self.unflushed {
-            match self.stream.flush() {
+            let due = if S::WAITS { self.bound_of_a_flush(until) } else { None };
+            match self.stream.flush(due) {
                 Ok(()) => {
                     self.connection.handle_written(self.now, 0, 0);
                     self.unflushed = false;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.wrote_below(1),
                 Err(error) if is_not_now(&error) => {
                     let began = self.look_at_the_clock();
                     self.write_blocked(1, began, until, &error)?;
@@ -433,7 +434,10 @@ impl<S: Stream> Link<S> {
                 self.connection.handle_written(now, len, waiting.saturating_sub(len));
                 Ok(Some(len.min(waiting)))
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.wrote_below(waiting);
+                Ok(None)
+            }
             Err(error) if is_not_now(&error) => {
                 let began = if S::WAITS { began } else { self.look_at_the_clock() };
                 self.write_blocked(waiting, began, until, &error).map(|()| None)
@@ -454,6 +458,21 @@ impl<S: Stream> Link<S> {
         (began, [until, self.connection.poll_timeout(), stall].into_iter().flatten().min())
     }
 
+    /// A write or flush took none of the `waiting` bytes. If older ones left, the stream is not stuck.
+    fn wrote_below(&mut self, waiting: usize) {
+        if self.stream.moved_bytes() {
+            let now = self.look_at_the_clock();
+            self.connection.handle_written(now, 1, waiting);
+        }
+    }
+
+    /// How long a flush may wait. It follows a write, which has looked at the clock.
+    fn bound_of_a_flush(&self, until: Option<Duration>) -> Option<Duration> {
+        let stall = self.connection.config().write_timeout;
+        let stall = stall.and_then(|timeout| self.now.checked_add(timeout));
+        [until, self.connection.poll_timeout(), stall].into_iter().flatten().min()
+    }
+
     /// The stream took nothing since `began`: goes on if it waited for that, or gives up for now or for good.
     fn write_blocked(
         &mut self,
@@ -463,6 +482,7 @@ impl<S: Stream> Link<S> {
         error: &io::Error,
     ) -> Result<(), Error> {
         self.connection.handle_written(began, 0, waiting);
+        self.wrote_below(waiting);
         let now = self.look_at_the_clock();
         if self.is_due() {
             // The verdict is kept by the connection.
@@ -492,6 +512,9 @@ impl<S: Stream> Link<S> {
                 None => return Ok(Read::Again),
             },
         };
+        if S::WAITS && self.stream.wants_flush() {
+            self.unflushed = true;
+        }
         self.read_went(read, room, until)
     }
 
@@ -516,8 +539,14 @@ impl<S: Stream> Link<S> {
                 self.bytes_came(len, room);
                 Ok(Read::Bytes(len))
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
-            Err(error) if is_not_now(&error) => self.read_nothing(until, &error),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.read_below();
+                Ok(Read::Again)
+            }
+            Err(error) if is_not_now(&error) => {
+                self.read_below();
+                self.read_nothing(until, &error)
+            }
             Err(error) => Ok(self.end_reading(error)),
         }
     }
@@ -527,6 +556,15 @@ impl<S: Stream> Link<S> {
     pub(crate) fn bytes_came(&mut self, len: usize, room: usize) {
         self.connection.bytes_came(self.now);
         self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
+    }
+
+    /// A read brought no data. A part of a TLS record is a sign of life all the same.
+    #[inline]
+    pub(crate) fn read_below(&mut self) {
+        if self.stream.moved_bytes() {
+            let now = self.look_at_the_clock();
+            self.connection.bytes_came(now);
+        }
     }
 
     fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {
@@ -587,32 +625,43 @@ impl<S: Stream> Link<S> {
                 }
                 Ok(()) => {}
             }
-            self.shut_down_writes();
+            self.shut_down_writes(until);
             if self.connection.transport_action() == TransportAction::Drop {
                 return self.verdict();
             }
             let read = self.read(Target::Buffer(scratch.room(SMALL)), until)?;
             self.judge();
-            if matches!(read, Read::Bytes(_)) && until.is_some_and(|until| until <= self.now) {
+            let is_over = self.connection.transport_action() == TransportAction::Drop;
+            if (matches!(read, Read::Bytes(_)) || !is_over) && until.is_some_and(|until| until <= self.now) {
                 return Err(Error::TimedOut);
             }
         }
     }
 
     /// Ends our direction if it is time. The stream lives as long as its owner wants, the peer need not wait for that.
-    fn shut_down_writes(&mut self) {
+    fn shut_down_writes(&mut self, until: Option<Duration>) {
         if self.connection.transport_action() == TransportAction::Keep
             || mem::replace(&mut self.write_shut, true)
         {
             return;
         }
-        match self.stream.shutdown_write() {
-            Ok(()) => {}
-            Err(error) if is_not_now(&error) => self.write_shut = false,
-            Err(_) => {
-                // The peer cannot be told and may wait for our end as we would for its.
-                let _ = self.connection.handle_eof();
+        loop {
+            match self.stream.shutdown_write() {
+                Ok(()) => {}
+                Err(error) if is_not_now(&error) => self.write_shut = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    let now = self.look_at_the_clock();
+                    if !(self.is_due() || until.is_some_and(|until| until <= now)) {
+                        continue;
+                    }
+                    self.write_shut = false;
+                }
+                Err(_) => {
+                    // The peer cannot be told and may wait for our end as we would for its.
+                    let _ = self.connection.handle_eof();
+                }
             }
+            return;
         }
     }
 
@@ -664,8 +713,15 @@ fn copy_of(error: &io::Error) -> io::Error {
 }
 
 /// Whether the stream has only waited in vain, or does not wait.
+///
+/// A socket whose timeout has passed says EAGAIN (`WouldBlock`), but on Windows WSAETIMEDOUT. Elsewhere the operating
+/// system's ETIMEDOUT is the end of the stream: the peer did not acknowledge anything any more.
 pub(crate) fn is_not_now(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    match error.kind() {
+        io::ErrorKind::WouldBlock => true,
+        io::ErrorKind::TimedOut => cfg!(windows) || error.raw_os_error().is_none(),
+        _ => false,
+    }
 }
 
 /// A stream that has waited is asked again, one that does not wait ends the call.

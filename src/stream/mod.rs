@@ -32,7 +32,7 @@ pub use parts::Parts;
 /// A byte stream with a clock of its own.
 ///
 /// Where nothing can be read or written now, a stream that does not wait says `WouldBlock`, and one that has waited, at
-/// most until `until`, says `TimedOut`.
+/// most until `until`, says `TimedOut`. `Interrupted`: look at the clock and ask again.
 pub(crate) trait Stream {
     /// Whether a call waits, until the time that it is given. If not, its owner waits, and brings the clock up to date
     /// when a deadline has come.
@@ -51,8 +51,19 @@ pub(crate) trait Stream {
         false
     }
 
-    fn flush(&mut self) -> io::Result<()>;
+    fn flush(&mut self, until: Option<Duration>) -> io::Result<()>;
 
     /// Ends the direction to the peer; asked again after `WouldBlock`.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Whether the latest call moved bytes below this stream though it returned an error: a part of a TLS record, for
+    /// instance. Asked again it says no.
+    fn moved_bytes(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the stream holds bytes of its own that wait for a flush.
+    fn wants_flush(&self) -> bool {
+        false
+    }
 }
