@@ -266,32 +266,25 @@ fn a_peer_that_does_not_read_does_not_hold_a_send() {
     in_each_role!(check, config.clone().ping_interval(None));
 }
 
-/// A write that is stuck leaves alone what can be read: it is for the next receive.
+/// What can be read is for the next receive.
 #[test]
-fn a_write_does_not_read() {
-    fn check<S: Transport + Send + 'static>(mut ws: WebSocket<S>, mut peer: Peer) {
-        let record = peer.message(pattern(3 << 20));
-        let mut tcp = peer.tcp.try_clone().unwrap();
-        let writing = thread::spawn(move || tcp.write_all(&record).is_err());
-        let error = within(3 * SOON, move || {
-            let error = ws.send(vec![0; 30 << 20]).unwrap_err();
-            drop(ws);
-            error
-        });
-        assert!(matches!(error, Error::Connection(_)), "{error:?}");
-        assert!(writing.join().unwrap(), "nobody read 3 MiB");
-    }
-    in_each_role!(check, Config::new().write_timeout(ms(400)).close_timeout(ms(100)));
+fn a_write_that_is_stuck_does_not_read() {
+    let (there, here) = tcp();
+    let (mut peer, server) = tls(there, Full { io: here, is_full: false, reads: 0 });
+    peer.write_all(&pattern(100)).unwrap();
+    let config = Config::new().write_timeout(ms(400)).close_timeout(ms(100));
+    let mut ws = stream_support::server(server, config);
+    let reads = ws.transport().sock.reads;
+    let ws = within(3 * SOON, move || {
+        assert!(matches!(ws.send(vec![0; 30 << 20]), Err(Error::Connection(_))));
+        ws
+    });
+    assert_eq!(ws.transport().sock.reads, reads);
 }
 
 /// `rounds` messages each way, sent before received where there is room.
 fn exchange<A: Transport, B: Transport>(one: &mut WebSocket<A>, other: &mut WebSocket<B>, rounds: usize) {
-    fn turn<S: Transport>(
-        ws: &mut WebSocket<S>,
-        message: &[u8],
-        counts: &mut (usize, usize),
-        rounds: usize,
-    ) {
+    fn turn<S: Transport>(ws: &mut WebSocket<S>, message: &[u8], counts: &mut (usize, usize), rounds: usize) {
         if counts.0 < rounds {
             match ws.feed(message) {
                 Ok(()) => counts.0 += 1,
@@ -342,81 +335,78 @@ fn a_full_tls_buffer_is_not_the_end_of_a_stream_that_does_not_block() {
 #[test]
 fn a_full_tls_buffer_is_not_the_end_of_a_stream_that_blocks() {
     fn check<S: Transport + Send + 'static>(mut ws: WebSocket<S>, mut peer: Peer) {
-        // It talks for a while and does not read.
-        let record = peer.message("talk");
-        let more = peer.message("talk");
-        let talk = thread::spawn(move || {
-            peer.tcp.write_all(&record).unwrap();
-            thread::sleep(ms(600));
-            peer.tcp.write_all(&more).unwrap();
-            thread::sleep(ms(600));
-            let mut tcp = peer.tcp.try_clone().unwrap();
-            let drain = thread::spawn(move || io::copy(&mut tcp, &mut io::sink()));
-            (peer, drain)
-        });
-        let (mut received, mut taken, mut full) = (0, 0, 0);
+        // It talks but does not read, until it is told to.
+        let (record, more) = (peer.message("talk"), peer.message("talk"));
+        peer.tcp.write_all(&record).unwrap();
+        let (mut taken, mut stuck) = (0, 0);
         let message = pattern(80 << 10);
-        while received < 2 || full < 3 {
-            if full < 3 {
-                match ws.feed(&message[..]) {
-                    Ok(()) => taken += 1,
-                    Err(error) => panic!("after {taken}: {error:?}"),
-                }
+        assert_eq!(ws.recv().unwrap(), Some("talk".into()));
+        while stuck < 3 {
+            assert!(taken < 1000, "the stream takes everything");
+            if stuck == 0 {
+                ws.feed(&message[..]).unwrap_or_else(|error| panic!("after {taken}: {error:?}"));
+                taken += 1;
             }
-            match ws.recv_timeout(ms(50)) {
-                Ok(Some(_)) => received += 1,
-                Err(Error::TimedOut) => full += usize::from(ws.queued() > 0),
+            match ws.recv_timeout(ms(20)) {
+                Err(Error::TimedOut) => stuck += usize::from(ws.queued() > 0),
                 other => panic!("after {taken}: {other:?}"),
             }
         }
-        let (peer, drain) = talk.join().unwrap();
+        peer.tcp.write_all(&more).unwrap();
+        assert_eq!(ws.recv_timeout(SOON).unwrap(), Some("talk".into()), "received while output is stuck");
+        let mut tcp = peer.tcp.try_clone().unwrap();
+        let drain = thread::spawn(move || io::copy(&mut tcp, &mut io::sink()));
         ws.flush().unwrap();
         assert_eq!(ws.queued(), 0);
         drop(ws);
-        drain.join().unwrap().unwrap();
-        drop(peer);
+        assert!(drain.join().unwrap().unwrap() > taken * message.len() as u64);
     }
     in_each_role!(check, Config::new());
 }
 
 /// A stream that takes nothing any more.
-struct Full<T>(T, bool);
+struct Full<T> {
+    io: T,
+    is_full: bool,
+    reads: usize,
+}
 
 impl<T: Read> Read for Full<T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        self.reads += 1;
+        self.io.read(buf)
     }
 }
 
 impl<T: Write> Write for Full<T> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if self.1 { Ok(0) } else { self.0.write(buf) }
+        if self.is_full { Ok(0) } else { self.io.write(buf) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.io.flush()
     }
 }
 
 impl<T: Transport> Transport for Full<T> {
     fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_read_timeout(timeout)
+        self.io.set_read_timeout(timeout)
     }
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_write_timeout(timeout)
+        self.io.set_write_timeout(timeout)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.shutdown_write()
+        self.io.shutdown_write()
     }
 }
 
 #[test]
 fn a_stream_that_takes_nothing_ends_the_connection_above_tls() {
     let (there, here) = tcp();
-    let (mut client, server) = tls(Full(there, false), here);
-    client.sock.1 = true;
+    let (mut client, server) = tls(Full { io: there, is_full: false, reads: 0 }, here);
+    client.sock.is_full = true;
     let (shut, sent, closed) = within(SOON, move || {
         let shut = client.shutdown_write().unwrap_err();
         client.conn.writer().write_all(b"more").unwrap();
@@ -495,7 +485,10 @@ fn what_came_before_a_bad_record_is_received() {
         peer.tcp.write_all(&bytes).unwrap();
         assert_eq!(ws.recv().unwrap(), Some("good".into()));
         let error = within(SOON, move || ws.recv().unwrap_err());
-        assert!(matches!(&error, Error::Io(error) if error.kind() == io::ErrorKind::InvalidData), "{error:?}");
+        assert!(
+            matches!(&error, Error::Io(error) if error.kind() == io::ErrorKind::InvalidData),
+            "{error:?}"
+        );
     }
     in_each_role!(check, Config::new());
 }

@@ -90,7 +90,11 @@ impl<S: Transport> Stream for Bounded<S> {
     fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize> {
         let began = self.now();
         let left = Self::left(began, until);
-        if self.transport.is_handshaking() { self.bound_both(left)? } else { self.bound_reads(left)? }
+        if self.transport.is_handshaking() {
+            self.bound_both(left)?
+        } else {
+            self.bound_reads(left)?
+        }
         match self.transport.read_within(place, left) {
             // A stream may claim what it likes.
             Ok(read) => self.moved(read.map(|len| len.min(place.len()))),
@@ -101,7 +105,11 @@ impl<S: Transport> Stream for Bounded<S> {
     fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> io::Result<usize> {
         let began = self.now();
         let left = Self::left(began, until);
-        if self.transport.is_handshaking() { self.bound_both(left)? } else { self.bound_writes(left)? }
+        if self.transport.is_handshaking() {
+            self.bound_both(left)?
+        } else {
+            self.bound_writes(left)?
+        }
         match self.transport.write_within(parts, left) {
             Ok(wrote) => self.moved(wrote),
             Err(error) => Err(self.writes.judge(error, || self.now().saturating_sub(began))),

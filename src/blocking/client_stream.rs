@@ -89,11 +89,7 @@ impl Transport for ClientStream {
         delegate!(self, stream => stream.read_within(buf, timeout))
     }
 
-    fn write_within(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<Option<usize>> {
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
         delegate!(self, stream => stream.write_within(bufs, timeout))
     }
 

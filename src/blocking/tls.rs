@@ -92,11 +92,7 @@ where
         below.read_plaintext(buf)
     }
 
-    fn write_within(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<Option<usize>> {
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
         let mut below = Below { conn: &mut *self.conn, sock: &mut self.sock, timeout };
         if below.conn.is_handshaking() {
             return below.shake_hands().map(|()| None);

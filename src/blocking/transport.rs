@@ -74,11 +74,7 @@ pub trait Transport: Read + Write {
     /// # Errors
     ///
     /// Those of [`write`](Write::write). `WouldBlock`, `TimedOut` and `Interrupted` end the wait and not the connection.
-    fn write_within(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<Option<usize>> {
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
         let _ = timeout;
         match bufs {
             [only] => self.write(only),
@@ -161,11 +157,7 @@ impl<T: Transport + ?Sized> Transport for &mut T {
         (**self).read_within(buf, timeout)
     }
 
-    fn write_within(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<Option<usize>> {
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
         (**self).write_within(bufs, timeout)
     }
 
@@ -199,11 +191,7 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).read_within(buf, timeout)
     }
 
-    fn write_within(
-        &mut self,
-        bufs: &[IoSlice<'_>],
-        timeout: Option<Duration>,
-    ) -> io::Result<Option<usize>> {
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
         (**self).write_within(bufs, timeout)
     }
 
