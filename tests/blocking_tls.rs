@@ -59,9 +59,11 @@ fn unset<A: Read + Write, B: Read + Write>(
     (StreamOwned::new(client, there), StreamOwned::new(server, here))
 }
 
+type Encrypt = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
+
 /// The other end of a connection: it encodes and encrypts, and a test decides when which byte leaves.
 struct Peer {
-    encrypt: Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>,
+    encrypt: Encrypt,
     frames: Connection,
     tcp: TcpStream,
 }

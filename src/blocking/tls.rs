@@ -28,8 +28,8 @@ pub(super) fn set_up(
     let connection = connection.map_err(|error| failed(io::Error::other(error)))?;
     let mut stream = StreamOwned::new(connection, Box::new(stream));
     while stream.conn.is_handshaking() || stream.wants_flush() {
-        let left = |until| clock.left(until).ok_or(ConnectError::TimedOut { step });
-        let left = until.map(left).transpose()?;
+        let left = until.map(|until| clock.left(until).ok_or(step)).transpose();
+        let left = left.map_err(|step| ConnectError::TimedOut { step })?;
         match proceed(&mut stream, left) {
             Ok(()) => {}
             // The clock says whether there is time for another wait.

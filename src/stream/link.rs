@@ -1,6 +1,5 @@
 //! The stream, the connection, and the output between them.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
@@ -8,6 +7,7 @@ use std::io::{self, IoSlice};
 
 use super::buffer::{ReadBuffer, SMALL};
 use super::output::{Output, PIECES};
+use super::waits::{copy_of, go_on_after, is_not_now};
 use super::{Error, Stream};
 use crate::copy::append;
 use crate::{
@@ -458,21 +458,6 @@ impl<S: Stream> Link<S> {
         (began, [until, self.connection.poll_timeout(), stall].into_iter().flatten().min())
     }
 
-    /// A write or flush took none of the `waiting` bytes. If older ones left, the stream is not stuck.
-    fn wrote_below(&mut self, waiting: usize) {
-        if self.stream.moved_bytes() {
-            let now = self.look_at_the_clock();
-            self.connection.handle_written(now, 1, waiting);
-        }
-    }
-
-    /// How long a flush may wait. It follows a write, which has looked at the clock.
-    fn bound_of_a_flush(&self, until: Option<Duration>) -> Option<Duration> {
-        let stall = self.connection.config().write_timeout;
-        let stall = stall.and_then(|timeout| self.now.checked_add(timeout));
-        [until, self.connection.poll_timeout(), stall].into_iter().flatten().min()
-    }
-
     /// The stream took nothing since `began`: goes on if it waited for that, or gives up for now or for good.
     fn write_blocked(
         &mut self,
@@ -556,15 +541,6 @@ impl<S: Stream> Link<S> {
     pub(crate) fn bytes_came(&mut self, len: usize, room: usize) {
         self.connection.bytes_came(self.now);
         self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
-    }
-
-    /// A read brought no data. A part of a TLS record is a sign of life all the same.
-    #[inline]
-    pub(crate) fn read_below(&mut self) {
-        if self.stream.moved_bytes() {
-            let now = self.look_at_the_clock();
-            self.connection.bytes_came(now);
-        }
     }
 
     fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {
@@ -701,30 +677,4 @@ impl<S: Stream> Link<S> {
         }
         self.cause()
     }
-}
-
-/// The same error again, as far as that is possible.
-fn copy_of(error: &io::Error) -> io::Error {
-    match (error.raw_os_error(), error.get_ref()) {
-        (Some(code), _) => io::Error::from_raw_os_error(code),
-        (None, Some(inner)) => io::Error::new(error.kind(), inner.to_string()),
-        (None, None) => error.kind().into(),
-    }
-}
-
-/// Whether the stream has only waited in vain, or does not wait.
-///
-/// A socket whose timeout has passed says EAGAIN (`WouldBlock`), but on Windows WSAETIMEDOUT. Elsewhere the operating
-/// system's ETIMEDOUT is the end of the stream: the peer did not acknowledge anything any more.
-pub(crate) fn is_not_now(error: &io::Error) -> bool {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => true,
-        io::ErrorKind::TimedOut => cfg!(windows) || error.raw_os_error().is_none(),
-        _ => false,
-    }
-}
-
-/// A stream that has waited is asked again, one that does not wait ends the call.
-fn go_on_after(error: &io::Error) -> Result<(), Error> {
-    if error.kind() == io::ErrorKind::TimedOut { Ok(()) } else { Err(Error::WouldBlock) }
 }

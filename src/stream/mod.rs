@@ -10,6 +10,7 @@ mod output;
 mod pair;
 mod parts;
 mod spares;
+mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
@@ -21,13 +22,14 @@ pub use connect_error::{
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-pub(crate) use link::{Link, MAX_PART, is_not_now};
+pub(crate) use link::{Link, MAX_PART};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.
 ///
