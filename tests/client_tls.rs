@@ -265,6 +265,45 @@ fn a_server_that_drips_does_not_hold_a_client_for_ever() {
     server.join().unwrap();
 }
 
+/// A large record that comes slowly brings no data before its end, but shows that the server is there.
+#[test]
+fn a_record_byte_by_byte_is_a_sign_of_life() {
+    let authority = Authority::new();
+    let message: Vec<u8> = (0..1000).map(|n: u32| (n % 251) as u8).collect();
+    let config = sansocket::Config::new()
+        .ping_interval(Duration::from_millis(300))
+        .pong_timeout(Duration::from_millis(300))
+        .close_timeout(Duration::from_millis(100));
+    let (tls, expected) = (authority.server(&["localhost"]), message.clone());
+    let (port, server) = serve(move |stream| {
+        let parts = blocking::accept(server_stream(tls, stream)).unwrap().into_parts();
+        let (mut frames, mut stream, mut frame, mut record) =
+            (parts.connection, parts.transport, Vec::new(), Vec::new());
+        frames.send(message, &mut frame).unwrap();
+        std::io::Write::write_all(&mut stream.conn.writer(), &frame).unwrap();
+        while stream.conn.wants_write() {
+            stream.conn.write_tls(&mut record).unwrap();
+        }
+        let (slow, rest) = record.split_at(30);
+        for byte in slow {
+            std::io::Write::write_all(&mut stream.sock, &[*byte]).unwrap();
+            thread::sleep(Duration::from_millis(50));
+        }
+        std::io::Write::write_all(&mut stream.sock, rest).unwrap();
+        // From now on it is silent, until the client has given up.
+        while matches!(stream.sock.read(&mut [0; 100]), Ok(1..)) {}
+    });
+    run(async {
+        let connector = open_tokio(port, authority.client()).config(config);
+        let mut ws = connector.connect().await.unwrap();
+        assert_eq!(ws.recv().await.unwrap(), Some(expected.into()));
+        let error = ws.recv().await.unwrap_err();
+        let silent = sansocket::Error::Timeout(sansocket::Deadline::Pong);
+        assert!(matches!(error, blocking::Error::Connection(error) if error == silent), "{error:?}");
+    });
+    server.join().unwrap();
+}
+
 #[test]
 fn servers_over_tokio_accept_over_tls() {
     // conf: SA-10

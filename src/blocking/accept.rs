@@ -282,6 +282,7 @@ impl<S: Transport> PendingRequest<S> {
         let mut transport = self.exchange.transport;
         // A stream that has failed tells its next owner by itself.
         let _ = transport.set_read_timeout(None);
+        let _ = transport.set_write_timeout(None);
         (transport, self.unread)
     }
 }

@@ -84,4 +84,24 @@ impl Transport for ClientStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
         delegate!(self, stream => Transport::shutdown_write(stream))
     }
+
+    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        delegate!(self, stream => stream.read_within(buf, timeout))
+    }
+
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        delegate!(self, stream => stream.write_within(bufs, timeout))
+    }
+
+    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
+        delegate!(self, stream => stream.flush_within(timeout))
+    }
+
+    fn wants_flush(&self) -> bool {
+        delegate!(self, stream => stream.wants_flush())
+    }
+
+    fn is_handshaking(&self) -> bool {
+        delegate!(self, stream => Transport::is_handshaking(stream))
+    }
 }

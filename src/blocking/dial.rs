@@ -29,7 +29,8 @@ pub(super) fn dial(host: &str, port: u16, clock: Clock, until: Option<Duration>)
         },
         None => run(race, connect, clock, until)?,
     };
-    stream.set_nodelay(true)?;
+    // Some systems refuse it once the peer has reset the connection. What came before can still be read.
+    let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 

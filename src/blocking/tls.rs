@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use rustls::{ClientConnection, ConnectionCommon, SideData, StreamOwned};
 
+use super::bounded::unless_reset;
 use super::client_stream::ClientStream;
 use super::clock::Clock;
 use super::{Error, Transport};
@@ -16,7 +17,7 @@ use crate::stream::is_not_now;
 
 /// Sets TLS up over `stream`, all before `until`. Nothing else is sent before it stands.
 pub(super) fn set_up(
-    mut stream: ClientStream,
+    stream: ClientStream,
     peer: Peer,
     step: Step,
     clock: Clock,
@@ -24,21 +25,36 @@ pub(super) fn set_up(
 ) -> Result<ClientStream, Error> {
     let failed = |error| ConnectError::Tls(peer.failed(error));
     let connection = ClientConnection::new(peer.config.clone(), peer.name.clone());
-    let mut connection = connection.map_err(|error| failed(io::Error::other(error)))?;
-    while connection.is_handshaking() {
-        let mut timed = Timed { stream: &mut stream, clock, until };
-        match connection.complete_io(&mut timed) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(ConnectError::TimedOut { step }.into());
-            }
+    let connection = connection.map_err(|error| failed(io::Error::other(error)))?;
+    let mut stream = StreamOwned::new(connection, Box::new(stream));
+    while stream.conn.is_handshaking() || stream.wants_flush() {
+        let left = until.map(|until| clock.left(until).ok_or(step)).transpose();
+        let left = left.map_err(|step| ConnectError::TimedOut { step })?;
+        match proceed(&mut stream, left) {
+            Ok(()) => {}
+            // The clock says whether there is time for another wait.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if until.is_some() && is_not_now(&error) => {}
             Err(error) => return Err(failed(error).into()),
         }
     }
-    Ok(ClientStream::Tls(Box::new(StreamOwned::new(connection, Box::new(stream)))))
+    Ok(ClientStream::Tls(Box::new(stream)))
+}
+
+/// One step of the handshake that waits no longer than `left`.
+fn proceed<T: Transport>(
+    stream: &mut StreamOwned<ClientConnection, T>,
+    left: Option<Duration>,
+) -> io::Result<()> {
+    unless_reset(stream.sock.set_read_timeout(left))?;
+    unless_reset(stream.sock.set_write_timeout(left))?;
+    Below { conn: &mut stream.conn, sock: &mut stream.sock, timeout: left }.shake_hands()
 }
 
 /// TLS of either role, over any transport.
+///
+/// Each call reads or writes once below TLS and returns to the clock, whether or not that gave any data. After the
+/// handshake a write never reads.
 impl<C, S, T> Transport for StreamOwned<C, T>
 where
     C: DerefMut + Deref<Target = ConnectionCommon<S>>,
@@ -57,49 +73,164 @@ where
     fn shutdown_write(&mut self) -> io::Result<()> {
         // It does so once, however often it is asked.
         self.conn.send_close_notify();
-        while self.conn.wants_write() {
-            self.conn.write_tls(&mut self.sock)?;
+        match self.flush_within(None)? {
+            Some(()) => self.sock.shutdown_write(),
+            None => Err(io::ErrorKind::Interrupted.into()),
         }
-        self.sock.flush()?;
-        self.sock.shutdown_write()
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        let mut below = Below { conn: &mut *self.conn, sock: &mut self.sock, timeout };
+        if let Some(len) = below.read_plaintext(buf)? {
+            return Ok(Some(len));
+        }
+        if below.conn.is_handshaking() {
+            below.shake_hands()?;
+        } else {
+            below.receive()?;
+        }
+        below.read_plaintext(buf)
+    }
+
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        let mut below = Below { conn: &mut *self.conn, sock: &mut self.sock, timeout };
+        if below.conn.is_handshaking() {
+            return below.shake_hands().map(|()| None);
+        }
+        let len = below.conn.writer().write_vectored(bufs)?;
+        if len > 0 || !below.conn.wants_write() {
+            return Ok(Some(len));
+        }
+        // rustls is full, which is not the end: what it holds leaves first.
+        below.send().map(|()| None)
+    }
+
+    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
+        Below { conn: &mut *self.conn, sock: &mut self.sock, timeout }.flush()
+    }
+
+    fn wants_flush(&self) -> bool {
+        self.conn.wants_write() || self.sock.wants_flush()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.conn.is_handshaking() || self.sock.is_handshaking()
     }
 }
 
-/// Each read and write ends in time, however many they are.
-struct Timed<'a> {
-    stream: &'a mut ClientStream,
-    clock: Clock,
-    until: Option<Duration>,
+/// A TLS connection and the stream below it, for a time.
+struct Below<'a, S, T> {
+    conn: &'a mut ConnectionCommon<S>,
+    sock: &'a mut T,
+    timeout: Option<Duration>,
 }
 
-impl Timed<'_> {
-    /// How long one call may wait.
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = |until| self.clock.left(until).ok_or_else(|| io::ErrorKind::TimedOut.into());
-        self.until.map(left).transpose()
+impl<S: SideData, T: Transport> Below<'_, S, T> {
+    /// What has been decrypted; `None` if that is nothing and more may come.
+    fn read_plaintext(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.conn.reader().read(buf) {
+            Ok(len) => Ok(Some(len)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One wait of the handshake.
+    fn shake_hands(&mut self) -> io::Result<()> {
+        if self.conn.wants_write() || self.sock.wants_flush() {
+            return self.flush().map(drop);
+        }
+        let len = self.receive()?;
+        if len == Some(0) && self.conn.is_handshaking() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    /// One read below TLS; its length, `None` if it brought nothing to this layer yet.
+    fn receive(&mut self) -> io::Result<Option<usize>> {
+        // An error that came behind data stays. rustls tells it again, and then nothing is waited for.
+        self.process()?;
+        let mut once = Once { sock: self.sock, timeout: self.timeout, moved: false };
+        let read = self.conn.read_tls(&mut once);
+        if once.moved {
+            return Ok(None);
+        }
+        let len = read?;
+        if let Err(error) = self.process() {
+            // The peer may be told why, but the first error is the one to report.
+            let _ = self.send();
+            // What came before the error is delivered first.
+            if self.conn.wants_read() {
+                return Err(error);
+            }
+        }
+        Ok(Some(len))
+    }
+
+    fn process(&mut self) -> io::Result<()> {
+        let processed = self.conn.process_new_packets();
+        processed.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// One write below TLS.
+    fn send(&mut self) -> io::Result<()> {
+        let mut once = Once { sock: self.sock, timeout: self.timeout, moved: false };
+        let wrote = self.conn.write_tls(&mut once);
+        if once.moved { Ok(()) } else { wrote.map(drop) }
+    }
+
+    /// One write below TLS, and a flush unless that would wait too; `None` if there is more to write.
+    fn flush(&mut self) -> io::Result<Option<()>> {
+        if self.conn.wants_write() {
+            self.send()?;
+            if self.conn.wants_write() || self.sock.wants_flush() {
+                return Ok(None);
+            }
+        }
+        self.sock.flush_within(self.timeout)
     }
 }
 
-/// A stream that has waited says so in one of two ways.
-fn waited(error: io::Error) -> io::Error {
-    if is_not_now(&error) { io::ErrorKind::TimedOut.into() } else { error }
+/// The stream below TLS, for one call.
+struct Once<'a, T> {
+    sock: &'a mut T,
+    timeout: Option<Duration>,
+    /// The stream moved bytes of its own only: it is TLS too.
+    moved: bool,
 }
 
-impl Read for Timed<'_> {
-    fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(place).map_err(waited)
+impl<T> Once<'_, T> {
+    fn moved<R>(&mut self, done: Option<R>) -> io::Result<R> {
+        done.ok_or_else(|| {
+            self.moved = true;
+            io::ErrorKind::Interrupted.into()
+        })
     }
 }
 
-impl Write for Timed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes).map_err(waited)
+impl<T: Transport> Read for Once<'_, T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.sock.read_within(buf, self.timeout)?;
+        // A stream may claim what it likes, but rustls would panic.
+        self.moved(read.map(|len| len.min(buf.len())))
+    }
+}
+
+impl<T: Transport> Write for Once<'_, T> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let wrote = self.sock.write_within(bufs, self.timeout)?;
+        match self.moved(wrote)? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            len => Ok(len.min(bufs.iter().map(|buf| buf.len()).sum())),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.flush().map_err(waited)
+        Ok(())
     }
 }

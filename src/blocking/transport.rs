@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use core::time::Duration;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// A byte stream whose waits can be bounded and whose two directions end separately.
@@ -12,6 +12,15 @@ use std::net::{Shutdown, TcpStream};
 ///
 /// A stream may be non-blocking: then every call that cannot go on returns
 /// [`Error::WouldBlock`](super::Error::WouldBlock), loses nothing and goes on when called again.
+///
+/// # Streams that wait more than once
+///
+/// The connection sets a timeout and then makes one call. A socket waits once per call, so that the call ends in time. A
+/// stream that waits several times, such as TLS that reads a record in pieces, exceeds every deadline of the connection as
+/// long as each wait is short enough. For such a stream override [`read_within`](Self::read_within),
+/// [`write_within`](Self::write_within) and [`flush_within`](Self::flush_within). This crate does so for rustls's
+/// `StreamOwned` (feature `rustls`). A TLS stream of another library that does not is bounded per wait only: a peer that
+/// sends a record byte by byte can hold a call for as long as the record lasts.
 pub trait Transport: Read + Write {
     /// Bounds the following reads; `None` lets them wait for ever. Never called with a zero duration.
     ///
@@ -29,11 +38,77 @@ pub trait Transport: Read + Write {
 
     /// Ends the direction to the peer; what the peer still sends can be read.
     ///
+    /// It waits once at most, with the write timeout that is set. `Interrupted`: some bytes left that go before the end; it
+    /// is called again. After `WouldBlock` or `TimedOut` it is called again later.
+    ///
     /// # Errors
     ///
     /// Those of the stream. The connection then ends without waiting for the peer's end of the stream, because the
     /// peer may be waiting for this one.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Reads, and returns after `timeout` at the latest.
+    ///
+    /// The connection calls this instead of [`read`](Read::read). Before, it has set a read timeout of at most `timeout`,
+    /// so that a call that waits once ends in time: the default calls `read`. A call that waits again must add up its
+    /// waits, or return `None` after the first.
+    ///
+    /// `None`: bytes arrived, but no data yet, such as a part of a TLS record. The connection takes that as a sign of
+    /// life of the peer, checks its deadlines and calls again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Read::read). `WouldBlock`, `TimedOut` and `Interrupted` end the wait and not the connection.
+    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        let _ = timeout;
+        self.read(buf).map(Some)
+    }
+
+    /// Writes from the start of `bufs`, and returns after `timeout` at the latest.
+    ///
+    /// The connection calls this instead of [`write`](Write::write), with a write timeout of at most `timeout` set.
+    ///
+    /// `None`: the stream made progress with bytes that it had taken before, and takes no more yet. The connection
+    /// checks its deadlines and calls again. Zero bytes, on the other hand, mean that the stream takes nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Write::write). `WouldBlock`, `TimedOut` and `Interrupted` end the wait and not the connection.
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        let _ = timeout;
+        match bufs {
+            [only] => self.write(only),
+            _ => self.write_vectored(bufs),
+        }
+        .map(Some)
+    }
+
+    /// Flushes, and returns after `timeout` at the latest.
+    ///
+    /// The connection calls this instead of [`flush`](Write::flush); where [`wants_flush`](Self::wants_flush) says that
+    /// there is something to write, a write timeout of at most `timeout` is set.
+    ///
+    /// `None`: some of the bytes have left, but not all. The connection checks its deadlines and calls again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Write::flush). `WouldBlock`, `TimedOut` and `Interrupted` end the wait and not the connection.
+    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
+        let _ = timeout;
+        self.flush().map(Some)
+    }
+
+    /// Whether the stream holds bytes that wait to be written, such as an answer that TLS gives by itself. The
+    /// connection flushes them before it reads again. Default `false`; the connection flushes after its own writes anyway.
+    fn wants_flush(&self) -> bool {
+        false
+    }
+
+    /// Whether the stream is still in a handshake of its own, during which a read may have to write and a write to read.
+    /// Both timeouts are set then, whatever is called. Default `false`.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for TcpStream {
@@ -77,6 +152,26 @@ impl<T: Transport + ?Sized> Transport for &mut T {
     fn shutdown_write(&mut self) -> io::Result<()> {
         (**self).shutdown_write()
     }
+
+    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        (**self).read_within(buf, timeout)
+    }
+
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        (**self).write_within(bufs, timeout)
+    }
+
+    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
+        (**self).flush_within(timeout)
+    }
+
+    fn wants_flush(&self) -> bool {
+        (**self).wants_flush()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -91,6 +186,26 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn shutdown_write(&mut self) -> io::Result<()> {
         (**self).shutdown_write()
     }
+
+    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        (**self).read_within(buf, timeout)
+    }
+
+    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
+        (**self).write_within(bufs, timeout)
+    }
+
+    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
+        (**self).flush_within(timeout)
+    }
+
+    fn wants_flush(&self) -> bool {
+        (**self).wants_flush()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
 }
 
 /// Any `Read + Write` as a [`Transport`], without bounds on its waits and without a half-close.
@@ -101,6 +216,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 /// shut down the write side, so that a server or a connection that failed ends right after its Close frame, and the
 /// peer sees the end of the stream only when this value is dropped. Everything else holds: the Close frame goes
 /// out, limits and rules apply.
+///
+/// A stream with timeouts of its own that makes several waits out of one call, as TLS streams do, holds a call for the
+/// sum of these waits.
 #[derive(Debug)]
 pub struct Untimed<T>(pub T);
 
@@ -115,7 +233,7 @@ impl<T: Write> Write for Untimed<T> {
         self.0.write(buf)
     }
 
-    fn write_vectored(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.0.write_vectored(bufs)
     }
 

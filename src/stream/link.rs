@@ -1,6 +1,5 @@
 //! The stream, the connection, and the output between them.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
@@ -8,6 +7,7 @@ use std::io::{self, IoSlice};
 
 use super::buffer::{ReadBuffer, SMALL};
 use super::output::{Output, PIECES};
+use super::waits::{copy_of, go_on_after, is_not_now};
 use super::{Error, Stream};
 use crate::copy::append;
 use crate::{
@@ -428,12 +428,13 @@ impl<S: Stream> Link<S> {
 
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         while self.unflushed {
-            match self.stream.flush() {
+            let due = if S::WAITS { self.bound_of_a_flush(until) } else { None };
+            match self.stream.flush(due) {
                 Ok(()) => {
                     self.connection.handle_written(self.now, 0, 0);
                     self.unflushed = false;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.wrote_below(1),
                 Err(error) if is_not_now(&error) => {
                     let began = self.look_at_the_clock();
                     self.write_blocked(1, began, until, &error)?;
@@ -486,7 +487,10 @@ impl<S: Stream> Link<S> {
                 }
                 Ok(Some(len.min(waiting)))
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.wrote_below(waiting);
+                Ok(None)
+            }
             Err(error) if is_not_now(&error) => {
                 let began = if S::WAITS { began } else { self.look_at_the_clock() };
                 self.write_blocked(waiting, began, until, &error).map(|()| None)
@@ -520,6 +524,7 @@ impl<S: Stream> Link<S> {
         until: Option<Duration>,
         error: &io::Error,
     ) -> Result<(), Error> {
+        self.wrote_below(waiting);
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
         self.check_writes(now)?;
@@ -560,6 +565,9 @@ impl<S: Stream> Link<S> {
                 None => return Ok(Read::Again),
             },
         };
+        if S::WAITS && self.stream.wants_flush() {
+            self.unflushed = true;
+        }
         self.read_went(read, until)
     }
 
@@ -583,8 +591,14 @@ impl<S: Stream> Link<S> {
                 self.bytes_came();
                 Ok(Read::Bytes(len))
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Again),
-            Err(error) if is_not_now(&error) => self.read_nothing(until, &error),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.read_below();
+                Ok(Read::Again)
+            }
+            Err(error) if is_not_now(&error) => {
+                self.read_below();
+                self.read_nothing(until, &error)
+            }
             Err(error) => Ok(self.end_reading(error)),
         }
     }
@@ -663,35 +677,46 @@ impl<S: Stream> Link<S> {
                 Err(error) if error.is_temporary() => {}
                 Err(_) => {
                     let _ = self.connection.handle_eof();
-                    self.shut_down_writes();
+                    self.shut_down_writes(until);
                 }
-                Ok(()) => self.shut_down_writes(),
+                Ok(()) => self.shut_down_writes(until),
             }
             if self.connection.transport_action() == TransportAction::Drop {
                 return self.verdict();
             }
             let read = self.read(Target::Buffer(scratch.room(SMALL)), until)?;
             self.judge();
-            if matches!(read, Read::Bytes(_)) && until.is_some_and(|until| until <= self.now) {
+            let is_over = self.connection.transport_action() == TransportAction::Drop;
+            if (matches!(read, Read::Bytes(_)) || !is_over) && until.is_some_and(|until| until <= self.now) {
                 return Err(Error::TimedOut);
             }
         }
     }
 
     /// Ends our direction if it is time. The stream lives as long as its owner wants, the peer need not wait for that.
-    fn shut_down_writes(&mut self) {
+    fn shut_down_writes(&mut self, until: Option<Duration>) {
         if self.connection.transport_action() == TransportAction::Keep
             || mem::replace(&mut self.write_shut, true)
         {
             return;
         }
-        match self.stream.shutdown_write() {
-            Ok(()) => {}
-            Err(error) if is_not_now(&error) => self.write_shut = false,
-            Err(_) => {
-                // The peer cannot be told and may wait for our end as we would for its.
-                let _ = self.connection.handle_eof();
+        loop {
+            match self.stream.shutdown_write() {
+                Ok(()) => {}
+                Err(error) if is_not_now(&error) => self.write_shut = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    let now = self.look_at_the_clock();
+                    if !(self.is_due() || until.is_some_and(|until| until <= now)) {
+                        continue;
+                    }
+                    self.write_shut = false;
+                }
+                Err(_) => {
+                    // The peer cannot be told and may wait for our end as we would for its.
+                    let _ = self.connection.handle_eof();
+                }
             }
+            return;
         }
     }
 
@@ -731,23 +756,4 @@ impl<S: Stream> Link<S> {
         }
         self.cause()
     }
-}
-
-/// The same error again, as far as that is possible.
-fn copy_of(error: &io::Error) -> io::Error {
-    match (error.raw_os_error(), error.get_ref()) {
-        (Some(code), _) => io::Error::from_raw_os_error(code),
-        (None, Some(inner)) => io::Error::new(error.kind(), inner.to_string()),
-        (None, None) => error.kind().into(),
-    }
-}
-
-/// Whether the stream has only waited in vain, or does not wait.
-pub(crate) fn is_not_now(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-/// A stream that has waited is asked again, one that does not wait ends the call.
-fn go_on_after(error: &io::Error) -> Result<(), Error> {
-    if error.kind() == io::ErrorKind::TimedOut { Ok(()) } else { Err(Error::WouldBlock) }
 }

@@ -10,6 +10,7 @@ mod output;
 mod pair;
 mod parts;
 mod spares;
+mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
@@ -21,18 +22,19 @@ pub use connect_error::{
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-pub(crate) use link::{Link, MAX_PART, WRITE_SLICE, is_not_now};
+pub(crate) use link::{Link, MAX_PART, WRITE_SLICE};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.
 ///
 /// Where nothing can be read or written now, a stream that does not wait says `WouldBlock`, and one that has waited, at
-/// most until `until`, says `TimedOut`.
+/// most until `until`, says `TimedOut`. `Interrupted`: look at the clock and ask again.
 pub(crate) trait Stream {
     /// Whether a call waits, until the time that it is given. If not, its owner waits, and brings the clock up to date
     /// when a deadline has come.
@@ -51,8 +53,19 @@ pub(crate) trait Stream {
         false
     }
 
-    fn flush(&mut self) -> io::Result<()>;
+    fn flush(&mut self, until: Option<Duration>) -> io::Result<()>;
 
     /// Ends the direction to the peer; asked again after `WouldBlock`.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Whether the latest call moved bytes below this stream though it returned an error: a part of a TLS record, for
+    /// instance. Asked again it says no.
+    fn moved_bytes(&mut self) -> bool {
+        false
+    }
+
+    /// Whether the stream holds bytes of its own that wait for a flush.
+    fn wants_flush(&self) -> bool {
+        false
+    }
 }

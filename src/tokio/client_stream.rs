@@ -42,6 +42,17 @@ impl ClientStream {
     }
 }
 
+/// Takes note of bytes that moved, in case TLS above gives none.
+fn noted<R>(polled: Poll<io::Result<R>>, moved: impl FnOnce(&R) -> bool) -> Poll<io::Result<R>> {
+    #[cfg(feature = "rustls")]
+    if matches!(&polled, Poll::Ready(Ok(done)) if moved(done)) {
+        super::below::note();
+    }
+    #[cfg(not(feature = "rustls"))]
+    let _ = moved;
+    polled
+}
+
 /// Does the same with whichever stream there is.
 macro_rules! delegate {
     ($self:ident, $stream:ident => $act:expr) => {
@@ -59,8 +70,15 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         place: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        delegate!(this, stream => Pin::new(stream).poll_read(context, place))
+        let before = place.filled().len();
+        match &mut *self {
+            Self::Tcp(stream) => {
+                let read = Pin::new(stream).poll_read(context, place);
+                noted(read, |()| place.filled().len() > before)
+            }
+            #[cfg(feature = "rustls")]
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, place),
+        }
     }
 }
 
@@ -70,8 +88,11 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        delegate!(this, stream => Pin::new(stream).poll_write(context, bytes))
+        match &mut *self {
+            Self::Tcp(stream) => noted(Pin::new(stream).poll_write(context, bytes), |&len| len > 0),
+            #[cfg(feature = "rustls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -79,8 +100,11 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        delegate!(this, stream => Pin::new(stream).poll_write_vectored(context, parts))
+        match &mut *self {
+            Self::Tcp(stream) => noted(Pin::new(stream).poll_write_vectored(context, parts), |&len| len > 0),
+            #[cfg(feature = "rustls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -32,7 +32,8 @@ pub(super) async fn dial(
     };
     let race = Race::new(host, addresses)?;
     let stream = within(Step::Connect, epoch, until, run(race, TcpStream::connect, epoch)).await??;
-    stream.set_nodelay(true)?;
+    // Some systems refuse it once the peer has reset the connection. What came before can still be read.
+    let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 

@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Some(len) => rest = rest.get(len..).unwrap_or_default(),
             }
         }
-        match poll_fn(|context| self.poll(context, until, Stream::flush)).await? {
+        match poll_fn(|context| self.poll(context, until, |stream| stream.flush(None))).await? {
             None => Err(Error::TimedOut),
             Some(()) => Ok(()),
         }

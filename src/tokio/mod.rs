@@ -65,6 +65,7 @@
 //! | `into_inner()` | [`into_parts()`](WebSocket::into_parts), with the bytes that were read and not taken |
 
 mod accept;
+mod below;
 #[cfg(feature = "rand")]
 mod client_stream;
 #[cfg(feature = "rand")]

@@ -14,6 +14,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::task::unconstrained;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
+use super::below;
 use super::waiting::{RECEIVER, SENDER, Waiting};
 use crate::redacted::TypeName;
 use crate::stream::{Stream, is_not_now};
@@ -207,6 +208,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     }
 
     fn read(&mut self, place: &mut [u8], _: Option<Duration>) -> io::Result<usize> {
+        below::forget();
         let mut buffer = ReadBuf::new(place);
         let mut context = Context::from_waker(&self.waker);
         ready(Pin::new(&mut self.io).poll_read(&mut context, &mut buffer))?;
@@ -215,6 +217,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
 
     #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>], _: Option<Duration>) -> io::Result<usize> {
+        below::forget();
         let mut context = Context::from_waker(&self.waker);
         let io = Pin::new(&mut self.io);
         ready(match parts {
@@ -227,12 +230,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
         self.io.is_write_vectored()
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self, _: Option<Duration>) -> io::Result<()> {
+        below::forget();
         ready(Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(&self.waker)))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         ready(Pin::new(&mut self.io).poll_shutdown(&mut Context::from_waker(&self.waker)))
+    }
+
+    fn moved_bytes(&mut self) -> bool {
+        below::moved()
     }
 }
 

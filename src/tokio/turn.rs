@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::WebSocket;
+use super::below;
 use super::drive::wait;
 use super::group::Member;
 use super::polled::{Polled, ready};
@@ -40,6 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         let mut room = ReadBuf::new(input.room(LARGE));
         let mut context = Context::from_waker(context.waker());
+        below::forget();
         let read = Pin::new(&mut link.stream.io).poll_read(&mut context, &mut room);
         let len = room.filled().len();
         match read {
@@ -52,6 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             Poll::Pending => {
                 input.release();
+                link.read_below();
                 link.stream.set_receiving(true);
                 self.turn_over()
             }
