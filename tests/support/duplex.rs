@@ -321,6 +321,7 @@ impl End {
             Op::SendSmall => connection.send(&payload[..], &mut state.out),
             Op::SendLarge => {
                 payload.resize(LARGE, 7);
+                connection.transmit(&mut state.out);
                 connection.envelope(&Message::from(&payload[..])).map(|envelope| {
                     state.out.0.extend_from_slice(envelope.header());
                     state.out.0.extend_from_slice(&payload);
