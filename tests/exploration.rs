@@ -15,10 +15,10 @@ mod duplex;
 
 use duplex::{Duplex, OPS, Setting, Step};
 
-/// How many operations: four, or as many as `EXPLORATION_DEPTH` says. Eight take a while in a release build.
+/// How many operations: five, or as many as `EXPLORATION_DEPTH` says. Eight take some minutes in a release build.
 fn depth() -> usize {
     let depth = std::env::var("EXPLORATION_DEPTH").ok();
-    depth.map_or(4, |text| text.parse().expect("a number"))
+    depth.map_or(5, |text| text.parse().expect("a number"))
 }
 
 fn steps() -> Vec<Step> {

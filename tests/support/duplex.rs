@@ -484,8 +484,17 @@ impl End {
 
     /// Its deadlines are judged.
     fn judge(&mut self, now: Duration) {
+        let is_due = self.connection.poll_timeout().is_some_and(|due| due <= now);
+        let (open, queued) = (self.connection.state() == State::Open, self.state.out.0.len());
         let result = self.connection.handle_timeout(now, Unread::Nothing, &mut self.state.out);
         self.outcome(result);
+        if is_due && open && result.is_ok() {
+            let pinged = self.connection.wants_write() || self.state.out.0.len() > queued;
+            assert!(
+                pinged,
+                "a deadline of an open connection passes, and neither a ping nor an error follows"
+            );
+        }
         let next = self.connection.poll_timeout();
         assert!(
             next.is_none_or(|due| due > now),
