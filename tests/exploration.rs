@@ -107,12 +107,14 @@ fn assert_explored(config: Config, located: [bool; 2]) {
 }
 
 /// With keepalive a deadline is always pending while a connection is open.
+// conf: FG-09
 #[test]
 fn every_order_with_keepalive() {
     assert_explored(Config::new(), [false, true]);
 }
 
 /// Without it, and without a close or a stalled write, none is.
+// conf: FG-09
 #[test]
 fn every_order_without_keepalive() {
     assert_explored(Config::new().ping_interval(None), [true, false]);
