@@ -7,12 +7,14 @@ use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use super::buffer::{ReadBuffer, SMALL};
+#[cfg(feature = "tokio")]
+use super::flush::OwnFlush;
+use super::fragments::Author;
 use super::output::{Output, PIECES};
 use super::{Error, Stream};
 use crate::copy::append;
 use crate::{
-    Chunk, CloseCode, Connection, Fin, Kind, Message, Prepared, Role, SendError, State, TransportAction,
-    Unread,
+    CloseCode, Connection, Kind, Message, Prepared, Role, SendError, State, TransportAction, Unread,
 };
 
 /// The most that one write of a stream of bytes puts into a message or fragment.
@@ -40,6 +42,15 @@ pub(crate) struct Link<S> {
     write_shut: bool,
     /// Something was written that the stream may still hold back.
     pub(crate) unflushed: bool,
+    /// The stream must be flushed before more is written to it.
+    pub(super) flush_first: bool,
+    /// Who began the message that is being sent in fragments.
+    pub(crate) author: Author,
+    #[cfg(feature = "tokio")]
+    pub(super) own_flush: OwnFlush,
+    /// Once so many bytes have left in all, the queue takes a message though it is full.
+    #[cfg(feature = "tokio")]
+    pub(super) turn: u64,
     /// The stream takes no more output. What the peer said before can still be read.
     mute: bool,
     /// What ended the stream, if it was an error.
@@ -76,6 +87,12 @@ impl<S: Stream> Link<S> {
             alarm: false,
             write_shut: false,
             unflushed: true,
+            flush_first: false,
+            author: Author::CALLS,
+            #[cfg(feature = "tokio")]
+            own_flush: OwnFlush::default(),
+            #[cfg(feature = "tokio")]
+            turn: u64::MAX,
             mute: false,
             lost: None,
         }
@@ -112,7 +129,7 @@ impl<S: Stream> Link<S> {
         } else {
             self.queue(|connection, out| connection.send(message, out))?;
         }
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        self.flush_if_much()
     }
 
     /// Queues a message without writing anything, also if the queue is full.
@@ -179,22 +196,7 @@ impl<S: Stream> Link<S> {
 
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.queue_prepared(prepared)?;
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
-    }
-
-    pub(crate) fn send_fragment(&mut self, fragment: &Message<'_>, fin: Fin) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_fragment(fragment, fin, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn feed_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        self.flush_if_much()
     }
 
     pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -208,37 +210,31 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.check_keys()?;
         let now = self.look_at_the_clock();
         self.connection.close(now, code, reason, self.out.sink())?;
         self.flush_unless_blocked()
     }
 
     pub(crate) fn start_close_without_code(&mut self) -> Result<(), Error> {
+        self.check_keys()?;
         let now = self.look_at_the_clock();
         self.connection.close_without_code(now, self.out.sink())?;
         self.flush_unless_blocked()
     }
 
-    /// Sends a Close frame with 1000 unless the connection is closing already.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn close_and_flush(&mut self) -> Result<(), Error> {
-        match self.start_close(CloseCode::NORMAL, "") {
-            Ok(()) | Err(Error::Send(_)) => self.flush(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Encodes into the output, if that is not too full already.
-    fn queue(
+    pub(super) fn queue(
         &mut self,
         encode: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
         if self.connection.state() != State::Open {
             return Err(SendError::Closed.into());
         }
+        self.check_keys()?;
         if self.is_full() {
             match self.flush(None) {
-                Err(Error::WouldBlock) if !self.is_full() => {}
+                Err(Error::WouldBlock) if !self.is_full() || self.has_turn() => {}
                 flushed => flushed?,
             }
         }
@@ -249,6 +245,14 @@ impl<S: Stream> Link<S> {
     #[cfg(feature = "tokio")]
     pub(crate) fn standing(&self) -> (bool, bool, bool, bool, State) {
         (!self.out.is_empty(), self.is_full(), self.unflushed, self.mute, self.connection.state())
+    }
+
+    fn has_turn(&self) -> bool {
+        #[cfg(feature = "tokio")]
+        let has_turn = self.out.written_in_all() >= self.turn;
+        #[cfg(not(feature = "tokio"))]
+        let has_turn = false;
+        has_turn
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -283,7 +287,7 @@ impl<S: Stream> Link<S> {
                         Some(bytes) => self.out.share(bytes.slice(in_payload..)),
                         None => append(self.out.sink(), &payload[in_payload..]),
                     }
-                    self.out.sink().extend_from_slice(&added.to_vec());
+                    self.out.append(added);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -321,19 +325,24 @@ impl<S: Stream> Link<S> {
         Ok(())
     }
 
-    /// What was taken is queued and leaves later where the stream cannot take it now.
-    fn flush_unless_blocked(&mut self) -> Result<(), Error> {
-        match self.flush(None) {
-            Err(Error::WouldBlock) => Ok(()),
-            flushed => flushed,
-        }
+    pub(super) fn flush_if_much(&mut self) -> Result<(), Error> {
+        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
-    /// Writes what waited when so many bytes had been queued in all, and what leaves with it.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn flush_until(&mut self, queued: u64) -> Result<(), Error> {
+    /// Ends the call for now if keys must be drawn, outside of the lock, before anything is sent.
+    #[inline]
+    pub(crate) fn check_keys(&self) -> Result<(), Error> {
+        #[cfg(feature = "tokio")]
+        if self.connection.lacks_keys() {
+            return Err(Error::WouldBlock);
+        }
+        Ok(())
+    }
+
+    /// What was taken is queued and leaves later where the stream cannot take it now.
+    pub(super) fn flush_unless_blocked(&mut self) -> Result<(), Error> {
         match self.flush(None) {
-            Err(Error::WouldBlock) if self.out.written_in_all() >= queued => self.flush_transport(None),
+            Err(Error::WouldBlock) => Ok(()),
             flushed => flushed,
         }
     }
@@ -360,7 +369,11 @@ impl<S: Stream> Link<S> {
                 return Err(self.cause());
             }
             if self.out.is_empty() {
-                return self.flush_transport(until);
+                self.flush_transport(until)?;
+                return if self.connection.wants_write() { self.check_keys() } else { Ok(()) };
+            }
+            if self.flush_first {
+                self.flush_transport(until)?;
             }
             let (began, due) = self.bound_of_a_write(until);
             let (wrote, waiting) = match self.out.only_piece() {
@@ -388,7 +401,7 @@ impl<S: Stream> Link<S> {
             match self.stream.flush() {
                 Ok(()) => {
                     self.connection.handle_written(self.now, 0, 0);
-                    self.unflushed = false;
+                    (self.unflushed, self.flush_first) = (false, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_not_now(&error) => {

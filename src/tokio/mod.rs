@@ -77,6 +77,7 @@ mod feeding;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
+mod keys;
 mod lending;
 mod message_writer;
 #[cfg(feature = "rand")]

@@ -1,0 +1,141 @@
+//! Flushes that end, however much other senders queue meanwhile.
+
+use core::mem;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::link::Link;
+use super::{Error, Stream};
+use crate::CloseCode;
+
+/// The position in the output up to which a flush writes: the end of what was queued when it began.
+///
+/// It is kept between the polls of a flush. Whoever queues something of its own resets it, because the next flush
+/// includes that. Atomic only so that a shared reference can reset it.
+#[derive(Debug, Default)]
+pub(crate) struct FlushBound(AtomicU64);
+
+impl FlushBound {
+    /// Returns the bound; sets it to `queued` if no flush has begun.
+    fn get_or_begin(&self, queued: u64) -> u64 {
+        match self.0.load(Ordering::Relaxed) {
+            0 => {
+                self.0.store(queued, Ordering::Relaxed);
+                queued
+            }
+            bound => bound,
+        }
+    }
+
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The bound of flushes by the only owner of a connection, who has no calls to itself in which it could be reset.
+#[derive(Debug, Default)]
+pub(crate) struct OwnFlush {
+    bound: FlushBound,
+    /// How much had been queued when the bound was set, without replies to the peer.
+    queued: u64,
+}
+
+impl<S: Stream> Link<S> {
+    /// Writes what was queued when the flush began, and what leaves with it.
+    pub(crate) fn flush_to(&mut self, bound: &FlushBound) -> Result<(), Error> {
+        let flushed = match self.flush(None) {
+            Err(Error::WouldBlock) => self.flush_blocked(bound),
+            flushed => flushed,
+        };
+        if !matches!(flushed, Err(Error::WouldBlock)) {
+            bound.reset();
+        }
+        flushed
+    }
+
+    #[cold]
+    fn flush_blocked(&mut self, bound: &FlushBound) -> Result<(), Error> {
+        if self.out.written_in_all() < bound.get_or_begin(self.out.queued_in_all()) {
+            return Err(Error::WouldBlock);
+        }
+        // Further writes could keep the stream from ever being flushed: they wait for that.
+        self.flush_first = true;
+        self.flush_transport(None)
+    }
+
+    /// [`flush_to`](Self::flush_to) for the only owner: a peer that sends pings without end queues pongs without end.
+    #[inline]
+    pub(crate) fn flush_own(&mut self) -> Result<(), Error> {
+        match self.flush(None) {
+            Err(Error::WouldBlock) => self.flush_own_blocked(),
+            flushed => flushed,
+        }
+    }
+
+    #[cold]
+    fn flush_own_blocked(&mut self) -> Result<(), Error> {
+        let queued = self.out.queued_by_owner();
+        let own = mem::take(&mut self.own_flush);
+        if own.queued != queued {
+            own.bound.reset();
+        }
+        let flushed = self.flush_blocked(&own.bound);
+        self.own_flush = OwnFlush { queued, ..own };
+        flushed
+    }
+
+    /// Sends a Close frame with 1000 unless the connection is closing already, and flushes, for the only owner.
+    pub(crate) fn close_own(&mut self) -> Result<(), Error> {
+        self.start_normal_close()?;
+        self.flush_own()
+    }
+
+    /// Does `act`, which queues something. If the queue is full, it gets room at the latest when everything has left that
+    /// was queued at first: otherwise those who feed without pause would take all room that comes.
+    pub(crate) fn queue_in_turn<R>(
+        &mut self,
+        room: &FlushBound,
+        act: impl FnOnce(&mut Self) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.turn = if self.is_full() { room.get_or_begin(self.out.queued_in_all()) } else { u64::MAX };
+        let queued = act(self);
+        self.turn = u64::MAX;
+        if !matches!(queued, Err(Error::WouldBlock)) {
+            room.reset();
+        }
+        queued
+    }
+
+    /// Waits until the queue takes another message, or everything that was queued at first has left.
+    #[cfg(feature = "futures-sink")]
+    pub(crate) fn poll_room(&mut self, bound: &FlushBound) -> Result<(), Error> {
+        self.check_keys()?;
+        if !self.is_full() {
+            return Ok(());
+        }
+        match self.flush_to(bound) {
+            Err(Error::WouldBlock) if !self.is_full() => {
+                bound.reset();
+                Ok(())
+            }
+            flushed => flushed,
+        }
+    }
+
+    /// Sends a Close frame with 1000 unless the connection is closing already, and flushes.
+    #[cfg(feature = "futures-sink")]
+    pub(crate) fn close_and_flush(&mut self, bound: &FlushBound) -> Result<(), Error> {
+        if self.start_normal_close()? {
+            bound.reset();
+        }
+        self.flush_to(bound)
+    }
+
+    /// Returns whether a Close frame was sent.
+    fn start_normal_close(&mut self) -> Result<bool, Error> {
+        match self.start_close(CloseCode::NORMAL, "") {
+            Ok(()) => Ok(true),
+            Err(Error::Send(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
