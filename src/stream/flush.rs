@@ -31,10 +31,13 @@ impl FlushBound {
     }
 }
 
-/// The bound of flushes by the only owner of a connection, who has no calls to itself in which it could be reset.
+/// The bounds of the only owner of a connection, whose receiving side may answer pings meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct OwnFlush {
+    /// Of a flush. The owner has no calls to itself in which it could be reset.
     bound: FlushBound,
+    /// When it gets room in a full queue at the latest.
+    room: FlushBound,
     /// How much had been queued when the bound was set, without replies to the peer.
     queued: u64,
 }
@@ -87,6 +90,26 @@ impl<S: Stream> Link<S> {
     pub(crate) fn close_own(&mut self) -> Result<(), Error> {
         self.start_normal_close()?;
         self.flush_own()
+    }
+
+    /// [`queue_in_turn`](Self::queue_in_turn) for the only owner.
+    pub(crate) fn queue_own(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let room = mem::take(&mut self.own_flush.room);
+        let queued = self.queue_in_turn(&room, act);
+        self.own_flush.room = room;
+        queued
+    }
+
+    /// [`poll_room`](Self::poll_room) for the only owner.
+    #[cfg(feature = "futures-sink")]
+    pub(crate) fn poll_own_room(&mut self) -> Result<(), Error> {
+        let room = mem::take(&mut self.own_flush.room);
+        let ready = self.poll_room(&room);
+        self.own_flush.room = room;
+        ready
     }
 
     /// Does `act`, which queues something. If the queue is full, it gets room at the latest when everything has left that

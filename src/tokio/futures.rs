@@ -55,10 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| {
-            let link = &mut endpoint.link;
-            if link.is_full() { link.flush_own() } else { Ok(()) }
-        })
+        self.poll_with(SENDER, context, |endpoint| endpoint.link.poll_own_room())
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {

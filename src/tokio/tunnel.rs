@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 
 use super::WebSocket;
 use super::waiting::{RECEIVER, SENDER};
-use crate::stream::{Endpoint, MAX_PART, lend};
+use crate::stream::{Endpoint, Link, MAX_PART, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
 
 /// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.
@@ -99,7 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
             return Poll::Ready(Ok(0));
         }
         let message = Message::from(part);
-        ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.feed(&message)))?;
+        let feed = |link: &mut Link<_>| link.feed(&message);
+        ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.queue_own(feed)))?;
         let stream = &self.ws.endpoint.link.stream;
         if stream.waiting().is_none() && stream.is_pending(RECEIVER) {
             // The reader sleeps in this very task: it has to write what is queued now.
