@@ -1,6 +1,5 @@
 //! Flushes that end, however much other senders queue meanwhile.
 
-use core::mem;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::link::Link;
@@ -31,14 +30,15 @@ impl FlushBound {
     }
 }
 
-/// The bounds of the only owner of a connection, whose receiving side may answer pings meanwhile.
+/// The bounds of the only owner of a connection, whose receiving side may answer pings meanwhile. It has them only while
+/// something is blocked.
 #[derive(Debug, Default)]
-pub(crate) struct OwnFlush {
-    /// Of a flush. The owner has no calls to itself in which it could be reset.
-    bound: FlushBound,
+pub(crate) struct OwnBounds {
+    /// Of a flush. Queuing is not told to it, so that it is compared with `queued`.
+    flush: FlushBound,
     /// When it gets room in a full queue at the latest.
     room: FlushBound,
-    /// How much had been queued when the bound was set, without replies to the peer.
+    /// How much had been queued when the flush began, without replies to the peer.
     queued: u64,
 }
 
@@ -70,20 +70,37 @@ impl<S: Stream> Link<S> {
     pub(crate) fn flush_own(&mut self) -> Result<(), Error> {
         match self.flush(None) {
             Err(Error::WouldBlock) => self.flush_own_blocked(),
-            flushed => flushed,
+            flushed => {
+                if self.own_bounds.is_some() {
+                    self.own_bounds = None;
+                }
+                flushed
+            }
         }
     }
 
     #[cold]
     fn flush_own_blocked(&mut self) -> Result<(), Error> {
         let queued = self.out.queued_by_owner();
-        let own = mem::take(&mut self.own_flush);
-        if own.queued != queued {
-            own.bound.reset();
+        self.with_own_bounds(|link, own| {
+            if own.queued != queued {
+                own.flush.reset();
+                own.queued = queued;
+            }
+            link.flush_blocked(&own.flush)
+        })
+    }
+
+    fn with_own_bounds(
+        &mut self,
+        act: impl FnOnce(&mut Self, &mut OwnBounds) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut own = self.own_bounds.take().unwrap_or_default();
+        let done = act(self, &mut own);
+        if matches!(done, Err(Error::WouldBlock)) {
+            self.own_bounds = Some(own);
         }
-        let flushed = self.flush_blocked(&own.bound);
-        self.own_flush = OwnFlush { queued, ..own };
-        flushed
+        done
     }
 
     /// Sends a Close frame with 1000 unless the connection is closing already, and flushes, for the only owner.
@@ -97,19 +114,19 @@ impl<S: Stream> Link<S> {
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let room = mem::take(&mut self.own_flush.room);
-        let queued = self.queue_in_turn(&room, act);
-        self.own_flush.room = room;
-        queued
+        if !self.is_full() {
+            return act(self);
+        }
+        self.with_own_bounds(|link, own| link.queue_in_turn(&own.room, act))
     }
 
     /// [`poll_room`](Self::poll_room) for the only owner.
     #[cfg(feature = "futures-sink")]
     pub(crate) fn poll_own_room(&mut self) -> Result<(), Error> {
-        let room = mem::take(&mut self.own_flush.room);
-        let ready = self.poll_room(&room);
-        self.own_flush.room = room;
-        ready
+        if !self.is_full() {
+            return Ok(());
+        }
+        self.with_own_bounds(|link, own| link.poll_room(&own.room))
     }
 
     /// Does `act`, which queues something. If the queue is full, it gets room at the latest when everything has left that
@@ -119,9 +136,14 @@ impl<S: Stream> Link<S> {
         room: &FlushBound,
         act: impl FnOnce(&mut Self) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        self.turn = if self.is_full() { room.get_or_begin(self.out.queued_in_all()) } else { u64::MAX };
+        if self.is_full() {
+            let bound = room.get_or_begin(self.out.queued_in_all());
+            // A failure of the stream is returned by `act` too.
+            let _ = self.flush(None);
+            self.has_turn = self.out.written_in_all() >= bound;
+        }
         let queued = act(self);
-        self.turn = u64::MAX;
+        self.has_turn = false;
         if !matches!(queued, Err(Error::WouldBlock)) {
             room.reset();
         }

@@ -1,5 +1,7 @@
 //! The stream, the connection, and the output between them.
 
+#[cfg(feature = "tokio")]
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
@@ -8,7 +10,7 @@ use std::io::{self, IoSlice};
 
 use super::buffer::{ReadBuffer, SMALL};
 #[cfg(feature = "tokio")]
-use super::flush::OwnFlush;
+use super::flush::OwnBounds;
 use super::fragments::Author;
 use super::output::{Output, PIECES};
 use super::{Error, Stream};
@@ -47,10 +49,9 @@ pub(crate) struct Link<S> {
     /// Who began the message that is being sent in fragments.
     pub(crate) author: Author,
     #[cfg(feature = "tokio")]
-    pub(super) own_flush: OwnFlush,
-    /// Once so many bytes have left in all, the queue takes a message though it is full.
-    #[cfg(feature = "tokio")]
-    pub(super) turn: u64,
+    pub(super) own_bounds: Option<Box<OwnBounds>>,
+    /// The queue takes a message though it is full, because its sender has waited for its turn.
+    pub(super) has_turn: bool,
     /// The stream takes no more output. What the peer said before can still be read.
     mute: bool,
     /// What ended the stream, if it was an error.
@@ -90,9 +91,8 @@ impl<S: Stream> Link<S> {
             flush_first: false,
             author: Author::CALLS,
             #[cfg(feature = "tokio")]
-            own_flush: OwnFlush::default(),
-            #[cfg(feature = "tokio")]
-            turn: u64::MAX,
+            own_bounds: None,
+            has_turn: false,
             mute: false,
             lost: None,
         }
@@ -234,7 +234,7 @@ impl<S: Stream> Link<S> {
         self.check_keys()?;
         if self.is_full() {
             match self.flush(None) {
-                Err(Error::WouldBlock) if !self.is_full() || self.has_turn() => {}
+                Err(Error::WouldBlock) if !self.is_full() || self.has_turn => {}
                 flushed => flushed?,
             }
         }
@@ -245,14 +245,6 @@ impl<S: Stream> Link<S> {
     #[cfg(feature = "tokio")]
     pub(crate) fn standing(&self) -> (bool, bool, bool, bool, State) {
         (!self.out.is_empty(), self.is_full(), self.unflushed, self.mute, self.connection.state())
-    }
-
-    fn has_turn(&self) -> bool {
-        #[cfg(feature = "tokio")]
-        let has_turn = self.out.written_in_all() >= self.turn;
-        #[cfg(not(feature = "tokio"))]
-        let has_turn = false;
-        has_turn
     }
 
     pub(crate) fn is_full(&self) -> bool {
