@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
 
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
+
 fn server<S: AsyncRead + AsyncWrite + Unpin>(stream: S, config: Config) -> WebSocket<S> {
     WebSocket::over(stream, Connection::server(config, Duration::ZERO))
 }
@@ -160,7 +162,7 @@ async fn a_flood_of_pings_holds_up_no_message_writer() {
     for act in acts {
         let (mut peer, here) = duplex(1000);
         let (_rx, mut half) = server(here, Config::new().max_queued_output(20_000)).split();
-        let mut floods: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        let mut floods: Vec<Boxed> = Vec::new();
         for _ in 0..300 {
             let mut half = half.clone();
             floods.push(Box::pin(async move { while half.ping(&[7; 125]).await.is_ok() {} }));
@@ -210,7 +212,8 @@ async fn a_flush_includes_what_was_queued_after_an_earlier_one_was_given_up() {
         let mut peer = reading.await.unwrap();
         let mut rest = vec![0; 4 + 150 + 52 - 60 - 2];
         let (flushed, read) = tokio::join!(SinkExt::flush(&mut half), peer.read_exact(&mut rest));
-        (flushed.unwrap(), read.unwrap());
+        flushed.unwrap();
+        read.unwrap();
         assert_eq!((half.queued(), rest.last()), (0, Some(&2)));
     }
 }
@@ -223,10 +226,7 @@ async fn a_flood_of_pings_holds_up_no_flush_of_a_tunnel_or_a_sink() {
     for as_tunnel in [false, true] {
         let (mut peer, here) = duplex(1000);
         let ws = server(here, Config::new().max_queued_output(20_000));
-        let (mut receiving, mut flushing): (
-            Pin<Box<dyn Future<Output = ()>>>,
-            Pin<Box<dyn Future<Output = ()>>>,
-        ) = if as_tunnel {
+        let (mut receiving, mut flushing): (Boxed, Boxed) = if as_tunnel {
             let (mut reader, mut writer) = tokio::io::split(ws.into_tunnel());
             let reading = async move { while reader.read_u8().await.is_ok() {} };
             let writing = async move {
@@ -324,7 +324,8 @@ fn the_owner_of_a_payload_may_use_the_connection_when_it_is_dropped() {
         tx.try_feed(owned(&tx, 20_000)).unwrap();
         let mut rest = vec![0; 120_000];
         let (read, flushed) = tokio::join!(peer.read_exact(&mut rest), tx.flush());
-        (read.unwrap(), flushed.unwrap());
+        read.unwrap();
+        flushed.unwrap();
         assert_eq!(count(), 4);
         // The end finds some still queued.
         let half = tx.clone();

@@ -35,8 +35,12 @@ pub(crate) struct Output {
     /// How many bytes of replies to the peer were queued since the beginning.
     replies_in_all: u64,
     /// Where payloads wait to be dropped that have left, if this is used under a lock: their owners' code runs then.
-    left: Option<Box<Vec<Bytes>>>,
+    left: Option<Box<Left>>,
 }
+
+/// In a box, because most connections have none.
+#[derive(Debug, Default)]
+struct Left(Vec<Bytes>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -81,7 +85,7 @@ impl Output {
     #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) fn take_left(&mut self) -> Vec<Bytes> {
-        self.left.as_mut().map(|left| mem::take(&mut **left)).unwrap_or_default()
+        self.left.as_mut().map(|left| mem::take(&mut left.0)).unwrap_or_default()
     }
 
     #[inline]
@@ -186,7 +190,9 @@ impl Output {
         self.written_in_all += len as u64;
         match &mut self.shared {
             None => self.written += len,
-            Some(shared) => shared.wrote(&mut self.written, len, self.left.as_deref_mut()),
+            Some(shared) => {
+                shared.wrote(&mut self.written, len, self.left.as_deref_mut().map(|left| &mut left.0))
+            }
         }
         if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
@@ -225,7 +231,7 @@ impl Output {
     pub(crate) fn clear(&mut self, spare: usize) {
         self.written = 0;
         if let (Some(shared), Some(left)) = (self.shared.take(), &mut self.left) {
-            left.extend(shared.payloads.into_iter().map(|(_, payload)| payload));
+            left.0.extend(shared.payloads.into_iter().map(|(_, payload)| payload));
         }
         recycle(mem::take(&mut self.bytes), spare);
     }
