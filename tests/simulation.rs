@@ -67,7 +67,7 @@ fn a_client_closes() {
     pair.run_to_the_end();
     assert_ended(&pair.client, None, CloseCode::GOING_AWAY, true, Initiator::Local);
     assert_ended(&pair.server, None, CloseCode::GOING_AWAY, true, Initiator::Remote);
-    assert_eq!((pair.server.summary().reason, pair.client.summary().reason), ("done", ""));
+    assert_eq!((&*pair.server.summary().reason, &*pair.client.summary().reason), ("done", ""));
     assert_eq!(pair.server.messages(), [Seen::Text(b"one".to_vec()), Seen::Text(b"two".to_vec())]);
     assert_eq!(pair.client.messages(), [Seen::Text(b"three".to_vec())]);
     // No deadline had to pass.
@@ -95,7 +95,7 @@ fn both_close_at_once() {
     assert!(pair.is_over());
     assert_ended(&pair.client, None, CloseCode::new(4002), true, Initiator::Local);
     assert_ended(&pair.server, None, CloseCode::new(4001), true, Initiator::Local);
-    assert_eq!((pair.client.summary().reason, pair.server.summary().reason), ("server", "client"));
+    assert_eq!((&*pair.client.summary().reason, &*pair.server.summary().reason), ("server", "client"));
 }
 
 // conf: CL-07

@@ -43,6 +43,8 @@ pub use closing::{Initiator, State, Summary, TransportAction};
 pub use deadlines::Unread;
 pub use event::{Chunk, Event, Found, Located};
 pub use input::Input;
+#[cfg(feature = "tokio")]
+pub(crate) use mask_keys::KeySource;
 pub use mask_keys::MaskKeys;
 pub use prepared::Prepared;
 pub use send::{Envelope, Fin};
@@ -223,7 +225,7 @@ impl Connection {
         };
         Some(Summary {
             code,
-            reason,
+            reason: reason.into(),
             clean: self.closing.is_clean() && !self.closing.output_failed && self.failure.is_none(),
             initiator: self.initiator.unwrap_or(Initiator::Remote),
             error: self.failure,

@@ -89,6 +89,11 @@ impl<S: Stream> Endpoint<S> {
             // The rest of a message that has begun may be there for the asking; then it need not be gathered.
             let lacks_the_end = !(starved || input.is_empty()) && lacks_the_end(link, input);
             if !(input.is_empty() || lacks_the_end) {
+                // What comes may need answers, which must not be lost for want of keys.
+                if let Err(error) = link.check_keys() {
+                    input.release();
+                    return Err(error);
+                }
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
                 match link.connection.locate(link.now, input.unread(), &mut replies) {

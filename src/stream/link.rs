@@ -1,18 +1,22 @@
 //! The stream, the connection, and the output between them.
 
+#[cfg(feature = "tokio")]
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use super::buffer::{ReadBuffer, SMALL};
+#[cfg(feature = "tokio")]
+use super::flush::OwnBounds;
+use super::fragments::Author;
 use super::output::{Output, PIECES};
 use super::waits::{copy_of, go_on_after, is_not_now};
 use super::{Error, Stream};
 use crate::copy::append;
 use crate::{
-    Chunk, CloseCode, Connection, Fin, Kind, Message, Prepared, Role, SendError, State, TransportAction,
-    Unread,
+    CloseCode, Connection, Kind, Message, Prepared, Role, SendError, State, TransportAction, Unread,
 };
 
 /// The most that one write of a stream of bytes puts into a message or fragment.
@@ -50,6 +54,14 @@ pub(crate) struct Link<S> {
     write_shut: bool,
     /// Something was written that the stream may still hold back.
     pub(crate) unflushed: bool,
+    /// The stream must be flushed before more is written to it.
+    pub(super) flush_first: bool,
+    /// Who began the message that is being sent in fragments.
+    pub(crate) author: Author,
+    #[cfg(feature = "tokio")]
+    pub(super) own_bounds: Option<Box<OwnBounds>>,
+    /// The queue takes a message though it is full, because its sender has waited for its turn.
+    pub(super) has_turn: bool,
     /// The stream takes no more output. What the peer said before can still be read.
     mute: bool,
     /// What ended the stream, if it was an error.
@@ -89,6 +101,11 @@ impl<S: Stream> Link<S> {
             alarm: false,
             write_shut: false,
             unflushed: true,
+            flush_first: false,
+            author: Author::CALLS,
+            #[cfg(feature = "tokio")]
+            own_bounds: None,
+            has_turn: false,
             mute: false,
             lost: None,
         }
@@ -125,7 +142,7 @@ impl<S: Stream> Link<S> {
         } else {
             self.queue(|connection, out| connection.send(message, out))?;
         }
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        self.flush_if_much()
     }
 
     /// Queues a message without writing anything, also if the queue is full.
@@ -192,22 +209,7 @@ impl<S: Stream> Link<S> {
 
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.queue_prepared(prepared)?;
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
-    }
-
-    pub(crate) fn send_fragment(&mut self, fragment: &Message<'_>, fin: Fin) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_fragment(fragment, fin, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn feed_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        self.flush_if_much()
     }
 
     pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -231,35 +233,29 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.check_keys()?;
         let now = self.look_at_the_clock();
         Ok(self.connection.close(now, code, reason, self.out.sink())?)
     }
 
     pub(crate) fn queue_close_without_code(&mut self) -> Result<(), Error> {
+        self.check_keys()?;
         let now = self.look_at_the_clock();
         Ok(self.connection.close_without_code(now, self.out.sink())?)
     }
 
-    /// Sends a Close frame with 1000 unless the connection is closing already.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn close_and_flush(&mut self) -> Result<(), Error> {
-        match self.start_close(CloseCode::NORMAL, "") {
-            Ok(()) | Err(Error::Send(_)) => self.flush(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Encodes into the output, if that is not too full already.
-    fn queue(
+    pub(super) fn queue(
         &mut self,
         encode: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
         if self.connection.state() != State::Open {
             return Err(SendError::Closed.into());
         }
+        self.check_keys()?;
         if self.is_full() {
             match self.flush(None) {
-                Err(Error::WouldBlock) if !self.is_full() => {}
+                Err(Error::WouldBlock) if !self.is_full() || self.has_turn => {}
                 flushed => flushed?,
             }
         }
@@ -304,7 +300,7 @@ impl<S: Stream> Link<S> {
                         Some(bytes) => self.out.share(bytes.slice(in_payload..)),
                         None => append(self.out.sink(), &payload[in_payload..]),
                     }
-                    self.out.sink().extend_from_slice(&added.to_vec());
+                    self.out.append(added);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -342,12 +338,8 @@ impl<S: Stream> Link<S> {
         Ok(())
     }
 
-    /// What was taken is queued and leaves later where the stream cannot take it now.
-    fn flush_unless_blocked(&mut self) -> Result<(), Error> {
-        match self.flush(None) {
-            Err(Error::WouldBlock) => Ok(()),
-            flushed => flushed,
-        }
+    pub(super) fn flush_if_much(&mut self) -> Result<(), Error> {
+        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
     }
 
     /// Writes what waits, but does not keep the receiving call that does so from reading: the peer may take nothing
@@ -368,11 +360,20 @@ impl<S: Stream> Link<S> {
         flushed
     }
 
-    /// Writes what waited when so many bytes had been queued in all, and what leaves with it.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn flush_until(&mut self, queued: u64) -> Result<(), Error> {
+    /// Ends the call for now if keys must be drawn, outside of the lock, before anything is sent.
+    #[inline]
+    pub(crate) fn check_keys(&self) -> Result<(), Error> {
+        #[cfg(feature = "tokio")]
+        if self.connection.lacks_keys() {
+            return Err(Error::WouldBlock);
+        }
+        Ok(())
+    }
+
+    /// What was taken is queued and leaves later where the stream cannot take it now.
+    pub(super) fn flush_unless_blocked(&mut self) -> Result<(), Error> {
         match self.flush(None) {
-            Err(Error::WouldBlock) if self.out.written_in_all() >= queued => self.flush_transport(None),
+            Err(Error::WouldBlock) => Ok(()),
             flushed => flushed,
         }
     }
@@ -399,7 +400,11 @@ impl<S: Stream> Link<S> {
                 return Err(self.cause());
             }
             if self.out.is_empty() {
-                return self.flush_transport(until);
+                self.flush_transport(until)?;
+                return if self.connection.wants_write() { self.check_keys() } else { Ok(()) };
+            }
+            if self.flush_first {
+                self.flush_transport(until)?;
             }
             let (began, due) = self.bound_of_a_write(until);
             let (wrote, waiting) = match self.out.only_piece() {
@@ -432,7 +437,7 @@ impl<S: Stream> Link<S> {
             match self.stream.flush(due) {
                 Ok(()) => {
                     self.connection.handle_written(self.now, 0, 0);
-                    self.unflushed = false;
+                    (self.unflushed, self.flush_first) = (false, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => self.wrote_below(1),
                 Err(error) if is_not_now(&error) => {

@@ -4,6 +4,9 @@ mod buffer;
 mod connect_error;
 mod endpoint;
 mod error;
+#[cfg(feature = "tokio")]
+mod flush;
+mod fragments;
 mod link;
 mod output;
 #[cfg(feature = "rand")]
@@ -22,6 +25,9 @@ pub use connect_error::{
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
+#[cfg(feature = "tokio")]
+pub(crate) use flush::FlushBound;
+pub(crate) use fragments::Author;
 pub(crate) use link::{Link, MAX_PART, WRITE_SLICE};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;

@@ -34,7 +34,15 @@ pub(crate) struct Output {
     shared: Option<Box<Shared>>,
     /// How many bytes have left since the beginning.
     written_in_all: u64,
+    /// How many bytes of replies to the peer were queued since the beginning.
+    replies_in_all: u64,
+    /// Where payloads wait to be dropped that have left, if this is used under a lock: their owners' code runs then.
+    left: Option<Box<Left>>,
 }
+
+/// In a box, because most connections have none.
+#[derive(Default)]
+struct Left(Vec<Bytes>);
 
 #[derive(Default)]
 struct Shared {
@@ -61,6 +69,25 @@ impl Output {
     #[cfg(feature = "tokio")]
     pub(crate) fn queued_in_all(&self) -> u64 {
         self.written_in_all + self.len() as u64
+    }
+
+    /// How many bytes the owner has queued, all but the replies.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn queued_by_owner(&self) -> u64 {
+        self.queued_in_all().wrapping_sub(self.replies_in_all)
+    }
+
+    /// From now on payloads that have left wait for [`take_left`](Self::take_left), or no longer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn keep_left(&mut self, keep: bool) {
+        self.left = keep.then(Box::default);
+    }
+
+    /// The payloads that have left, to be dropped without any lock.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn take_left(&mut self) -> Vec<Bytes> {
+        self.left.as_mut().map(|left| mem::take(&mut left.0)).unwrap_or_default()
     }
 
     #[inline]
@@ -108,7 +135,8 @@ impl Output {
     pub(crate) fn replies(&mut self, limit: usize) -> Replies<'_> {
         let waiting = self.len();
         let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
-        Replies { bytes: self.sink(), room }
+        self.sink();
+        Replies { bytes: &mut self.bytes, room, in_all: &mut self.replies_in_all }
     }
 
     /// What waits, if that is one piece.
@@ -164,7 +192,9 @@ impl Output {
         self.written_in_all += len as u64;
         match &mut self.shared {
             None => self.written += len,
-            Some(shared) => shared.wrote(&mut self.written, len),
+            Some(shared) => {
+                shared.wrote(&mut self.written, len, self.left.as_deref_mut().map(|left| &mut left.0))
+            }
         }
         if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
@@ -184,13 +214,27 @@ impl Output {
 
     /// Takes all that waits out.
     pub(crate) fn take(&mut self) -> Self {
-        let empty = Self { written_in_all: self.written_in_all, ..Self::default() };
-        mem::replace(self, empty)
+        let (bytes, written, shared) = (mem::take(&mut self.bytes), self.written, self.shared.take());
+        self.written = 0;
+        Self { bytes, written, shared, ..Self::default() }
+    }
+
+    /// Appends what was taken out.
+    pub(crate) fn append(&mut self, taken: Self) {
+        let mut at = taken.written;
+        for (before, payload) in taken.shared.into_iter().flat_map(|shared| shared.payloads) {
+            self.sink().extend_from_slice(&taken.bytes[at..before]);
+            self.share(payload);
+            at = before;
+        }
+        self.sink().extend_from_slice(&taken.bytes[at..]);
     }
 
     pub(crate) fn clear(&mut self, spare: usize) {
         self.written = 0;
-        self.shared = None;
+        if let (Some(shared), Some(left)) = (self.shared.take(), &mut self.left) {
+            left.0.extend(shared.payloads.into_iter().map(|(_, payload)| payload));
+        }
         recycle(mem::take(&mut self.bytes), spare);
     }
 }
@@ -215,7 +259,7 @@ fn recycle(mut bytes: Vec<u8>, largest: usize) {
 }
 
 impl Shared {
-    fn wrote(&mut self, written: &mut usize, mut len: usize) {
+    fn wrote(&mut self, written: &mut usize, mut len: usize, mut left: Option<&mut Vec<Bytes>>) {
         while let Some((before, payload)) = self.payloads.front_mut() {
             let bytes = len.min(*before - *written);
             *written += bytes;
@@ -226,7 +270,9 @@ impl Shared {
             if !payload.is_empty() {
                 return;
             }
-            self.payloads.pop_front();
+            if let (Some((_, payload)), Some(left)) = (self.payloads.pop_front(), &mut left) {
+                left.push(payload);
+            }
         }
         *written += len;
     }
@@ -236,6 +282,7 @@ impl Shared {
 pub(crate) struct Replies<'a> {
     bytes: &'a mut Vec<u8>,
     room: usize,
+    in_all: &'a mut u64,
 }
 
 impl Sink for Replies<'_> {
@@ -247,6 +294,7 @@ impl Sink for Replies<'_> {
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.room = self.room.saturating_sub(bytes.len());
+        *self.in_all += bytes.len() as u64;
         self.begin();
         Sink::push(self.bytes, bytes);
     }

@@ -2,9 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
 
 use super::Error;
 use super::group::Member;
@@ -33,6 +35,8 @@ struct Due {
     others: Option<Arc<Waiting>>,
     left: [Option<Box<Member>>; 2],
     wakers: [Option<Waker>; 2],
+    /// What was sent without a copy belongs to the application, whose code may run when it is dropped.
+    payloads: Vec<Bytes>,
 }
 
 impl Afterwards {
@@ -47,7 +51,7 @@ impl Afterwards {
 impl Due {
     #[inline(never)]
     fn settle(self) {
-        drop((self.left, self.wakers));
+        drop((self.left, self.wakers, self.payloads));
         if let Some(others) = self.others {
             others.wake_all_but(self.side);
         }
@@ -80,10 +84,14 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     // has changed and not of how things stand, or they would wake each other for ever.
     let moved = before.is_some_and(|before| link.standing() != before);
     let others = if moved { link.stream.waiting().cloned() } else { None };
-    if let (None, None, None, None, None) = (&others, &joined, &left, &before_us, &ours) {
+    let payloads = link.out.take_left();
+    if let (None, None, None, None, None, true) =
+        (&others, &joined, &left, &before_us, &ours, payloads.is_empty())
+    {
         return (result, Afterwards(None));
     }
-    (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers: [before_us, ours] })))
+    let wakers = [before_us, ours];
+    (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers, payloads })))
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.

@@ -31,6 +31,8 @@ pub(super) struct Polled<T> {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
     waiting: Option<Arc<Waiting>>,
+    /// Whether those register themselves, which the halves do outside of their lock.
+    is_split: bool,
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
     began: Duration,
     epoch: Instant,
@@ -59,6 +61,7 @@ impl<T> Polled<T> {
             armed: Armed::No,
             sleep: None,
             waiting: None,
+            is_split: false,
             began: Duration::ZERO,
             epoch,
         }
@@ -68,7 +71,7 @@ impl<T> Polled<T> {
     /// Returns a waker that is done with, to be dropped without any lock.
     pub(super) fn begin(&mut self, side: u64, waker: &Waker) -> Option<Waker> {
         if let Some(waiting) = &self.waiting {
-            return waiting.set(side, waker);
+            return if self.is_split { None } else { waiting.set(side, waker) };
         }
         if self.waker.will_wake(waker) {
             return None;
@@ -90,7 +93,7 @@ impl<T> Polled<T> {
             *pending = !ended;
         }
         match &self.waiting {
-            Some(waiting) if ended => waiting.remove(side),
+            Some(waiting) if ended && !self.is_split => waiting.remove(side),
             _ => None,
         }
     }
@@ -120,6 +123,19 @@ impl<T> Polled<T> {
             self.armed = Armed::No;
             waiting
         })
+    }
+
+    /// From now on the halves of the connection wait, each registering itself.
+    pub(super) fn split(&mut self) -> Arc<Waiting> {
+        self.is_split = true;
+        // The timer may hold the waker of the task that had the whole connection, and would drop it under the lock.
+        self.sleep = None;
+        self.share().clone()
+    }
+
+    /// The halves have become one connection again.
+    pub(super) const fn reunite(&mut self) {
+        self.is_split = false;
     }
 
     /// Those who wait, if they may be several.

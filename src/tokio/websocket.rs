@@ -18,7 +18,7 @@ use super::turn::Turn;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
 use crate::handshake::ResponseHead;
-use crate::stream::{Endpoint, Link, Opened};
+use crate::stream::{Author, Endpoint, Link, Opened};
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over anything that is `AsyncRead + AsyncWrite`.
@@ -502,7 +502,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
         fin: Fin,
     ) -> Result<(), Error> {
         let fragment = fragment.into();
-        self.until_done(|link| link.send_fragment(&fragment, fin)).await?;
+        self.until_done(|link| link.send_fragment(Author::CALLS, &fragment, fin)).await?;
         self.flush().await
     }
 
@@ -512,7 +512,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     ///
     /// As there.
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.until_done(|link| link.send_chunk(chunk)).await?;
+        self.until_done(|link| link.send_chunk(Author::CALLS, chunk)).await?;
         self.flush().await
     }
 
@@ -522,7 +522,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     ///
     /// As there.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.until_done(|link| link.flush(None)).await
+        self.until_done(Link::flush_own).await
     }
 
     /// Sends a ping; see [`WebSocket::ping`].
