@@ -12,6 +12,8 @@ mod connector;
 #[cfg(feature = "rand")]
 mod environment;
 #[cfg(feature = "rand")]
+mod outbox;
+#[cfg(feature = "rand")]
 mod proxy;
 #[cfg(feature = "rand")]
 mod race;
@@ -28,8 +30,9 @@ mod tunnel;
 pub(crate) use self::{
     asking::{Asking, Progress},
     attempt::{Attempt, Layer, Route},
+    outbox::Outbox,
     race::Race,
-    reconnect::{Course, Outbox},
+    reconnect::Course,
     tunnel::Tunnel,
 };
 #[cfg(feature = "rand")]

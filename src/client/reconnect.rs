@@ -1,15 +1,13 @@
 //! When a client connects again, and what becomes of its messages meanwhile (RFC 6455 §7.2.3).
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ConnectError;
 use crate::handshake::random_nonce;
 use crate::stream::{Error, HandshakeError};
-use crate::{CloseCode, Initiator, Message, Summary};
+use crate::{CloseCode, Initiator, Summary};
 
 /// How a client connects again after its connection ended: delays, stop condition, what becomes of messages meanwhile.
 ///
@@ -36,7 +34,7 @@ pub struct Reconnect {
     longest_delay: Duration,
     settled_after: Duration,
     max_failures: Option<u32>,
-    while_away: WhileAway,
+    pub(super) while_away: WhileAway,
     stop_when: Option<Arc<StopWhen>>,
     observer: Option<Arc<Observer>>,
 }
@@ -155,9 +153,13 @@ pub enum WhileAway {
     Refuse,
     /// It is dropped, and sending it succeeds: for values of which only the newest counts.
     Drop,
-    /// So many messages wait and leave in their order, before all others, on the next connection that opens; further ones
-    /// are refused with [`Error::NotConnected`]. Each is handed to one connection, once: if that fails meanwhile, the
-    /// message is not sent again, as the peer may have got it. One that is closing already is handed none.
+    /// Up to this many messages are queued; further ones are refused with [`Error::NotConnected`].
+    ///
+    /// They leave in their order, before all later messages, inside the receiving calls of the next connection that opens.
+    /// A message leaves the queue when the transport has taken all its bytes. If the connection ends before the first byte
+    /// of a message is written, the message waits for the next connection. If the connection ends in the middle of a
+    /// message, the message is lost and [counted](ReconnectEvent::Lost::messages_lost): it is not sent again, because the
+    /// peer may have received all of it that matters. A connection that is closing takes no messages.
     Queue(usize),
 }
 
@@ -222,7 +224,7 @@ pub enum ReconnectEvent<'a> {
         /// How many attempts failed since a connection last lived long enough.
         failures: u32,
     },
-    /// The connection is open, the session set up, and what waited has left.
+    /// The connection is open and the session set up. Queued messages leave from now on, while you receive.
     Opened,
     /// The connection, or the attempt at one, ended.
     Lost {
@@ -230,6 +232,9 @@ pub enum ReconnectEvent<'a> {
         lost: Lost<'a>,
         /// When the next attempt begins; `None`: never.
         retry_in: Option<Duration>,
+        /// How many messages were accepted with `Ok`, handed to this connection, and not written whole before it ended. They
+        /// are not sent again.
+        messages_lost: u64,
     },
 }
 
@@ -239,9 +244,17 @@ impl fmt::Display for ReconnectEvent<'_> {
             Self::Connecting { failures: 0 } => f.write_str("connecting"),
             Self::Connecting { failures } => write!(f, "connecting after {failures} failures"),
             Self::Opened => f.write_str("connected"),
-            Self::Lost { lost, retry_in: None } => write!(f, "{lost}; not connecting again"),
-            Self::Lost { lost, retry_in: Some(delay) } => {
-                write!(f, "{lost}; connecting again in {delay:.1?}")
+            Self::Lost { lost, retry_in, messages_lost } => {
+                lost.fmt(f)?;
+                match messages_lost {
+                    0 => {}
+                    1 => f.write_str("; 1 message lost")?,
+                    count => write!(f, "; {count} messages lost")?,
+                }
+                match retry_in {
+                    None => f.write_str("; not connecting again"),
+                    Some(delay) => write!(f, "; connecting again in {delay:.1?}"),
+                }
             }
         }
     }
@@ -295,13 +308,19 @@ impl Course {
     }
 
     /// How long to wait for the next attempt; `None`: for ever.
-    pub(crate) fn ended(&mut self, now: Duration, lost: Lost<'_>) -> Option<Duration> {
+    pub(crate) fn ended(&mut self, now: Duration, lost: Lost<'_>, messages_lost: u64) -> Option<Duration> {
         // Without randomness all clients come together, after the longest delay.
         let random = random_nonce().map_or(u32::MAX, |[a, b, c, d, ..]| u32::from_ne_bytes([a, b, c, d]));
-        self.ended_with(now, lost, random)
+        self.ended_with(now, lost, messages_lost, random)
     }
 
-    fn ended_with(&mut self, now: Duration, lost: Lost<'_>, random: u32) -> Option<Duration> {
+    fn ended_with(
+        &mut self,
+        now: Duration,
+        lost: Lost<'_>,
+        messages_lost: u64,
+        random: u32,
+    ) -> Option<Duration> {
         let lived = self.opened.take().map(|opened| now.saturating_sub(opened));
         if lived.is_some_and(|lived| lived >= self.policy.settled_after) {
             self.failures = 0;
@@ -309,7 +328,7 @@ impl Course {
         self.failures = self.failures.saturating_add(1);
         let stops = self.closing || self.policy.stops_after(&lost, self.failures);
         let retry_in = (!stops).then(|| self.policy.delay(self.failures, random));
-        self.tell(&ReconnectEvent::Lost { lost, retry_in });
+        self.tell(&ReconnectEvent::Lost { lost, retry_in, messages_lost });
         retry_in
     }
 
@@ -317,49 +336,6 @@ impl Course {
         if let Some(observer) = &self.policy.observer {
             observer(event);
         }
-    }
-}
-
-/// The messages that wait for a connection; shared with the attempt that sends them.
-#[derive(Clone, Debug)]
-pub(crate) struct Outbox {
-    while_away: WhileAway,
-    messages: Arc<Mutex<VecDeque<Message<'static>>>>,
-}
-
-impl Outbox {
-    pub(crate) fn new(policy: &Reconnect) -> Self {
-        Self { while_away: policy.while_away, messages: Arc::default() }
-    }
-
-    /// Takes a message while there is no connection.
-    pub(crate) fn put(&self, message: Message<'_>) -> Result<(), Error> {
-        match self.while_away {
-            WhileAway::Drop => Ok(()),
-            WhileAway::Queue(most) if self.lock().len() < most => {
-                self.lock().push_back(message.into_owned());
-                Ok(())
-            }
-            WhileAway::Refuse | WhileAway::Queue(_) => Err(Error::NotConnected),
-        }
-    }
-
-    /// The next to leave; it is in no queue any more.
-    pub(crate) fn take(&self) -> Option<Message<'static>> {
-        self.lock().pop_front()
-    }
-
-    /// A message that no connection has taken is the next again.
-    pub(crate) fn put_back(&self, message: Message<'static>) {
-        self.lock().push_front(message);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Message<'static>>> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -382,14 +358,14 @@ mod tests {
         let error = Error::TimedOut;
         let delays = |random: u32| {
             let mut course = course();
-            let mut ended = || course.ended_with(secs(0), Lost::Failed(&error), random).unwrap();
+            let mut ended = || course.ended_with(secs(0), Lost::Failed(&error), 0, random).unwrap();
             [ended(), ended(), ended(), ended(), ended(), ended()]
         };
         assert_eq!(delays(u32::MAX), [5, 10, 20, 40, 60, 60].map(secs));
         assert_eq!(delays(0).map(|delay| delay.as_millis()), [0, 5000, 10_000, 20_000, 30_000, 30_000]);
         let mut course = course();
         for _ in 0..10_000 {
-            course.ended_with(secs(0), Lost::Failed(&error), 7).unwrap();
+            course.ended_with(secs(0), Lost::Failed(&error), 0, 7).unwrap();
         }
     }
 
@@ -402,7 +378,7 @@ mod tests {
         for lived in [0, 9, 9, 10, 0] {
             course.opened(now);
             now += secs(lived);
-            delays.push(course.ended_with(now, Lost::Failed(&error), u32::MAX).unwrap().as_secs());
+            delays.push(course.ended_with(now, Lost::Failed(&error), 0, u32::MAX).unwrap().as_secs());
         }
         assert_eq!(delays, [5, 10, 20, 5, 10]);
     }
@@ -416,13 +392,13 @@ mod tests {
             for random in [0, 1, u32::MAX] {
                 for _ in 0..40 {
                     assert!(
-                        course.ended_with(Duration::MAX, Lost::Failed(&error), random).unwrap() <= longest
+                        course.ended_with(Duration::MAX, Lost::Failed(&error), 0, random).unwrap() <= longest
                     );
                 }
             }
         }
         let mut course = Course::new(Reconnect::new().max_failures(2));
-        assert!(course.ended_with(secs(0), Lost::Failed(&error), 0).is_some());
-        assert_eq!(course.ended_with(secs(0), Lost::Failed(&error), 0), None);
+        assert!(course.ended_with(secs(0), Lost::Failed(&error), 0, 0).is_some());
+        assert_eq!(course.ended_with(secs(0), Lost::Failed(&error), 0, 0), None);
     }
 }

@@ -10,6 +10,9 @@ use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
 /// From this size on the rest of a payload is read straight to its place in the message.
 const DIRECT_READ: usize = 16 << 10;
+/// Where calls wait and the peer takes no data, writes and reads take turns of this length; it doubles while nothing happens.
+const FIRST_TURN: Duration = Duration::from_millis(1);
+const LAST_TURN: Duration = Duration::from_millis(64);
 
 /// A connection, its stream, and what was read from that and not taken yet.
 #[derive(Debug)]
@@ -74,6 +77,7 @@ impl<S: Stream> Endpoint<S> {
     ) -> Result<Option<Found>, Error> {
         let Self { link, input } = self;
         let (mut has_read, mut starved) = (false, false);
+        let mut turn = None;
         loop {
             if !input.is_empty() {
                 if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
@@ -117,12 +121,21 @@ impl<S: Stream> Endpoint<S> {
                 return link.finish(until).map(|()| None);
             }
             link.judge();
-            if let Err(error) = link.flush(until) {
+            hands_on(link);
+            if S::WAITS && is_draining(link) {
+                turn = turn.or(Some(FIRST_TURN));
+            }
+            let flushed = if S::WAITS { link.flush_or_time_out(until, turn) } else { link.flush(until) };
+            if let Err(error) = flushed {
                 // Messages are still received while queued ones wait, since the peer may be waiting for the same; but
                 // no further pings while a pong finds no room. And what the peer said before the stream failed is
                 // heard.
-                let goes_on =
-                    if error.is_temporary() { !link.connection.wants_write() } else { link.is_mute() };
+                let turn_over = S::WAITS && matches!(error, Error::TimedOut) && !is_over(until, link.now);
+                let goes_on = turn_over
+                    || if error.is_temporary() { !link.connection.wants_write() } else { link.is_mute() };
+                if turn_over {
+                    turn = turn.or(Some(FIRST_TURN));
+                }
                 if !goes_on {
                     input.release();
                     return Err(error);
@@ -135,23 +148,64 @@ impl<S: Stream> Endpoint<S> {
                 input.release();
                 return Err(Error::WouldBlock);
             }
-            if has_read && until.is_some_and(|until| until <= link.now) {
+            if has_read && is_over(until, link.now) {
                 input.release();
                 return Err(Error::TimedOut);
             }
             has_read = true;
-            match read_more(link, input, until) {
+            match read_more(link, input, end_of_turn(link.now, turn, until)) {
                 Ok(Some(found)) if interest(&found) => {
                     link.ends_large = input.is_empty();
                     return Ok(Some(found));
                 }
-                Ok(_) => {}
+                Ok(_) => turn = turn.filter(|_| waits_for_peer(link)).map(|_| FIRST_TURN),
+                Err(error) if error.is_temporary() && hands_on(link) => turn = turn.map(|_| FIRST_TURN),
+                Err(Error::TimedOut) if turn.is_some() && !is_over(until, link.now) => {
+                    turn = turn.filter(|_| waits_for_peer(link)).map(|turn| (turn * 2).min(LAST_TURN));
+                }
                 // Nobody keeps a buffer while it waits.
                 Err(Error::WouldBlock) if !input.is_empty() => starved = true,
                 Err(error) => return Err(error),
             }
         }
     }
+}
+
+fn is_over(until: Option<Duration>, now: Duration) -> bool {
+    until.is_some_and(|until| until <= now)
+}
+
+/// Until when a read may wait.
+fn end_of_turn(now: Duration, turn: Option<Duration>, until: Option<Duration>) -> Option<Duration> {
+    let turn = turn.and_then(|turn| now.checked_add(turn));
+    [turn, until].into_iter().flatten().min()
+}
+
+/// Whether there is something to write, now or soon.
+fn waits_for_peer<S: Stream>(link: &Link<S>) -> bool {
+    is_draining(link) || !link.out.is_empty()
+}
+
+/// Whether messages that waited for the connection are still to be handed on.
+#[cfg(feature = "rand")]
+fn is_draining<S: Stream>(link: &Link<S>) -> bool {
+    link.out.is_draining()
+}
+
+#[cfg(not(feature = "rand"))]
+const fn is_draining<S: Stream>(_: &Link<S>) -> bool {
+    false
+}
+
+/// Hands on some of them. Returns whether there is more to write.
+#[cfg(feature = "rand")]
+fn hands_on<S: Stream>(link: &mut Link<S>) -> bool {
+    link.out.is_draining() && link.hand_on()
+}
+
+#[cfg(not(feature = "rand"))]
+const fn hands_on<S: Stream>(_: &mut Link<S>) -> bool {
+    false
 }
 
 /// Whether the input is worth another read before it is taken: only where reading never waits.

@@ -116,7 +116,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// Queues a message without writing anything, also if the queue is full.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "rand"))]
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Result<(), Error> {
         let shared = if self.is_large(message.len()) { message.to_shared() } else { None };
         let out = self.out.sink_for_more();
@@ -342,12 +342,26 @@ impl<S: Stream> Link<S> {
     #[inline]
     pub(crate) fn flush(&mut self, until: Option<Duration>) -> Result<(), Error> {
         if self.unflushed || self.mute || self.connection.wants_write() || !self.out.is_empty() {
-            return self.flush_what_waits(until);
+            return self.flush_what_waits(until, false);
         }
         Ok(())
     }
 
-    fn flush_what_waits(&mut self, until: Option<Duration>) -> Result<(), Error> {
+    /// Like [`flush`](Self::flush) where a call waits, but only until a write has waited in vain, for `patience` at most: then
+    /// the input has its turn, as the peer may be waiting for the same.
+    pub(super) fn flush_or_time_out(
+        &mut self,
+        until: Option<Duration>,
+        patience: Option<Duration>,
+    ) -> Result<(), Error> {
+        if !(self.unflushed || self.mute || self.connection.wants_write() || !self.out.is_empty()) {
+            return Ok(());
+        }
+        let patience = patience.and_then(|patience| self.look_at_the_clock().checked_add(patience));
+        self.flush_what_waits([until, patience].into_iter().flatten().min(), true)
+    }
+
+    fn flush_what_waits(&mut self, until: Option<Duration>, once: bool) -> Result<(), Error> {
         loop {
             if self.connection.wants_write() {
                 let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
@@ -374,6 +388,7 @@ impl<S: Stream> Link<S> {
             };
             match self.wrote(wrote, waiting, began, until) {
                 Ok(Some(len)) => self.out.wrote(len, Self::SPARE),
+                Ok(None) if once => return Err(Error::TimedOut),
                 Ok(None) => {}
                 Err(error) => {
                     self.out.settle(Self::SPARE);

@@ -1,5 +1,7 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
+#[cfg(feature = "rand")]
+mod backlog;
 mod buffer;
 mod connect_error;
 mod endpoint;
@@ -14,6 +16,8 @@ mod spares;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+#[cfg(feature = "rand")]
+pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
 pub(crate) use buffer::{LARGE, ReadBuffer};
 pub use connect_error::{
