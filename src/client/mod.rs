@@ -21,6 +21,8 @@ mod race;
 mod reconnect;
 #[cfg(feature = "rand")]
 mod redirect;
+#[cfg(feature = "rand")]
+mod retry_after;
 #[cfg(feature = "rustls")]
 pub mod tls;
 #[cfg(feature = "rand")]

@@ -3,11 +3,13 @@
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
+use std::io;
 
-use super::ConnectError;
-use crate::handshake::random_nonce;
+use super::retry_after::retry_after;
+use super::{ConnectError, ProxyFailure};
+use crate::handshake::{Refusal, random_nonce};
 use crate::stream::{Error, HandshakeError};
-use crate::{CloseCode, Initiator, Summary};
+use crate::{CloseCode, Initiator, SendError, Summary};
 
 /// How a client connects again after its connection ended: delays, stop condition, what becomes of messages meanwhile.
 ///
@@ -15,6 +17,9 @@ use crate::{CloseCode, Initiator, Summary};
 /// server that was restarted do not come all at once; with each further failure in a row twice as long, of which the
 /// second half is random, up to 60 s. A connection that lived for 10 s begins a new row, one that ended before counts
 /// as a failure, so that a server which accepts and drops is not asked in a loop. The first attempt of all comes at once.
+///
+/// A server or proxy that refuses with `Retry-After` (RFC 9110 §10.2.3) is not asked again before that time, up to
+/// [`longest_retry_after`](Self::longest_retry_after).
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,6 +37,7 @@ use crate::{CloseCode, Initiator, Summary};
 pub struct Reconnect {
     first_delay: Duration,
     longest_delay: Duration,
+    longest_retry_after: Duration,
     settled_after: Duration,
     max_failures: Option<u32>,
     pub(super) while_away: WhileAway,
@@ -51,6 +57,7 @@ impl Reconnect {
         Self {
             first_delay: Duration::from_secs(5),
             longest_delay: Duration::from_secs(60),
+            longest_retry_after: Duration::from_secs(3600),
             settled_after: Duration::from_secs(10),
             max_failures: None,
             while_away: WhileAway::Refuse,
@@ -66,10 +73,19 @@ impl Reconnect {
         self
     }
 
-    /// What no delay is longer than. Default 60 s.
+    /// The upper bound for a delay that the client chooses. Default 60 s.
     #[must_use]
     pub fn longest_delay(mut self, delay: Duration) -> Self {
         self.longest_delay = delay;
+        self
+    }
+
+    /// The upper bound for the delay that a server may ask for with `Retry-After`. Default 1 h; zero ignores the header.
+    ///
+    /// Clients that are told the same time come back spread over [`first_delay`](Self::first_delay) after it.
+    #[must_use]
+    pub fn longest_retry_after(mut self, delay: Duration) -> Self {
+        self.longest_retry_after = delay;
         self
     }
 
@@ -114,17 +130,31 @@ impl Reconnect {
     }
 
     /// `random` is the place between the shortest and the longest delay after so many failures.
-    fn delay(&self, failures: u32, random: u32) -> Duration {
+    fn delay(&self, failures: u32, asked: Option<Duration>, random: u32) -> Duration {
+        let own = self.own_delay(failures, random);
+        let asked = asked.map(|asked| asked.min(self.longest_retry_after)).unwrap_or_default();
+        if asked <= own {
+            return own;
+        }
+        asked.saturating_add(between(Duration::ZERO, self.first_delay, random))
+    }
+
+    fn own_delay(&self, failures: u32, random: u32) -> Duration {
         let retries = failures.saturating_sub(1);
         let doubled = 2_u32.checked_pow(retries).and_then(|factor| self.first_delay.checked_mul(factor));
         let high = doubled.unwrap_or(Duration::MAX).min(self.longest_delay);
         let low = if retries == 0 { Duration::ZERO } else { high / 2 };
-        let span = high.saturating_sub(low);
-        // At most 94 bits and 32 of them.
-        let nanos = span.as_nanos() * u128::from(random) / u128::from(u32::MAX);
-        let secs = u64::try_from(nanos / NANOS).unwrap_or(u64::MAX);
-        low.saturating_add(Duration::new(secs, u32::try_from(nanos % NANOS).unwrap_or(0)))
+        between(low, high, random)
     }
+}
+
+/// The time at `random` of 2^32 between the two.
+fn between(low: Duration, high: Duration, random: u32) -> Duration {
+    let span = high.saturating_sub(low);
+    // At most 94 bits and 32 of them.
+    let nanos = span.as_nanos() * u128::from(random) / u128::from(u32::MAX);
+    let secs = u64::try_from(nanos / NANOS).unwrap_or(u64::MAX);
+    low.saturating_add(Duration::new(secs, u32::try_from(nanos % NANOS).unwrap_or(0)))
 }
 
 impl Default for Reconnect {
@@ -138,6 +168,7 @@ impl fmt::Debug for Reconnect {
         f.debug_struct("Reconnect")
             .field("first_delay", &self.first_delay)
             .field("longest_delay", &self.longest_delay)
+            .field("longest_retry_after", &self.longest_retry_after)
             .field("settled_after", &self.settled_after)
             .field("max_failures", &self.max_failures)
             .field("while_away", &self.while_away)
@@ -174,11 +205,20 @@ pub enum Lost<'a> {
 }
 
 impl Lost<'_> {
-    /// Whether another attempt has nothing to hope for, the default stop condition.
+    /// Whether another attempt would fail in the same way; this is the default stop condition.
     ///
-    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header or the proxy's URL
-    /// cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
-    /// often or to nowhere; or its certificate is not valid.
+    /// `true` if
+    /// - the connection was closed by this side, or by the server with 1000;
+    /// - the URL, a header, the server's name or the proxy's URL cannot be used;
+    /// - the server, or an HTTP proxy, refused with a status of 400 to 499 other than 408, 425 and 429: 407 means that the
+    ///   proxy does not accept the credentials;
+    /// - a SOCKS5 proxy does not accept the credentials or offers no usable authentication, forbids the destination by its
+    ///   rules, or does not support the request;
+    /// - the server redirects too often or to nowhere;
+    /// - the certificate of the server or proxy is not valid, one of them does not accept the client's certificate, or it has
+    ///   no TLS version or cipher suite in common with the client;
+    /// - the session cannot be set up because the application sends what cannot be sent, or asks for whole messages where
+    ///   the configuration says chunks.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -187,23 +227,93 @@ impl Lost<'_> {
             }
             Self::Failed(Error::Handshake(error)) => match &**error {
                 HandshakeError::Uri(_) | HandshakeError::TlsNeeded | HandshakeError::Request(_) => true,
-                HandshakeError::Refusal(refusal) => {
-                    matches!(refusal.head().status(), 400..=499)
-                        && !matches!(refusal.head().status(), 408 | 425 | 429)
-                }
+                HandshakeError::Refusal(refusal) => is_final_refusal(refusal),
                 _ => false,
             },
-            Self::Failed(Error::Connect(error)) => match &**error {
-                ConnectError::ProxyUrl(_) | ConnectError::Redirect(_) => true,
-                #[cfg(feature = "rustls")]
-                ConnectError::Tls(error) => {
-                    matches!(error.rustls(), Some(rustls::Error::InvalidCertificate(_)))
-                }
-                _ => false,
-            },
+            Self::Failed(Error::Connect(error)) => is_final_connect(error),
+            // The alert that refuses a client's certificate may come after the handshake (TLS 1.3).
+            Self::Failed(Error::Io(error)) => is_final_tls(error),
+            Self::Failed(Error::Send(error)) => {
+                !matches!(error, SendError::Closed | SendError::Full { .. } | SendError::MaskKey)
+            }
+            Self::Failed(Error::ChunkDelivery) => true,
             Self::Failed(_) => false,
         }
     }
+
+    /// Returns how long the server or proxy asked to wait with the `Retry-After` of its refusal (RFC 9110 §10.2.3).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Failed(error) = self else { return None };
+        refusal_of(error).and_then(retry_after)
+    }
+}
+
+fn refusal_of(error: &Error) -> Option<&Refusal> {
+    match error {
+        Error::Handshake(error) => match &**error {
+            HandshakeError::Refusal(refusal) => Some(refusal),
+            _ => None,
+        },
+        Error::Connect(error) => match &**error {
+            ConnectError::Redirect(error) => Some(error.refusal()),
+            ConnectError::Proxy { failure: ProxyFailure::Refused(refusal), .. } => Some(refusal),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_final_refusal(refusal: &Refusal) -> bool {
+    let status = refusal.head().status();
+    matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429)
+}
+
+fn is_final_connect(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::ProxyUrl(_) | ConnectError::Redirect(_) => true,
+        ConnectError::Tls(error) => is_final_tls(error.io()),
+        ConnectError::Proxy { failure, .. } => match failure {
+            ProxyFailure::Refused(refusal) => is_final_refusal(refusal),
+            ProxyFailure::NoAuthentication | ProxyFailure::Credentials | ProxyFailure::TooLong => true,
+            // RFC 1928 §6: "connection not allowed by ruleset", "Command not supported", "Address type not supported".
+            ProxyFailure::SocksRefused(reply) => matches!(reply.0, 2 | 7 | 8),
+            ProxyFailure::Unreachable(error) => is_final_connect(error),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether TLS fails by what the two ends are rather than by what happened on the way.
+#[cfg(feature = "rustls")]
+fn is_final_tls(error: &io::Error) -> bool {
+    use rustls::{AlertDescription as Alert, Error as Tls};
+
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref() {
+        Some(Tls::InvalidCertificate(_) | Tls::PeerIncompatible(_)) => true,
+        Some(Tls::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::CertificateRequired
+                | Alert::ProtocolVersion
+                | Alert::UnrecognisedName
+        ),
+        Some(_) => false,
+        None => inner.is::<rustls::pki_types::InvalidDnsNameError>(),
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+const fn is_final_tls(_: &io::Error) -> bool {
+    false
 }
 
 impl fmt::Display for Lost<'_> {
@@ -327,7 +437,7 @@ impl Course {
         }
         self.failures = self.failures.saturating_add(1);
         let stops = self.closing || self.policy.stops_after(&lost, self.failures);
-        let retry_in = (!stops).then(|| self.policy.delay(self.failures, random));
+        let retry_in = (!stops).then(|| self.policy.delay(self.failures, lost.retry_after(), random));
         self.tell(&ReconnectEvent::Lost { lost, retry_in, messages_lost });
         retry_in
     }
