@@ -170,7 +170,7 @@ async fn a_connection_that_was_closed_by_the_peer_already_is_handed_nothing() {
                 if !with_handshake {
                     there.write_all(&RESTART).await?;
                 }
-                tokio::spawn(note(there, hears));
+                tokio::spawn(note(there, Arc::default()));
                 Ok(WebSocket::with_unread(here, connection, unread))
             }
         });
