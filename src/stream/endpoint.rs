@@ -158,7 +158,8 @@ impl<S: Stream> Endpoint<S> {
                     link.ends_large = input.is_empty();
                     return Ok(Some(found));
                 }
-                Ok(_) => turn = turn.filter(|_| waits_for_peer(link)).map(|_| FIRST_TURN),
+                Ok(_) if turn.is_some() => turn = waits_for_peer(link).then_some(FIRST_TURN),
+                Ok(_) => {}
                 Err(error) if error.is_temporary() && hands_on(link) => turn = turn.map(|_| FIRST_TURN),
                 Err(Error::TimedOut) if turn.is_some() && !is_over(until, link.now) => {
                     turn = turn.filter(|_| waits_for_peer(link)).map(|turn| (turn * 2).min(LAST_TURN));
@@ -177,8 +178,9 @@ fn is_over(until: Option<Duration>, now: Duration) -> bool {
 
 /// Until when a read may wait.
 fn end_of_turn(now: Duration, turn: Option<Duration>, until: Option<Duration>) -> Option<Duration> {
-    let turn = turn.and_then(|turn| now.checked_add(turn));
-    [turn, until].into_iter().flatten().min()
+    // Nearly always there is no turn to keep.
+    let Some(turn) = turn.and_then(|turn| now.checked_add(turn)) else { return until };
+    Some(until.map_or(turn, |until| until.min(turn)))
 }
 
 /// Whether there is something to write, now or soon.

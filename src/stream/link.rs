@@ -349,6 +349,7 @@ impl<S: Stream> Link<S> {
 
     /// Like [`flush`](Self::flush) where a call waits, but only until a write has waited in vain, for `patience` at most: then
     /// the input has its turn, as the peer may be waiting for the same.
+    #[inline]
     pub(super) fn flush_or_time_out(
         &mut self,
         until: Option<Duration>,
@@ -357,7 +358,8 @@ impl<S: Stream> Link<S> {
         if !(self.unflushed || self.mute || self.connection.wants_write() || !self.out.is_empty()) {
             return Ok(());
         }
-        let patience = patience.and_then(|patience| self.look_at_the_clock().checked_add(patience));
+        let Some(patience) = patience else { return self.flush_what_waits(until, true) };
+        let patience = self.look_at_the_clock().checked_add(patience);
         self.flush_what_waits([until, patience].into_iter().flatten().min(), true)
     }
 
