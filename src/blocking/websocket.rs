@@ -23,7 +23,7 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 /// [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
-    endpoint: Endpoint<Bounded<S>>,
+    pub(super) endpoint: Endpoint<Bounded<S>>,
     /// Boxed, as most connections negotiate nothing.
     opened: Option<Box<Opened>>,
 }
@@ -383,6 +383,11 @@ impl<S: Transport> WebSocket<S> {
         if self.endpoint.link.connection.state() == State::Open {
             queue(&mut self.endpoint.link)?;
         }
+        self.wait_for_end()
+    }
+
+    /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
+    pub(super) fn wait_for_end(&mut self) -> Result<(), Error> {
         while self.endpoint.find(None, |_| false)?.is_some() {}
         Ok(())
     }

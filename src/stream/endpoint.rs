@@ -4,7 +4,8 @@ use core::ops::Range;
 use core::time::Duration;
 
 use super::buffer::{LARGE, ReadBuffer, SMALL};
-use super::link::{DIRECT_WRITE, Link, REPLIES, Read, Target};
+use super::link::{Link, REPLIES, Read, Target};
+use super::sending::DIRECT_WRITE;
 use super::{Error, Stream};
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
@@ -122,6 +123,7 @@ impl<S: Stream> Endpoint<S> {
                 return link.finish(until).map(|()| None);
             }
             link.judge();
+            hands_on(link);
             if let Err(error) = link.flush_while_receiving(until) {
                 // Input is taken while output waits, since the peer may be waiting for the same. And what the peer said
                 // before the stream failed is received.
@@ -148,12 +150,24 @@ impl<S: Stream> Endpoint<S> {
                     return Ok(Some(found));
                 }
                 Ok(_) => {}
+                Err(error) if error.is_temporary() && hands_on(link) => {}
                 // Nobody keeps a buffer while it waits.
                 Err(Error::WouldBlock) if !input.is_empty() => starved = true,
                 Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// Hands on some of the messages that waited for the connection. Returns whether there is more to write.
+#[cfg(feature = "rand")]
+fn hands_on<S: Stream>(link: &mut Link<S>) -> bool {
+    link.out.is_draining() && link.hand_on()
+}
+
+#[cfg(not(feature = "rand"))]
+const fn hands_on<S: Stream>(_: &mut Link<S>) -> bool {
+    false
 }
 
 /// Whether the input is worth another read before it is taken: only where reading never waits.

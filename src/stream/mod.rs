@@ -1,5 +1,7 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
+#[cfg(feature = "rand")]
+mod backlog;
 mod buffer;
 mod connect_error;
 mod endpoint;
@@ -12,12 +14,15 @@ mod output;
 #[cfg(feature = "rand")]
 mod pair;
 mod parts;
+mod sending;
 mod spares;
 mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+#[cfg(feature = "rand")]
+pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
 pub(crate) use buffer::{LARGE, ReadBuffer};
 pub use connect_error::{
@@ -28,13 +33,14 @@ pub use error::{Error, HandshakeError};
 #[cfg(feature = "tokio")]
 pub(crate) use flush::FlushBound;
 pub(crate) use fragments::Author;
-pub(crate) use link::{Link, MAX_PART, WRITE_SLICE};
+pub(crate) use link::{Link, WRITE_SLICE};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+pub(crate) use sending::MAX_PART;
 pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.

@@ -10,6 +10,8 @@ use std::thread_local;
 
 use bytes::{Buf, Bytes};
 
+#[cfg(feature = "rand")]
+use super::backlog::Draining;
 use super::spares::Spares;
 use crate::Sink;
 use crate::redacted::Redacted;
@@ -30,7 +32,7 @@ pub(crate) const PIECES: usize = 64;
 pub(crate) struct Output {
     bytes: Vec<u8>,
     written: usize,
-    /// Large payloads that are shared with their owners instead of copied.
+    /// Large payloads that are shared with their owners instead of copied, and what else is rare.
     shared: Option<Box<Shared>>,
     /// How many bytes have left since the beginning.
     written_in_all: u64,
@@ -50,6 +52,9 @@ struct Shared {
     payloads: VecDeque<(usize, Bytes)>,
     /// How many bytes they have in all.
     len: usize,
+    /// Here, as a field of its own would cost every connection its size.
+    #[cfg(feature = "rand")]
+    draining: Option<Draining>,
 }
 
 impl Output {
@@ -60,13 +65,13 @@ impl Output {
     }
 
     /// How many bytes have left since the beginning.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "rand"))]
     pub(crate) const fn written_in_all(&self) -> u64 {
         self.written_in_all
     }
 
     /// How many bytes have left or wait.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "rand"))]
     pub(crate) fn queued_in_all(&self) -> u64 {
         self.written_in_all + self.len() as u64
     }
@@ -214,8 +219,12 @@ impl Output {
 
     /// Takes all that waits out.
     pub(crate) fn take(&mut self) -> Self {
+        #[cfg(feature = "rand")]
+        let draining = self.shared.as_mut().and_then(|shared| shared.draining.take());
         let (bytes, written, shared) = (mem::take(&mut self.bytes), self.written, self.shared.take());
         self.written = 0;
+        #[cfg(feature = "rand")]
+        self.set_draining(draining);
         Self { bytes, written, shared, ..Self::default() }
     }
 
@@ -232,10 +241,49 @@ impl Output {
 
     pub(crate) fn clear(&mut self, spare: usize) {
         self.written = 0;
-        if let (Some(shared), Some(left)) = (self.shared.take(), &mut self.left) {
-            left.0.extend(shared.payloads.into_iter().map(|(_, payload)| payload));
+        if self.shared.is_some() {
+            self.clear_shared();
         }
         recycle(mem::take(&mut self.bytes), spare);
+    }
+
+    /// What waited for the connection is still to be handed on.
+    #[cold]
+    fn clear_shared(&mut self) {
+        let Some(shared) = &mut self.shared else { return };
+        let payloads = mem::take(&mut shared.payloads);
+        shared.len = 0;
+        if let Some(left) = &mut self.left {
+            left.0.extend(payloads.into_iter().map(|(_, payload)| payload));
+        }
+        #[cfg(feature = "rand")]
+        if self.is_draining() {
+            return;
+        }
+        self.shared = None;
+    }
+
+    /// Whether messages that waited for the connection are still to be handed on.
+    #[cfg(feature = "rand")]
+    #[inline]
+    pub(super) fn is_draining(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.draining.is_some())
+    }
+
+    #[cfg(feature = "rand")]
+    pub(super) fn draining(&mut self) -> Option<&mut Draining> {
+        self.shared.as_mut()?.draining.as_mut()
+    }
+
+    #[cfg(feature = "rand")]
+    pub(super) fn set_draining(&mut self, draining: Option<Draining>) {
+        if draining.is_some() || self.is_draining() {
+            let shared = self.shared.get_or_insert_default();
+            shared.draining = draining;
+            if shared.draining.is_none() && shared.payloads.is_empty() {
+                self.shared = None;
+            }
+        }
     }
 }
 

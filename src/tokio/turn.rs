@@ -97,8 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
     /// Writes what is queued; `false` if it does not leave at once, which is told to whoever asks next.
     #[inline(always)]
     fn writes_all_at_once(&mut self) -> bool {
-        if !self.out.is_empty() {
-            let Some(piece) = self.out.only_piece() else { return false };
+        let Some(piece) = self.out.only_piece() else { return false };
+        if !piece.is_empty() {
             let waiting = piece.len();
             match self.stream.write(&[IoSlice::new(piece)], None) {
                 Ok(len) if len >= waiting => {

@@ -323,6 +323,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         })
     }
 
+    /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
+    #[cfg(feature = "rand")]
+    pub(super) async fn wait_for_end(&mut self) -> Result<(), Error> {
+        let find_end = |endpoint: &mut Endpoint<Polled<S>>| {
+            while endpoint.find(None, |_| false)?.is_some() {}
+            Ok(())
+        };
+        poll_fn(|context| self.poll_with(RECEIVER, context, find_end)).await
+    }
+
     /// Sends the Close frame and returns; go on receiving until the end.
     ///
     /// # Errors
