@@ -3,6 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
+use super::budget::step_len;
 use super::buffer::{LARGE, ReadBuffer, SMALL};
 use super::link::{DIRECT_WRITE, Link, REPLIES, Read, Target};
 use super::{Error, Stream};
@@ -57,7 +58,7 @@ impl<S: Stream> Endpoint<S> {
     #[inline(always)]
     pub(crate) fn find_at_hand(&mut self) -> Option<(Kind, Range<usize>)> {
         let Self { link, input } = self;
-        if input.is_empty() {
+        if input.is_empty() || !(S::WAITS || link.budget.pay()) {
             return None;
         }
         let (kind, payload) = link.connection.whole_message_again(input.unread())?;
@@ -75,6 +76,10 @@ impl<S: Stream> Endpoint<S> {
         let Self { link, input } = self;
         let (mut has_read, mut starved) = (false, false);
         loop {
+            if let Err(yields) = link.pay(until) {
+                input.release();
+                return Err(yields);
+            }
             if !input.is_empty() {
                 if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
                     input.take(payload.end);
@@ -91,8 +96,12 @@ impl<S: Stream> Endpoint<S> {
             if !(input.is_empty() || lacks_the_end) || link.connection.wants_write() {
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
-                match link.connection.locate(link.now, input.unread(), &mut replies) {
+                let unread = input.unread();
+                let most = step_len::<S>(&link.connection, unread.len());
+                let (is_cut, inflated) = (most < unread.len(), link.connection.inflated());
+                match link.connection.locate(link.now, &mut unread[..most], &mut replies) {
                     Ok(located) => {
+                        link.pay_for_step(&located, inflated);
                         input.take(located.consumed);
                         link.ends_large =
                             located.found.is_some() && located.consumed >= DIRECT_WRITE && input.is_empty();
@@ -105,6 +114,7 @@ impl<S: Stream> Endpoint<S> {
                             #[cfg(not(feature = "deflate"))]
                             Some(found) if interest(&found) => return Ok(Some(found)),
                             Some(_) => continue,
+                            None if is_cut && located.consumed == most => continue,
                             None => {}
                         }
                     }

@@ -6,6 +6,7 @@ use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+use super::budget::Budget;
 use super::buffer::{ReadBuffer, SMALL};
 use super::output::{Output, PIECES};
 use super::{Error, Stream};
@@ -37,6 +38,7 @@ pub(crate) struct Link<S> {
     pub(super) ends_large: bool,
     /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
     pub(crate) alarm: bool,
+    pub(crate) budget: Budget,
     write_shut: bool,
     /// Something was written that the stream may still hold back.
     pub(crate) unflushed: bool,
@@ -74,6 +76,7 @@ impl<S: Stream> Link<S> {
             just_read: None,
             ends_large: false,
             alarm: false,
+            budget: Budget::new(),
             write_shut: false,
             unflushed: true,
             mute: false,
@@ -465,6 +468,9 @@ impl<S: Stream> Link<S> {
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
         if self.is_due() {
+            if self.stream.lift_budget() {
+                return Ok(());
+            }
             // The verdict is kept by the connection.
             let _ = self.connection.handle_timeout(now, Unread::Possible, self.out.sink());
         }
@@ -526,6 +532,7 @@ impl<S: Stream> Link<S> {
     #[inline]
     pub(crate) fn bytes_came(&mut self, len: usize, room: usize) {
         self.connection.bytes_came(self.now);
+        self.budget.pay_for_read(len);
         self.just_read = Some(if len < room { Unread::Nothing } else { Unread::Possible });
     }
 
@@ -549,6 +556,9 @@ impl<S: Stream> Link<S> {
             return Ok(Read::Again);
         }
         if (S::WAITS || self.alarm) && self.is_due() {
+            if self.stream.lift_budget() {
+                return Ok(Read::Again);
+            }
             self.alarm = false;
             let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
             return Ok(Read::Again);
@@ -580,6 +590,7 @@ impl<S: Stream> Link<S> {
     pub(crate) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
         let mut scratch = ReadBuffer::default();
         loop {
+            self.pay(until)?;
             match self.flush(until) {
                 Err(error) if error.is_temporary() => return Err(error),
                 Err(_) => {

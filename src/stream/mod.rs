@@ -1,5 +1,6 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
+mod budget;
 mod buffer;
 mod connect_error;
 mod endpoint;
@@ -52,6 +53,12 @@ pub(crate) trait Stream {
     }
 
     fn flush(&mut self) -> io::Result<()>;
+
+    /// Lifts a budget of the task, after which its streams say `WouldBlock` though they are ready, until the call of the
+    /// adapter ends. Whether that is news: then what has just said so is worth another try.
+    fn lift_budget(&mut self) -> bool {
+        false
+    }
 
     /// Ends the direction to the peer; asked again after `WouldBlock`.
     fn shutdown_write(&mut self) -> io::Result<()>;

@@ -2,14 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::future::Future;
+use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::task::yield_now;
 
 use super::Error;
 use super::group::Member;
 use super::polled::Polled;
-use super::waiting::Waiting;
+use super::waiting::{RECEIVER, Waiting};
 use crate::stream::Link;
 
 /// What a call works on.
@@ -67,7 +70,16 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     let joined = on.attend();
     let result = loop {
         match act(on) {
-            Err(Error::WouldBlock) if wait(on).is_pending() => break Poll::Pending,
+            Err(Error::WouldBlock) if on.link().budget.take_yield() => {
+                wake_after_the_others(context);
+                break Poll::Pending;
+            }
+            Err(Error::WouldBlock) if wait(on).is_pending() => {
+                if side == RECEIVER {
+                    on.link().budget.refill();
+                }
+                break Poll::Pending;
+            }
             Err(Error::WouldBlock) => {}
             done => break Poll::Ready(done),
         }
@@ -84,6 +96,12 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
         return (result, Afterwards(None));
     }
     (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers: [before_us, ours] })))
+}
+
+/// Wakes the task again, but only after all others that are ready, and the driver of the runtime: a task that wakes itself
+/// keeps timers and sockets of a runtime with one thread waiting for 60 more polls.
+fn wake_after_the_others(context: &Context<'_>) {
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(context.waker()));
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.

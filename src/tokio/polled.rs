@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::mem;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -24,6 +24,8 @@ pub(super) struct Polled<T> {
     /// Which sides made calls that did not end, while there are only the two.
     pending: [bool; 2],
     armed: Armed,
+    /// The budget of the task does not count until the call ends.
+    unbudgeted: bool,
     /// One timer for all deadlines. It is set anew only for an earlier one: a deadline that moved on costs nothing until
     /// the timer goes off.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -55,6 +57,7 @@ impl<T> Polled<T> {
             waker: Waker::noop().clone(),
             pending: [false; 2],
             armed: Armed::No,
+            unbudgeted: false,
             sleep: None,
             waiting: None,
             began: Duration::ZERO,
@@ -87,6 +90,7 @@ impl<T> Polled<T> {
         if let Some(pending) = self.pending.get_mut(side as usize) {
             *pending = !ended;
         }
+        self.unbudgeted = false;
         match &self.waiting {
             Some(waiting) if ended => waiting.remove(side),
             _ => None,
@@ -193,6 +197,23 @@ impl<T> Polled<T> {
         (self.began, self.epoch) = (now, Instant::now());
     }
 
+    #[inline]
+    fn poll<R>(
+        &mut self,
+        mut act: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> io::Result<R>
+    where
+        T: Unpin,
+    {
+        let mut context = Context::from_waker(&self.waker);
+        let io = &mut self.io;
+        ready(if self.unbudgeted {
+            pin!(unconstrained(poll_fn(|context| act(Pin::new(io), context)))).poll(&mut context)
+        } else {
+            act(Pin::new(io), &mut context)
+        })
+    }
+
     fn instant_of(&self, time: Duration) -> Option<Instant> {
         self.epoch.checked_add(time.saturating_sub(self.began))
     }
@@ -207,18 +228,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
 
     fn read(&mut self, place: &mut [u8], _: Option<Duration>) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(place);
-        let mut context = Context::from_waker(&self.waker);
-        ready(Pin::new(&mut self.io).poll_read(&mut context, &mut buffer))?;
+        self.poll(|io, context| io.poll_read(context, &mut buffer))?;
         Ok(buffer.filled().len())
     }
 
     #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>], _: Option<Duration>) -> io::Result<usize> {
-        let mut context = Context::from_waker(&self.waker);
-        let io = Pin::new(&mut self.io);
-        ready(match parts {
-            [only] => io.poll_write(&mut context, only),
-            _ => io.poll_write_vectored(&mut context, parts),
+        self.poll(|io, context| match parts {
+            [only] => io.poll_write(context, only),
+            _ => io.poll_write_vectored(context, parts),
         })
     }
 
@@ -227,11 +245,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        ready(Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(&self.waker)))
+        self.poll(|io, context| io.poll_flush(context))
+    }
+
+    fn lift_budget(&mut self) -> bool {
+        !mem::replace(&mut self.unbudgeted, true)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        ready(Pin::new(&mut self.io).poll_shutdown(&mut Context::from_waker(&self.waker)))
+        self.poll(|io, context| io.poll_shutdown(context))
     }
 }
 

@@ -52,6 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             Poll::Pending => {
                 input.release();
+                link.budget.refill();
                 link.stream.set_receiving(true);
                 self.turn_over()
             }
