@@ -10,7 +10,7 @@ use super::{Error, Stream};
 use crate::{Connection, Located};
 
 /// How many messages or frames are taken in a row: half a millisecond where each costs 1 µs.
-const FULL: i16 = 512;
+const FULL: i32 = 512;
 /// How many bytes read cost as much as a message, as a shift: 2 MiB use up the budget.
 const READ: u32 = 12;
 /// The same for bytes that are decoded the slow way, which may be many tiny fragments.
@@ -24,7 +24,7 @@ const COMPRESSED_STEP: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// Negative once it is used up.
-    left: i16,
+    left: i32,
     /// The call ends with `WouldBlock` for that, and its adapter lets other tasks run.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     yields: bool,
@@ -42,14 +42,23 @@ impl Budget {
         self.left >= 0
     }
 
-    #[inline]
+    /// Nearly everything is too small to be counted.
+    #[inline(always)]
     fn pay_for(&mut self, bytes: usize, shift: u32) {
-        let price = i16::try_from(bytes >> shift).unwrap_or(i16::MAX);
+        let price = bytes >> shift;
+        if price > 0 {
+            self.pay_much(price);
+        }
+    }
+
+    #[inline(never)]
+    fn pay_much(&mut self, price: usize) {
+        let price = i32::try_from(price).unwrap_or(i32::MAX);
         self.left = self.left.saturating_sub(price).max(0);
     }
 
     /// Pays for bytes that were read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pay_for_read(&mut self, bytes: usize) {
         self.pay_for(bytes, READ);
     }

@@ -197,7 +197,7 @@ impl<T> Polled<T> {
         (self.began, self.epoch) = (now, Instant::now());
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll<R>(
         &mut self,
         mut act: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
@@ -208,7 +208,7 @@ impl<T> Polled<T> {
         let mut context = Context::from_waker(&self.waker);
         let io = &mut self.io;
         ready(if self.unbudgeted {
-            pin!(unconstrained(poll_fn(|context| act(Pin::new(io), context)))).poll(&mut context)
+            without_budget(&mut context, |context| act(Pin::new(io), context))
         } else {
             act(Pin::new(io), &mut context)
         })
@@ -255,6 +255,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.poll(|io, context| io.poll_shutdown(context))
     }
+}
+
+#[cold]
+#[inline(never)]
+fn without_budget<R>(context: &mut Context<'_>, act: impl FnMut(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
+    pin!(unconstrained(poll_fn(act))).poll(context)
 }
 
 #[inline]
