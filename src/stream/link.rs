@@ -386,6 +386,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         while self.unflushed {
             match self.stream.flush() {
@@ -529,7 +530,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// A read that had room for so many bytes has just brought `len`, one at the least.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes_came(&mut self, len: usize, room: usize) {
         self.connection.bytes_came(self.now);
         self.budget.pay_for_read(len);
