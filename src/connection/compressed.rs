@@ -51,6 +51,17 @@ impl Connection {
         self.agreed
     }
 
+    /// Whether messages may come compressed.
+    pub(crate) const fn may_inflate(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    /// How many bytes have come out of the compressed message that is being received.
+    pub(crate) fn inflated(&self) -> u64 {
+        let inflating = self.incoming.as_ref().and_then(|incoming| incoming.inflating.as_ref());
+        inflating.map_or(0, |inflating| inflating.total())
+    }
+
     /// Switches the compression of messages that begin to be sent from now on. On by default, where it was agreed on.
     ///
     /// For single messages that are compressed already, such as images, or that must not tell their content by their

@@ -238,6 +238,18 @@ impl Connection {
         self.closing.output_failed = true;
     }
 
+    /// Whether messages may come compressed.
+    #[cfg(all(feature = "std", not(feature = "deflate")))]
+    pub(crate) const fn may_inflate(&self) -> bool {
+        false
+    }
+
+    /// How many bytes have come out of the compressed message that is being received.
+    #[cfg(all(feature = "std", not(feature = "deflate")))]
+    pub(crate) const fn inflated(&self) -> u64 {
+        0
+    }
+
     /// Whether there is a [`summary`](Self::summary).
     #[cfg(feature = "std")]
     #[inline]

@@ -3,6 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
+use super::budget::step_len;
 use super::buffer::{LARGE, ReadBuffer, SMALL};
 use super::link::{Link, REPLIES, Read, Target};
 use super::sending::DIRECT_WRITE;
@@ -58,12 +59,12 @@ impl<S: Stream> Endpoint<S> {
     #[inline(always)]
     pub(crate) fn find_at_hand(&mut self) -> Option<(Kind, Range<usize>)> {
         let Self { link, input } = self;
-        if input.is_empty() {
+        if !(S::WAITS || link.budget.pay()) || input.is_empty() {
             return None;
         }
         let (kind, payload) = link.connection.whole_message_again(input.unread())?;
         input.take(payload.end);
-        link.ends_large = payload.len() >= DIRECT_WRITE && input.is_empty();
+        link.ends_large = payload.len() >= DIRECT_WRITE && is_all(input);
         Some((kind, payload))
     }
 
@@ -76,6 +77,10 @@ impl<S: Stream> Endpoint<S> {
         let Self { link, input } = self;
         let (mut has_read, mut starved) = (false, false);
         loop {
+            if let Err(yields) = link.pay(until) {
+                input.release();
+                return Err(yields);
+            }
             if !input.is_empty() {
                 if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
                     input.take(payload.end);
@@ -97,8 +102,12 @@ impl<S: Stream> Endpoint<S> {
                 }
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
-                match link.connection.locate(link.now, input.unread(), &mut replies) {
+                let unread = input.unread();
+                let most = step_len::<S>(&link.connection, unread.len());
+                let (is_cut, inflated) = (most < unread.len(), link.connection.inflated());
+                match link.connection.locate(link.now, &mut unread[..most], &mut replies) {
                     Ok(located) => {
+                        link.pay_for_step(&located, inflated);
                         input.take(located.consumed);
                         link.ends_large =
                             located.found.is_some() && located.consumed >= DIRECT_WRITE && input.is_empty();
@@ -111,6 +120,7 @@ impl<S: Stream> Endpoint<S> {
                             #[cfg(not(feature = "deflate"))]
                             Some(found) if interest(&found) => return Ok(Some(found)),
                             Some(_) => continue,
+                            None if is_cut && located.consumed == most => continue,
                             None => {}
                         }
                     }
@@ -168,6 +178,14 @@ fn hands_on<S: Stream>(link: &mut Link<S>) -> bool {
 #[cfg(not(feature = "rand"))]
 const fn hands_on<S: Stream>(_: &mut Link<S>) -> bool {
     false
+}
+
+/// Whether nothing is left of the input. It is a call because small messages then jump over it, which saves three
+/// instructions, more than the budget costs.
+#[cold]
+#[inline(never)]
+fn is_all(input: &ReadBuffer) -> bool {
+    input.is_empty()
 }
 
 /// Whether the input is worth another read before it is taken: only where reading never waits.

@@ -6,6 +6,7 @@ use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+use super::budget::Budget;
 use super::buffer::{ReadBuffer, SMALL};
 #[cfg(feature = "tokio")]
 use super::flush::OwnBounds;
@@ -41,6 +42,7 @@ pub(crate) struct Link<S> {
     pub(super) ends_large: bool,
     /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
     pub(crate) alarm: bool,
+    pub(crate) budget: Budget,
     write_shut: bool,
     /// Something was written that the stream may still hold back.
     pub(crate) unflushed: bool,
@@ -89,6 +91,7 @@ impl<S: Stream> Link<S> {
             next_write: Duration::ZERO,
             ends_large: false,
             alarm: false,
+            budget: Budget::new(),
             write_shut: false,
             unflushed: true,
             flush_first: false,
@@ -207,6 +210,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         while self.unflushed {
             let due = if S::WAITS { self.bound_of_a_flush(until) } else { None };
@@ -316,6 +320,9 @@ impl<S: Stream> Link<S> {
     /// Fails where a deadline has passed after which nothing can be written any more.
     fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
         if self.is_due() {
+            if self.stream.lift_budget() {
+                return Ok(());
+            }
             // The verdict is kept by the connection.
             let _ = self.connection.handle_timeout(now, Unread::Possible, self.out.sink());
         }
@@ -369,7 +376,7 @@ impl<S: Stream> Link<S> {
                 Ok(Read::Again)
             }
             Ok(len) => {
-                self.bytes_came();
+                self.bytes_came(len);
                 Ok(Read::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -384,10 +391,11 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// A read has just brought bytes.
-    #[inline]
-    pub(crate) fn bytes_came(&mut self) {
+    /// A read has just brought `len` bytes, one at the least.
+    #[inline(always)]
+    pub(crate) fn bytes_came(&mut self, len: usize) {
         self.connection.bytes_came(self.now);
+        self.budget.pay_for_read(len);
         self.just_read = true;
     }
 
@@ -415,6 +423,9 @@ impl<S: Stream> Link<S> {
             return Ok(Read::Again);
         }
         if (S::WAITS || self.alarm) && self.is_due() {
+            if self.stream.lift_budget() {
+                return Ok(Read::Again);
+            }
             self.alarm = false;
             let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
             return Ok(Read::Again);
@@ -455,6 +466,7 @@ impl<S: Stream> Link<S> {
     pub(crate) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
         let mut scratch = ReadBuffer::default();
         loop {
+            self.pay(until)?;
             match self.flush_while_receiving(until) {
                 // The peer may not take our bytes before its own are taken.
                 Err(error) if error.is_temporary() => {}

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "rand")]
 mod backlog;
+mod budget;
 mod buffer;
 mod connect_error;
 mod endpoint;
@@ -66,6 +67,12 @@ pub(crate) trait Stream {
     }
 
     fn flush(&mut self, until: Option<Duration>) -> io::Result<()>;
+
+    /// Lifts a budget of the task, after which its streams say `WouldBlock` though they are ready, until the call of the
+    /// adapter ends. Whether that is news: then what has just said so is worth another try.
+    fn lift_budget(&mut self) -> bool {
+        false
+    }
 
     /// Ends the direction to the peer; asked again after `WouldBlock`.
     fn shutdown_write(&mut self) -> io::Result<()>;

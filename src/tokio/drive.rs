@@ -3,15 +3,18 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::task::yield_now;
 use bytes::Bytes;
 
 use super::Error;
 use super::group::Member;
 use super::polled::Polled;
-use super::waiting::Waiting;
+use super::waiting::{RECEIVER, Waiting};
 use crate::stream::Link;
 
 /// What a call works on.
@@ -71,7 +74,16 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     let joined = on.attend();
     let result = loop {
         match act(on) {
-            Err(Error::WouldBlock) if wait(on).is_pending() => break Poll::Pending,
+            Err(Error::WouldBlock) if on.link().budget.take_yield() => {
+                wake_after_the_others(on.link().stream.waker());
+                break Poll::Pending;
+            }
+            Err(Error::WouldBlock) if wait(on).is_pending() => {
+                if side == RECEIVER {
+                    on.link().budget.refill();
+                }
+                break Poll::Pending;
+            }
             Err(Error::WouldBlock) => {}
             done => break Poll::Ready(done),
         }
@@ -92,6 +104,14 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     }
     let wakers = [before_us, ours];
     (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers, payloads })))
+}
+
+/// Wakes the task again, but only after all others that are ready, and the driver of the runtime: a task that wakes itself
+/// keeps timers and sockets of a runtime with one thread waiting for 60 more polls.
+///
+/// `waker` is the connection's own where halves share it, so that no waker of the user runs under their lock.
+fn wake_after_the_others(waker: &Waker) {
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.

@@ -57,6 +57,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
         if place.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if !self.rest.is_empty() {
+            // A reader may take a large message byte by byte.
+            ready!(self.ws.poll_with(RECEIVER, context, |endpoint| endpoint.link.pay(None)))?;
+        }
         while self.rest.is_empty() {
             let event = ready!(self.ws.poll_with(RECEIVER, context, |endpoint| {
                 let Some(found) = endpoint.find(None, Found::is_data)? else { return Ok(None) };

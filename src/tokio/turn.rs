@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         match read {
             Poll::Ready(Ok(())) if len > 0 => {
                 link.look_at_the_clock();
-                link.bytes_came();
+                link.bytes_came(len);
                 input.filled(len);
                 link.stream.set_receiving(false);
                 Turn::Read
@@ -55,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Poll::Pending => {
                 input.release();
                 link.read_below();
+                link.budget.refill();
                 link.stream.set_receiving(true);
                 self.turn_over()
             }

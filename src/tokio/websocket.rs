@@ -27,6 +27,10 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 /// receives drives none of it. All state lives in this value and none in the futures, so that every future may be
 /// dropped at any await (by `select!` or a timeout) without losing a byte or leaving half a frame.
 ///
+/// No flood of the peer keeps other tasks waiting: after 512 messages or frames, or 2 MiB, that came without a wait, the
+/// receiving calls write what is queued and yield to the runtime once. A poll then returns `Pending` though more has
+/// arrived, and wakes its task.
+///
 /// When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
