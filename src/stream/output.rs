@@ -15,9 +15,16 @@ use crate::Sink;
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
 
+/// The largest queue that a connection gets before it has much to queue, in bytes: it may keep that for long.
+const MODEST: usize = 16 << 10;
+/// A queue with less room grows at once.
+const MORE: usize = 1024;
+
 thread_local! {
-    /// Queues that have run empty. One that grew with a batch spares the next one, of whatever connection, the growing.
+    /// Queues that have run empty, of up to [`MODEST`] bytes.
     static SPARE: Spares<Vec<u8>> = const { Spares::new() };
+    /// Larger ones. One that grew with a batch spares the next one, of whatever connection, the growing.
+    static LARGE: Spares<Vec<u8>> = const { Spares::new() };
 }
 
 /// How many pieces one write takes.
@@ -88,10 +95,28 @@ impl Output {
     /// Where to append what is certain to come.
     #[inline(always)]
     pub(crate) fn sink_for_more(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = first();
+        if self.bytes.capacity() - self.bytes.len() < MORE {
+            self.grow();
         }
         self.sink()
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = first();
+            return;
+        }
+        let needed = self.bytes.len() + MORE;
+        if (MODEST..2 * MODEST).contains(&needed) {
+            let large = LARGE.try_with(Spares::take).ok().flatten();
+            if let Some(mut large) = large.filter(|large| large.capacity() >= needed) {
+                large.extend_from_slice(&self.bytes);
+                recycle(mem::replace(&mut self.bytes, large), MODEST);
+                return;
+            }
+        }
+        self.bytes.reserve(MORE);
     }
 
     /// Appends bytes without copying them.
@@ -207,8 +232,9 @@ fn first() -> Vec<u8> {
 fn recycle(mut bytes: Vec<u8>, largest: usize) {
     if (FIRST..=largest).contains(&bytes.capacity()) {
         bytes.clear();
+        let spares = if bytes.capacity() <= MODEST { &SPARE } else { &LARGE };
         // At the end of a thread there is nobody left to keep it for.
-        let _ = SPARE.try_with(|spare| spare.give(bytes));
+        let _ = spares.try_with(|spares| spares.give(bytes));
     }
 }
 
