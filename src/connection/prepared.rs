@@ -153,9 +153,9 @@ impl From<Message<'_>> for Prepared {
 
 #[cfg(all(test, feature = "deflate"))]
 mod tests {
+    use core::time::Duration;
     use std::sync::mpsc;
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
     use crate::deflate::Deflate;

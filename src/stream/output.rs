@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::mem;
 use std::io::IoSlice;
 use std::thread_local;
@@ -23,8 +24,8 @@ const MORE: usize = 1024;
 thread_local! {
     /// Queues that have run empty, of up to [`MODEST`] bytes.
     static SPARE: Spares<Vec<u8>> = const { Spares::new() };
-    /// Larger ones. One that grew with a batch spares the next one, of whatever connection, the growing.
-    static LARGE: Spares<Vec<u8>> = const { Spares::new() };
+    /// The latest larger one. That it grew with a batch spares the next one, of whatever connection, the growing.
+    static LARGE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// How many pieces one write takes.
@@ -109,7 +110,7 @@ impl Output {
         }
         let needed = self.bytes.len() + MORE;
         if (MODEST..2 * MODEST).contains(&needed) {
-            let large = LARGE.try_with(Spares::take).ok().flatten();
+            let large = LARGE.try_with(Cell::take).ok().flatten();
             if let Some(mut large) = large.filter(|large| large.capacity() >= needed) {
                 large.extend_from_slice(&self.bytes);
                 recycle(mem::replace(&mut self.bytes, large), MODEST);
@@ -232,9 +233,12 @@ fn first() -> Vec<u8> {
 fn recycle(mut bytes: Vec<u8>, largest: usize) {
     if (FIRST..=largest).contains(&bytes.capacity()) {
         bytes.clear();
-        let spares = if bytes.capacity() <= MODEST { &SPARE } else { &LARGE };
         // At the end of a thread there is nobody left to keep it for.
-        let _ = spares.try_with(|spares| spares.give(bytes));
+        let _ = if bytes.capacity() <= MODEST {
+            SPARE.try_with(|spares| spares.give(bytes))
+        } else {
+            LARGE.try_with(|latest| drop(latest.replace(Some(bytes))))
+        };
     }
 }
 
