@@ -91,14 +91,10 @@ impl ReadBuffer {
     #[inline]
     pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
         self.forget_inflated();
-        if self.bytes.len() <= SMALL {
-            let spare = SPARE.try_with(Spares::take).ok().flatten();
-            let bytes =
-                spare.filter(|spare| spare.len() >= size + PAGE).unwrap_or_else(|| zeros(size + PAGE));
-            let rest = mem::replace(&mut self.bytes, bytes);
-            if !self.unread.is_empty() {
-                self.put(&rest);
-            }
+        if self.bytes.is_empty() {
+            self.bytes = large(size);
+        } else if self.bytes.len() <= SMALL {
+            self.grow(size);
         }
         self.lent = 0..0;
         let place = if self.unread.is_empty() {
@@ -119,9 +115,10 @@ impl ReadBuffer {
         self.unread.end == self.bytes.len() || self.unread.len() <= self.latest.max(PAGE / 2)
     }
 
-    /// Starts with what is unread of a smaller buffer.
+    /// Goes on behind a small rest.
     #[cold]
-    fn put(&mut self, rest: &[u8]) {
+    fn grow(&mut self, size: usize) {
+        let rest = mem::replace(&mut self.bytes, large(size));
         let unread = &rest[self.unread.clone()];
         self.bytes[..unread.len()].copy_from_slice(unread);
         self.unread = 0..unread.len();
@@ -175,18 +172,24 @@ impl ReadBuffer {
     /// receives next. A small rest is kept in memory of its own.
     pub(crate) fn release(&mut self) {
         self.forget_inflated();
-        let left = self.unread.len();
-        let is_worth_it =
-            left > 0 && (self.bytes.len() <= SMALL || left > self.bytes.len() / PART_WORTH_A_BUFFER);
-        if is_worth_it || self.bytes.is_empty() {
+        if !self.unread.is_empty() {
+            return self.release_around_rest();
+        }
+        if self.bytes.is_empty() {
             return;
         }
-        let rest = if left == 0 { Box::default() } else { self.bytes[self.unread.clone()].into() };
-        let bytes = mem::replace(&mut self.bytes, rest);
-        (self.unread, self.lent) = (0..left, 0..0);
-        if (SMALL + PAGE..=LARGE + PAGE).contains(&bytes.len()) {
-            // At the end of a thread there is nobody left to keep it for.
-            let _ = SPARE.try_with(|spare| spare.give(bytes));
+        let bytes = mem::take(&mut self.bytes);
+        (self.unread, self.lent) = (0..0, 0..0);
+        give_back(bytes);
+    }
+
+    fn release_around_rest(&mut self) {
+        let left = self.unread.len();
+        if self.bytes.len() > SMALL && left <= self.bytes.len() / PART_WORTH_A_BUFFER {
+            let rest = self.bytes[self.unread.clone()].into();
+            let bytes = mem::replace(&mut self.bytes, rest);
+            (self.unread, self.lent) = (0..left, 0..0);
+            give_back(bytes);
         }
     }
 
@@ -196,6 +199,21 @@ impl ReadBuffer {
         self.unread = 0..0;
         self.release();
         unread
+    }
+}
+
+/// A buffer for a read of at least `size` bytes.
+#[inline]
+fn large(size: usize) -> Box<[u8]> {
+    let spare = SPARE.try_with(Spares::take).ok().flatten();
+    spare.filter(|spare| spare.len() >= size + PAGE).unwrap_or_else(|| zeros(size + PAGE))
+}
+
+#[inline]
+fn give_back(bytes: Box<[u8]>) {
+    if (SMALL + PAGE..=LARGE + PAGE).contains(&bytes.len()) {
+        // At the end of a thread there is nobody left to keep it for.
+        let _ = SPARE.try_with(|spare| spare.give(bytes));
     }
 }
 
