@@ -25,8 +25,17 @@ use super::pool::Pool;
 ///
 /// A client of any class holds up to 32,960 bytes to receive if the server takes its [fallback](Self::offer_fallback).
 ///
-/// A message in the works borrows 128 KiB, an inflater 47 KiB more, a compressor of the shared class 294,016 bytes by
-/// default. The pool keeps up to eight of each while nobody needs them.
+/// While a call inflates or compresses, and while a compressed message is borrowed from the connection, it takes 128 KiB
+/// of the pool; a compressor of the shared class takes 294,016 bytes more by default. The pool keeps up to eight of each
+/// while nobody needs them.
+///
+/// A received message that is unfinished holds, besides what it has inflated to:
+///
+/// | delivery | compressed bytes that have arrived | holds |
+/// |---|---:|---|
+/// | messages | up to 4,096 | those bytes, not yet inflated |
+/// | messages | more | an inflater, 47 KiB, and the last 32 KiB that it inflated to |
+/// | chunks | any | the same |
 ///
 /// ```
 /// use sansocket::Config;

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 use core::mem;
 use std::io::IoSlice;
@@ -18,10 +19,19 @@ use crate::redacted::Redacted;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
+/// The largest queue that a connection gets before it has that much to queue, in bytes: it may keep the queue for long.
+/// Going on in a larger one costs a copy, about 100 ns for each batch.
+const MODEST: usize = 4 << 10;
+/// The room for a message of unknown length.
+const MORE: usize = 1024;
+/// The longest header of a frame, with a mask.
+const MAX_HEADER_LEN: usize = 14;
 
 thread_local! {
-    /// Queues that have run empty. One that grew with a batch spares the next one, of whatever connection, the growing.
+    /// Queues that have run empty, of up to [`MODEST`] bytes.
     static SPARE: Spares<Vec<u8>> = const { Spares::new() };
+    /// The latest larger one. That it grew with a batch spares the next one, of whatever connection, the growing.
+    static LARGE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// How many pieces one write takes.
@@ -122,10 +132,32 @@ impl Output {
     /// Where to append what is certain to come.
     #[inline(always)]
     pub(crate) fn sink_for_more(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = first();
+        self.sink_for(MORE)
+    }
+
+    /// Where to append a frame with so many bytes of payload.
+    #[inline(always)]
+    pub(crate) fn sink_for(&mut self, payload: usize) -> &mut Vec<u8> {
+        let needed = payload + MAX_HEADER_LEN;
+        if self.bytes.capacity() - self.bytes.len() < needed {
+            self.grow(needed);
         }
         self.sink()
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        if self.bytes.capacity() == 0 && needed <= FIRST {
+            self.bytes = first();
+            return;
+        }
+        if self.bytes.len() + needed > MODEST && self.bytes.capacity() <= MODEST {
+            if let Some(mut large) = LARGE.try_with(Cell::take).ok().flatten() {
+                large.extend_from_slice(&self.bytes);
+                recycle(mem::replace(&mut self.bytes, large), MODEST);
+            }
+        }
+        self.bytes.reserve(needed);
     }
 
     /// Appends bytes without copying them.
@@ -302,7 +334,11 @@ fn recycle(mut bytes: Vec<u8>, largest: usize) {
     if (FIRST..=largest).contains(&bytes.capacity()) {
         bytes.clear();
         // At the end of a thread there is nobody left to keep it for.
-        let _ = SPARE.try_with(|spare| spare.give(bytes));
+        let _ = if bytes.capacity() <= MODEST {
+            SPARE.try_with(|spares| spares.give(bytes))
+        } else {
+            LARGE.try_with(|latest| drop(latest.replace(Some(bytes))))
+        };
     }
 }
 

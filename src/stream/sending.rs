@@ -91,7 +91,7 @@ impl<S: Stream> Link<S> {
         payload.len() < DIRECT_WRITE
             && waiting + payload.len() < WRITE_AT
             && waiting < self.connection.config().max_queued_output
-            && self.connection.send_at_once(kind, payload, self.out.sink_for_more())
+            && self.connection.send_at_once(kind, payload, self.out.sink_for(payload.len()))
     }
 
     /// [`feed_at_once`](Self::feed_at_once) for a prepared message.
@@ -103,7 +103,7 @@ impl<S: Stream> Link<S> {
             && len < DIRECT_WRITE
             && waiting + len < WRITE_AT
             && waiting < self.connection.config().max_queued_output
-            && self.connection.send_prepared(prepared, self.out.sink_for_more()).is_ok()
+            && self.connection.send_prepared(prepared, self.out.sink_for(len)).is_ok()
     }
 
     pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
