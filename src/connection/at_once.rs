@@ -40,13 +40,6 @@ impl Connection {
         self.deadlines.alive(now);
     }
 
-    /// Whether the next message is likely to lie in `bytes` whole.
-    #[cfg(feature = "std")]
-    #[inline]
-    pub(crate) fn has_whole_message(&self, bytes: &[u8]) -> bool {
-        self.decoder.has_whole(bytes)
-    }
-
     /// Whether [`whole_message`](Self::whole_message) lacks nothing but the end of the message.
     #[cfg(feature = "tokio")]
     pub(crate) fn lacks_the_end(&self, bytes: &[u8]) -> bool {

@@ -148,13 +148,6 @@ impl Decoder {
         Some((kind, start..start + len))
     }
 
-    /// Whether a frame that [`decode_whole`](Self::decode_whole) may find lies in `input` whole.
-    #[cfg(feature = "std")]
-    #[inline]
-    pub(crate) fn has_whole(&self, input: &[u8]) -> bool {
-        self.whole_frame(input).is_some_and(|WholeFrame { start, len, .. }| start + len <= input.len())
-    }
-
     /// Whether [`decode_whole`](Self::decode_whole) lacks nothing but the end of the frame.
     #[cfg(feature = "tokio")]
     pub(crate) fn lacks_the_end(&self, input: &[u8], limit: usize) -> bool {

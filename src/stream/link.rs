@@ -468,7 +468,10 @@ impl<S: Stream> Link<S> {
         loop {
             self.pay(until)?;
             match self.flush_while_receiving(until) {
-                // The peer may not take our bytes before its own are taken.
+                // The peer may not take our bytes before its own are taken, if there are more of them.
+                Err(error) if error.is_temporary() && self.connection.state() == State::Closed => {
+                    return Err(error);
+                }
                 Err(error) if error.is_temporary() => {}
                 Err(_) => {
                     let _ = self.connection.handle_eof();

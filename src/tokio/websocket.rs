@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                 let payload = input.lent().get(payload).unwrap_or_default();
                 if let Some(message) = link.message(kind, payload) {
                     let message = message.into_owned();
-                    self.endpoint.release_behind_message();
+                    input.release();
                     return Poll::Ready(Ok(Some(message)));
                 }
             }
