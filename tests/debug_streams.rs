@@ -9,7 +9,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use debug_support::{MARK, check, check_error, compressions, mark, pair};
+#[cfg(feature = "tokio")]
+use debug_support::MARK;
+use debug_support::{check, check_error, compressions, mark, pair};
 use sansocket::blocking::{self, Acceptor, Connector, Error, Incoming, Pipe, Reconnecting, WebSocket, pipe};
 use sansocket::client::{ConnectError, Proxy, ProxySettings, Reconnect, WhileAway};
 use sansocket::handshake::{Acceptance, ClientRequest, ClientStep, Response};

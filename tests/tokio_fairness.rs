@@ -13,9 +13,11 @@ use std::io;
 use std::sync::Arc;
 use std::task::Wake;
 
+#[cfg(feature = "deflate")]
+use sansocket::Connection;
 use sansocket::client::Reconnect;
 use sansocket::tokio::{Reconnecting, WebSocket};
-use sansocket::{CloseCode, Config, Connection, Delivery};
+use sansocket::{CloseCode, Config, Delivery};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, yield_now};
