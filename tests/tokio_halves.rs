@@ -1,6 +1,6 @@
 //! What the halves of a connection must not do to each other: mix their messages, hold up each other's flushes, run code of
 //! the application under their lock.
-#![cfg(all(feature = "tokio", feature = "rand"))]
+#![cfg(all(feature = "rand", feature = "tokio", feature = "futures-core", feature = "futures-sink"))]
 
 use std::collections::VecDeque;
 use std::future::Future;
