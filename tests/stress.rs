@@ -6,10 +6,16 @@
 mod asynchronous;
 #[path = "stress/chaos.rs"]
 mod chaos;
+#[cfg(feature = "rustls")]
+mod client_support;
 #[path = "stress/model.rs"]
 mod model;
 #[path = "stress/plan.rs"]
 mod plan;
+#[path = "stress/threads.rs"]
+mod threads;
+#[path = "stress/wires.rs"]
+mod wires;
 
 use plan::{Plan, play_all};
 
@@ -35,4 +41,10 @@ fn tokio_with_threads() {
             runtime.block_on(asynchronous::play(plan.clone(), lanes));
         },
     );
+}
+
+/// With pipes, TCP and TLS in both roles below, which wait or do not.
+#[test]
+fn blocking_with_threads() {
+    play_all("blocking_with_threads", 20, threads::Plan::new, threads::play);
 }

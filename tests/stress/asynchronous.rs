@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::chaos::{Chaos, Meter};
-use crate::model::{Fate, Lane, Rng, Ticket};
+use crate::model::{Fate, Gathered, Lane, Rng, Ticket};
 use crate::plan::{Closing, Plan};
 
+/// Whether a flush through a sink or a message writer ends though others go on queueing, replies to pings for instance.
+const FLUSHES_HAVE_BOUNDS: bool = false;
 /// Whether several halves may send messages in parts at the same time without mixing them.
 const OPEN_MESSAGES_HAVE_OWNERS: bool = false;
 
@@ -90,6 +92,11 @@ impl Writer {
 
     fn limit(&mut self) -> Limit {
         if self.patient && self.rng.one_in(2) { Limit::None } else { Limit::new(&mut self.rng) }
+    }
+
+    /// For calls that flush all that others queue.
+    fn limit_of_a_flush(&mut self) -> Limit {
+        if FLUSHES_HAVE_BOUNDS { self.limit() } else { Limit::new(&mut self.rng) }
     }
 
     fn message(&mut self) -> (Ticket, Message<'static>) {
@@ -175,7 +182,7 @@ macro_rules! sending {
                 }
                 7 => {
                     let (ticket, message) = who.message();
-                    let sent = limit.cut(SinkExt::send(tx, message)).await;
+                    let sent = who.limit_of_a_flush().cut(SinkExt::send(tx, message)).await;
                     who.settle(ticket, sent)?;
                 }
                 8 => {
@@ -238,7 +245,7 @@ macro_rules! sending {
                 });
                 who.settle(ticket, wrote)?;
                 if who.rng.one_in(4) {
-                    let limit = who.limit();
+                    let limit = who.limit_of_a_flush();
                     let _ = limit.cut(writer.flush()).await;
                 }
             }
@@ -247,7 +254,7 @@ macro_rules! sending {
             }
             let ticket = who.lane.begin_end(who.number);
             for _ in 0..3 {
-                let limit = who.limit();
+                let limit = who.limit_of_a_flush();
                 let ended = limit.cut(writer.finish()).await;
                 if who.settle(ticket, ended)? {
                     who.open = None;
@@ -284,34 +291,17 @@ struct Reader {
     rng: Rng,
     lane: Lane,
     chunks: bool,
-    gathered: Option<(Kind, Vec<u8>)>,
+    gathered: Gathered,
     ended: bool,
 }
 
 impl Reader {
     fn event(&mut self, event: Option<Event<'_>>) {
-        match event {
-            None => self.ended = true,
-            Some(Event::Message(message)) => self.lane.arrive(&message),
-            Some(Event::Chunk(chunk)) => {
-                assert_eq!(chunk.first, self.gathered.is_none());
-                let (kind, bytes) = self.gathered.get_or_insert((chunk.kind, Vec::new()));
-                assert_eq!(*kind, chunk.kind);
-                bytes.extend_from_slice(&chunk.payload);
-                if chunk.last {
-                    let (kind, bytes) = self.gathered.take().unwrap();
-                    self.lane.arrive_as(kind, &bytes);
-                }
-            }
-            Some(_) => {}
-        }
+        self.ended |= self.gathered.event(event);
     }
 
     fn message(&mut self, message: Option<Message<'_>>) {
-        match message {
-            None => self.ended = true,
-            Some(message) => self.lane.arrive(&message),
-        }
+        self.ended |= self.gathered.message(message);
     }
 }
 
@@ -406,7 +396,7 @@ pub async fn play(plan: Plan, lanes: [Lane; 2]) {
             rng: rng.fork(),
             lane: lanes[1 - number].clone(),
             chunks: plan.config.delivery == Delivery::Chunks,
-            gathered: None,
+            gathered: Gathered::new(lanes[1 - number].clone()),
             ended: false,
         };
         let whole = Writer::new(0, rng.fork(), lanes[number].clone(), plan.clone());

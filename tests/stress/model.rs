@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sansocket::{Kind, Message};
+use sansocket::{Event, Kind, Message};
 
 /// The length of the name at the start of each part: its sender, number and length in hexadecimal digits.
 const NAME: usize = 12;
@@ -74,8 +74,6 @@ struct Sender {
 struct State {
     senders: Vec<Sender>,
     finished: bool,
-    /// The receiver threw messages away.
-    discards: bool,
     messages: u64,
     operations: u64,
     /// What the end that sends is doing.
@@ -179,11 +177,6 @@ impl Lane {
         self.with(|state| state.finished = true);
     }
 
-    /// The end that receives will throw away what still comes.
-    pub fn discard(&self) {
-        self.with(|state| state.discards = true);
-    }
-
     /// Counts an operation that sends no part.
     pub fn count(&self) {
         self.with(|state| state.operations += 1);
@@ -213,12 +206,52 @@ impl Lane {
 
     /// Whether nothing is sent any more and all that must arrive has arrived.
     pub fn is_done(&self) -> bool {
-        self.with(|state| state.finished && (state.discards || state.missing().is_none()))
+        self.with(|state| state.finished && state.missing().is_none())
     }
 
     /// What must arrive and has not.
     pub fn missing(&self) -> Option<String> {
-        self.with(|state| if state.discards { None } else { state.missing() })
+        self.with(|state| state.missing())
+    }
+}
+
+/// The receiving side of a lane, where messages may come in chunks.
+#[derive(Debug)]
+pub struct Gathered {
+    lane: Lane,
+    chunks: Option<(Kind, Vec<u8>)>,
+}
+
+impl Gathered {
+    pub fn new(lane: Lane) -> Self {
+        Self { lane, chunks: None }
+    }
+
+    /// Takes what came; whether that was the end.
+    pub fn event(&mut self, event: Option<Event<'_>>) -> bool {
+        match event {
+            None => return true,
+            Some(Event::Message(message)) => self.lane.arrive(&message),
+            Some(Event::Chunk(chunk)) => {
+                assert_eq!(chunk.first, self.chunks.is_none());
+                let (kind, bytes) = self.chunks.get_or_insert((chunk.kind, Vec::new()));
+                assert_eq!(*kind, chunk.kind);
+                bytes.extend_from_slice(&chunk.payload);
+                if chunk.last {
+                    let (kind, bytes) = self.chunks.take().unwrap();
+                    self.lane.arrive_as(kind, &bytes);
+                }
+            }
+            Some(_) => {}
+        }
+        false
+    }
+
+    /// Takes what came; whether that was the end.
+    pub fn message(&mut self, message: Option<Message<'_>>) -> bool {
+        let Some(message) = message else { return true };
+        self.lane.arrive(&message);
+        false
     }
 }
 

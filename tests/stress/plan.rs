@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use crate::chaos::Habits;
 use crate::model::{Lane, Rng};
 
 /// So long one seed may take, however slow the machine is.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_secs(90);
 
 /// Who closes, and when.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,7 +98,7 @@ impl Plan {
     }
 }
 
-fn config(rng: &mut Rng) -> Config {
+pub fn config(rng: &mut Rng) -> Config {
     let secs = Duration::from_secs;
     let config = Config::new()
         .max_queued_output(rng.pick(&[0, 1, 200, 5000, 70_000, 1 << 20]))
@@ -145,7 +144,8 @@ pub fn play_all<P: core::fmt::Debug>(
     let first = number("STRESS_SEED").or_else(|| number("STRESS_FIRST")).unwrap_or(0);
     let time = number("STRESS_SECONDS").map(Duration::from_secs);
     let only = number("STRESS_SEED").is_some();
-    let current = Arc::new(AtomicU64::new(first));
+    let longest = number("STRESS_LONGEST").map_or(LONGEST, Duration::from_secs);
+    let current = Arc::new(Mutex::new((String::new(), [Lane::default(), Lane::default()])));
     let (tell, told) = mpsc::channel();
     let playing = current.clone();
     let began = Instant::now();
@@ -165,14 +165,13 @@ pub fn play_all<P: core::fmt::Debug>(
                 );
                 return;
             }
-            playing.store(seed, Relaxed);
             let plan = plan(seed);
             let lanes = [Lane::default(), Lane::default()];
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(&plan, lanes.clone()))) {
-                eprintln!(
-                    "{plan:#?}\nends: {:#?}\nSTRESS_SEED={seed} cargo test --all-features --test stress {test}",
-                    lanes.map(|lane| lane.report())
-                );
+            let command = format!("STRESS_SEED={seed} cargo test --all-features --test stress {test}");
+            *playing.lock().unwrap() = (format!("{plan:#?}\n{command}"), lanes.clone());
+            let played = catch_unwind(AssertUnwindSafe(|| play(&plan, lanes.clone())));
+            if let Err(panic) = played {
+                report(&playing);
                 resume_unwind(panic);
             }
             for lane in &lanes {
@@ -183,10 +182,11 @@ pub fn play_all<P: core::fmt::Debug>(
         }
     });
     loop {
-        match told.recv_timeout(LONGEST) {
+        match told.recv_timeout(longest) {
             Ok(()) => {}
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                panic!("STRESS_SEED={} of {test} does not come to its end", current.load(Relaxed))
+                report(&current);
+                panic!("{test} does not come to its end");
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
@@ -194,4 +194,9 @@ pub fn play_all<P: core::fmt::Debug>(
     if let Err(panic) = worker.join() {
         resume_unwind(panic);
     }
+}
+
+fn report(current: &Mutex<(String, [Lane; 2])>) {
+    let (plan, lanes) = &*current.lock().unwrap();
+    eprintln!("ends: {:#?}\n{plan}", lanes.each_ref().map(Lane::report));
 }
