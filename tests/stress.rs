@@ -8,6 +8,8 @@ mod asynchronous;
 mod chaos;
 #[cfg(feature = "rustls")]
 mod client_support;
+#[path = "stress/lateness.rs"]
+mod lateness;
 #[path = "stress/model.rs"]
 mod model;
 #[path = "stress/plan.rs"]

@@ -510,7 +510,10 @@ impl End {
                             send_half(&mut tx, &mut who).await?;
                         }
                     }
-                    while !finish_half(&mut tx, &mut who).await? {}
+                    while !finish_half(&mut tx, &mut who).await? {
+                        // Perhaps another half has begun a message, which must come to its end first.
+                        sleep(Duration::from_millis(1)).await;
+                    }
                     Ok::<_, Error>(())
                 })
             })

@@ -1,0 +1,146 @@
+//! How much of a flood a connection handles while another task of its thread is due.
+
+use core::cell::Cell;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io;
+use std::rc::Rc;
+
+use futures_util::StreamExt;
+use sansocket::tokio::WebSocket;
+use sansocket::{Config, Connection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until};
+
+/// Whether connections give other tasks their turn.
+const TURNS_ARE_BOUNDED: bool = false;
+/// What may be handled while another task is due: 10 ms, where each frame costs 1 µs; what a read brings comes on top.
+const MOST: u64 = 10_000;
+/// How long each flood lasts.
+const WAKES: u32 = 20;
+
+/// How the application receives.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Recv,
+    RecvRef,
+    RecvEvent,
+    Next,
+    Half,
+    Close,
+}
+
+/// When the other task is due, and how many bytes were read since.
+#[derive(Default)]
+struct Due(Cell<Option<Instant>>, Cell<u64>);
+
+impl Due {
+    fn read(&self, len: usize) {
+        if self.0.get().is_some_and(|due| due <= Instant::now()) {
+            self.1.set(self.1.get() + len as u64);
+        }
+    }
+}
+
+/// A stream that brings the same frame for ever and takes everything.
+struct Flood {
+    frame: Vec<u8>,
+    at: usize,
+    due: Rc<Due>,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        place: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // As tokio's own streams do.
+        let cooperates = core::task::ready!(tokio::task::coop::poll_proceed(context));
+        cooperates.made_progress();
+        let len = place.remaining();
+        for _ in 0..len {
+            let byte = self.frame[self.at % self.frame.len()];
+            place.put_slice(&[byte]);
+            self.at += 1;
+        }
+        self.due.read(len);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn receive(how: How, mut ws: WebSocket<Flood>) {
+    match how {
+        How::Recv => while let Ok(Some(_)) = ws.recv().await {},
+        How::RecvRef => while let Ok(Some(_)) = ws.recv_ref().await {},
+        How::RecvEvent => while let Ok(Some(_)) = ws.recv_event().await {},
+        How::Next => while let Some(Ok(_)) = ws.next().await {},
+        How::Half => {
+            let (mut half, _tx) = ws.split();
+            while let Ok(Some(_)) = half.recv().await {}
+        }
+        How::Close => drop(ws.close(sansocket::CloseCode::NORMAL, "").await),
+    }
+}
+
+/// The most frames that were handled while the other task was due.
+fn worst(how: How, frame: &[u8]) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    let due = Rc::new(Due::default());
+    let len = frame.len() as u64;
+    let flood = Flood { frame: frame.to_vec(), at: 0, due: due.clone() };
+    let worst = tasks.block_on(&runtime, async move {
+        let config = Config::new();
+        let ws = WebSocket::over(flood, Connection::server(config, Duration::ZERO));
+        let receiving = tokio::task::spawn_local(receive(how, ws));
+        let mut worst = 0;
+        for _ in 0..WAKES {
+            let at = Instant::now() + Duration::from_millis(1);
+            due.1.set(0);
+            due.0.set(Some(at));
+            sleep_until(at).await;
+            worst = worst.max(due.1.get());
+        }
+        receiving.abort();
+        worst
+    });
+    worst / len
+}
+
+#[test]
+fn a_flood_leaves_other_tasks_their_turn() {
+    if !TURNS_ARE_BOUNDED {
+        return;
+    }
+    let ways = [How::Recv, How::RecvRef, How::RecvEvent, How::Next, How::Half, How::Close];
+    let floods: [(&str, &[u8]); 4] = [
+        ("messages", &[0x82, 0x81, 0, 0, 0, 0, 7]),
+        ("pings", &[0x89, 0x80, 0, 0, 0, 0]),
+        ("pongs", &[0x8a, 0x80, 0, 0, 0, 0]),
+        ("a message and pings", &[0x82, 0x80, 0, 0, 0, 0, 0x89, 0x81, 0, 0, 0, 0, 1]),
+    ];
+    for how in ways {
+        for (name, frame) in floods {
+            let worst = worst(how, frame);
+            let with_a_read = MOST + (64 << 10) / frame.len() as u64;
+            eprintln!("{how:?}, {name}: {worst} while another task was due");
+            assert!(worst <= with_a_read, "{how:?}, {name}: {worst}");
+        }
+    }
+}
