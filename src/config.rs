@@ -165,8 +165,9 @@ impl Config {
     /// How many encoded bytes an adapter queues before it takes no further message. Default 1 MiB (1,048,576).
     ///
     /// A message that is taken is taken whole, so that the queue exceeds this by one message at the most, and by 4 KiB of
-    /// answers to pings. Beyond that the answer to the latest ping waits outside of the queue, and input is still taken.
-    /// With 0 each message waits until all before it have left. The core itself queues nothing.
+    /// answers to pings. Where several senders wait for room, each of them can add one message when its turn comes. Beyond
+    /// that the answer to the latest ping waits outside of the queue, and input is still taken. With 0 each message waits
+    /// until all before it have left. The core itself queues nothing.
     #[must_use]
     pub const fn max_queued_output(mut self, bytes: usize) -> Self {
         self.max_queued_output = bytes;

@@ -213,7 +213,7 @@ impl fmt::Display for InvalidUtf8 {
 
 impl core::error::Error for InvalidUtf8 {}
 
-/// A limit on the number of pieces, which bounds the work that a message can cause.
+/// A limit on what a message is made of, which bounds the work that it can cause.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Limit {
@@ -221,6 +221,12 @@ pub enum Limit {
     Fragments,
     /// Empty fragments of one message.
     EmptyFragments,
+    /// Final DEFLATE blocks inside of one compressed message: 16, and one for each 64 bytes of compressed data.
+    #[cfg(feature = "deflate")]
+    FinalBlocks,
+    /// Compressed data of one message in fragments: 12 times the limit on messages, 16 bytes for each fragment, and 64 KiB.
+    #[cfg(feature = "deflate")]
+    CompressedBytes,
 }
 
 impl fmt::Display for Limit {
@@ -228,6 +234,10 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Fragments => "message in too many fragments",
             Self::EmptyFragments => "message with too many empty fragments",
+            #[cfg(feature = "deflate")]
+            Self::FinalBlocks => "compressed message with too many final blocks",
+            #[cfg(feature = "deflate")]
+            Self::CompressedBytes => "message in too much compressed data for its limit",
         })
     }
 }

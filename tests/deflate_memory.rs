@@ -197,10 +197,63 @@ fn a_bomb_costs_no_more_than_the_limit() {
                 let (outcome, held, peak, _) = cost(|| take(&mut connection, &mut bytes));
                 assert_eq!(outcome, Err(Error::TooBig { limit }));
                 assert_eq!(outcome.unwrap_err().close_code().map(|code| code.get()), Some(1009));
-                // An inflater, its output, and the message.
-                let borrowed = (48 << 10) + (128 << 10) + 4096;
+                // An inflater, its output, what a block may refer back to, and the message.
+                let borrowed = (48 << 10) + (128 << 10) + (32 << 10) + 4096;
                 assert!(peak <= limit as isize + borrowed, "{limit} {opcode}: {peak}");
                 assert!(held <= borrowed, "{held}");
+            }
+        }
+    }
+}
+
+/// What of a message has arrived is all that it holds, until that is worth an inflater.
+// conf: LM-04 LM-08 PD-33
+#[test]
+fn an_unfinished_message_holds_what_has_arrived() {
+    const INFLATER: isize = 48 << 10;
+    const WINDOW: isize = 32 << 10;
+    let mut state = 1_u64;
+    let noise: Vec<u8> = (0..200_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            b' ' + (state >> 33) as u8 % 64
+        })
+        .collect();
+    let data = payload(&noise, Compression::new(6));
+    for new in [Deflate::shared, Deflate::dedicated] {
+        for (opcode, limit) in [(1, 1 << 10), (1, 16 << 20), (2, 16 << 20)] {
+            for delivery in [Delivery::Messages, Delivery::Chunks] {
+                for arrived in [0, 1, 7, 1000, 4096, 4097, 20_000, 100_000] {
+                    if arrived > limit {
+                        continue;
+                    }
+                    // A frame that goes on, and as many fragments.
+                    let mut cut = frame(0x40 | opcode, &data[..arrived]);
+                    cut.extend(frame(0, b""));
+                    let mut whole = frame(0xC0 | opcode, &data[..data.len().min(limit)]);
+                    let header = whole.len() - data.len().min(limit);
+                    whole.truncate(header + arrived);
+                    for mut bytes in [cut, whole] {
+                        let deflate = new();
+                        let config = Config::new().deflate(deflate.clone()).delivery(delivery);
+                        let config = std::sync::Arc::new(config.max_message_size(limit));
+                        // What is there for all connections counts once, not for each: the pool has it, but no inflater.
+                        let mut other = Config::new().deflate(deflate.clone()).delivery(Delivery::Chunks);
+                        other.max_message_size = limit;
+                        let mut other = Connection::server(other, NOW).with_deflate(agreed(&deflate));
+                        take(&mut other, &mut frame(0x42, &data[..10])).unwrap();
+                        let mut connection =
+                            Connection::server(config.clone(), NOW).with_deflate(agreed(&deflate));
+                        let (_, held, peak, _) = cost(|| take(&mut connection, &mut bytes).unwrap());
+                        let is_held = arrived == 0 || arrived <= 4096 && delivery == Delivery::Messages;
+                        let state = if is_held { 0 } else { INFLATER + WINDOW.min(2 * arrived as isize) };
+                        // What letters of 64 sorts inflate to, in memory that grew by doubling.
+                        let message = if delivery == Delivery::Messages { 3 * arrived as isize } else { 0 };
+                        let most = state + message + 1024;
+                        assert!(held <= most, "{delivery:?} {opcode} {arrived}: {held} of {most}");
+                        assert!(peak <= 2 * most + if is_held { 0 } else { 200 << 10 }, "{arrived}: {peak}");
+                    }
+                }
             }
         }
     }

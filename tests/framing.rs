@@ -336,7 +336,7 @@ fn a_stream_that_ends_without_close_is_an_abnormal_end() {
             assert_eq!(session.feed(&bytes[cut..]), Err(Error::UnexpectedEof));
             let summary = session.connection.summary().unwrap();
             assert_eq!((summary.code, summary.clean), (CloseCode::ABNORMAL, false));
-            assert_eq!((summary.initiator, summary.reason), (Initiator::Remote, ""));
+            assert_eq!((summary.initiator, &*summary.reason), (Initiator::Remote, ""));
             assert_eq!(session.connection.state(), State::Closed);
             assert_eq!(session.connection.transport_action(), TransportAction::Drop);
             assert_eq!(session.out, b"", "a Close would have no reader");

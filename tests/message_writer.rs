@@ -55,15 +55,21 @@ fn text_that_is_none_is_refused_and_what_was_valid_stays() {
 
 // conf: FG-06, FG-08
 #[test]
-fn a_message_that_was_left_open_goes_on_with_the_next_writer() {
+fn a_message_that_was_left_open_is_not_taken_for_the_next_one() {
     let (mut client, mut server) = blocking::pair(Config::default());
+    assert!(client.resume_message().is_none());
     client.message_writer(Kind::Binary).write_all(b"one ").unwrap();
-    let refused = client.send("another");
-    assert!(matches!(refused, Err(blocking::Error::Send(SendError::MessageInProgress))));
+    let in_progress = |result| matches!(result, Err(blocking::Error::Send(SendError::MessageInProgress)));
+    assert!(in_progress(client.send("another")));
+    assert!(in_progress(client.send_fragment(&b"another"[..], sansocket::Fin::More)));
+    assert!(in_progress(client.send_chunk(&sansocket::Chunk::new(Kind::Binary, &b"another"[..]))));
     client.ping(b"allowed").unwrap();
-    let changed = client.message_writer(Kind::Text).write(b"two").unwrap_err();
-    assert_eq!(changed.kind(), ErrorKind::InvalidInput, "not of another kind");
-    let mut writer = client.message_writer(Kind::Binary);
+    for kind in [Kind::Text, Kind::Binary] {
+        let mut writer = client.message_writer(kind);
+        assert_eq!(writer.write(b"two").unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert!(in_progress(writer.finish()));
+    }
+    let mut writer = client.resume_message().unwrap();
     writer.write_all(b"two").unwrap();
     writer.finish().unwrap();
     assert_eq!(server.recv().unwrap().unwrap().as_bytes(), b"one two");

@@ -86,7 +86,7 @@ fn a_pair_stands_in_for_a_connection() {
     // A close from a single thread: begin it here, take part there.
     client.start_close(CloseCode::NORMAL, "bye").unwrap();
     assert!(matches!(server.recv_event().unwrap(), Some(Event::Close(frame)) if frame.reason == "bye"));
-    let other = thread::spawn(move || server.recv().map(|_| server.summary().unwrap().reason.to_owned()));
+    let other = thread::spawn(move || server.recv().map(|_| server.summary().unwrap().reason.into_owned()));
     assert_eq!(client.recv().unwrap(), None);
     assert_eq!(other.join().unwrap().unwrap(), "bye");
 }

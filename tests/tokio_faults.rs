@@ -125,7 +125,7 @@ fn reference(talk: Talk, lane: Lane, step: usize) -> Reference {
         (received, ws)
     });
     let summary = ws.summary().unwrap();
-    assert_eq!((summary.code, summary.reason, summary.clean), (CloseCode::new(3456), "bye", true));
+    assert_eq!((summary.code, &*summary.reason, summary.clean), (CloseCode::new(3456), "bye", true));
     let said = Talk::said();
     assert!(messages(&received) == said, "{lane:?} {talk:?}: {} events", received.len());
     let Scripted { sent, .. } = ws.into_parts().transport;

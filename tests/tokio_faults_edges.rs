@@ -88,7 +88,7 @@ fn a_close_gets_through_calls_that_do_little_and_futures_that_are_dropped() {
         assert!(verdict.is_ok(), "{place}: {verdict:?}");
         let summary = ws.summary().unwrap();
         assert_eq!(
-            (summary.code, summary.reason, summary.clean),
+            (summary.code, &*summary.reason, summary.clean),
             (CloseCode::new(3456), "bye", true),
             "{place}"
         );

@@ -82,7 +82,7 @@ async fn a_half_that_only_receives_answers_pings_and_a_half_that_only_sends_sees
     timeout(SOON, server.close(CloseCode::NORMAL, "enough")).await.unwrap().unwrap();
     let (end, rx) = receiving.await.unwrap();
     assert_eq!(end.unwrap(), None);
-    assert_eq!(rx.connection(|connection| connection.state()), State::Closed);
+    assert_eq!(rx.state(), State::Closed);
     assert!(tx.send("too late").await.is_err());
 }
 
@@ -296,7 +296,7 @@ async fn a_hub_does_not_wait_for_its_slowest_member() {
     let taken = (0..1000).take_while(|_| tx.try_feed_prepared(&news).is_ok()).count();
     assert!((90..200).contains(&taken), "{taken} until the queue was full");
     assert!(matches!(tx.try_feed("one more"), Err(Error::WouldBlock)));
-    assert!(tx.queued() >= 100_000 && tx.connection(|connection| connection.state()) == State::Open);
+    assert!(tx.queued() >= 100_000 && tx.state() == State::Open);
     // The receiving half writes it all, though it was asleep.
     let (mut client, _) = (client, tx);
     for _ in 0..taken {

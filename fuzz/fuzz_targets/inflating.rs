@@ -11,12 +11,12 @@ mod meter;
 #[path = "../../tests/support/oracle.rs"]
 mod oracle;
 
-use inflate::Oracle;
+use inflate::{Bad, Oracle};
 use libfuzzer_sys::fuzz_target;
 use oracle::{Rules, judge};
 use sansocket::deflate::Deflate;
 use sansocket::handshake::Offer;
-use sansocket::{Config, Connection, Delivery, Error, Event, Input, MaskKeys};
+use sansocket::{Config, Connection, Delivery, Error, Event, Input, Limit, MaskKeys};
 
 const NOW: core::time::Duration = core::time::Duration::ZERO;
 
@@ -56,6 +56,11 @@ fuzz_target!(|data: &[u8]| {
             (Ok(message), None) => {
                 assert_eq!(error, Some(Error::TooBig { limit }));
                 assert!(message.len() > limit && delivery == Delivery::Messages);
+                return;
+            }
+            (Err(Bad::FinalBlocks), None) => {
+                let limit = Error::Policy(Limit::FinalBlocks);
+                assert!(error == Some(limit) || matches!(error, Some(Error::TooBig { .. })));
                 return;
             }
             (Err(_), None) => {

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Error, Sender, Transport, WebSocket};
-use crate::stream::MAX_PART;
+use crate::stream::{Author, MAX_PART};
 use crate::{Chunk, Kind};
 
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).
@@ -12,9 +12,10 @@ use crate::{Chunk, Kind};
 /// collected in a [`BufWriter`](io::BufWriter). A write of text may begin and end inside a character; text that turns
 /// out not to be UTF-8 is an error of kind `InvalidInput`, and the bytes of that write are not sent.
 ///
-/// The message is complete after [`finish`](Self::finish). If the writer is dropped before, the message stays open:
-/// another writer of the same kind goes on with it, other messages are refused
-/// ([`SendError::MessageInProgress`](crate::SendError::MessageInProgress)), closing is not.
+/// The message is complete after [`finish`](Self::finish). If the writer is dropped before, the message stays open.
+/// Other messages, fragments and writers are then refused with
+/// [`SendError::MessageInProgress`](crate::SendError::MessageInProgress), because the peer would take them for the rest
+/// of this message. To go on with the message, call [`resume_message`](WebSocket::resume_message); or close the connection.
 ///
 /// ```
 /// use std::io::{BufWriter, Write};
@@ -34,6 +35,8 @@ use crate::{Chunk, Kind};
 pub struct MessageWriter<'a, S> {
     sender: Sender<'a, S>,
     kind: Kind,
+    /// Whether the open message is this writer's.
+    begun: bool,
     finished: bool,
 }
 
@@ -43,13 +46,22 @@ impl<S: Transport> WebSocket<S> {
     pub fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S> {
         self.sender().into_message_writer(kind)
     }
+
+    /// Goes on with a message that was begun and not completed, for instance because its writer was dropped.
+    ///
+    /// Returns `None` if no message is open.
+    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S>> {
+        let sender = self.sender();
+        let kind = sender.link.resume_message(Author::OWNER)?;
+        Some(MessageWriter { sender, kind, begun: true, finished: false })
+    }
 }
 
 impl<'a, S: Transport> Sender<'a, S> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
     pub const fn into_message_writer(self, kind: Kind) -> MessageWriter<'a, S> {
-        MessageWriter { sender: self, kind, finished: false }
+        MessageWriter { sender: self, kind, begun: false, finished: false }
     }
 }
 
@@ -58,14 +70,21 @@ impl<S: Transport> MessageWriter<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if its text ends inside a character; otherwise as [`WebSocket::flush`].
+    /// [`Error::Send`] if its text ends inside a character, or if nothing was written and another message is open;
+    /// otherwise as [`WebSocket::flush`].
     pub fn finish(&mut self) -> Result<(), Error> {
         if !self.finished {
             let last = Chunk { last: true, ..Chunk::new(self.kind, &[][..]) };
-            self.sender.link.feed_chunk(&last)?;
+            self.feed(&last)?;
             self.finished = true;
         }
         self.sender.flush()
+    }
+
+    fn feed(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
+        self.sender.link.feed_chunk(Author::writer(Author::OWNER), !self.begun, chunk)?;
+        self.begun = true;
+        Ok(())
     }
 }
 
@@ -76,7 +95,7 @@ impl<S: Transport> io::Write for MessageWriter<'_, S> {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if !part.is_empty() {
-            self.sender.link.feed_chunk(&Chunk::new(self.kind, part))?;
+            self.feed(&Chunk::new(self.kind, part))?;
         }
         Ok(part.len())
     }

@@ -9,7 +9,7 @@ use super::client_stream::ClientStream;
 use super::clock::Clock;
 use super::{Connector, Error, Transport, WebSocket};
 use crate::client::{Course, Lost, Outbox, Reconnect, ReconnectState};
-use crate::{CloseCode, Message, SendError, State};
+use crate::{CloseCode, Message, SendError};
 
 /// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
 ///
@@ -33,10 +33,17 @@ use crate::{CloseCode, Message, SendError, State};
 ///
 /// # What becomes of messages
 ///
-/// A message that is received is given out once. One that is sent is handed to at most one connection: while that is open it
-/// goes as [`WebSocket::send`] has it; while there is none, as [`WhileAway`](crate::client::WhileAway) says. None is sent
-/// again by itself, as nobody knows how much of it the peer got before the connection failed: who needs an answer to each
-/// asks for it on a level above.
+/// Each received message is returned once. A message that you send while a connection is open goes out as with
+/// [`WebSocket::send`]; while there is none, [`WhileAway`](crate::client::WhileAway) decides.
+///
+/// With [`WhileAway::Queue`](crate::client::WhileAway::Queue) queued messages leave inside the receiving calls, those of a
+/// [borrowed connection](Self::connected) too: a part of the queue is written, then input is read, so that a peer which
+/// answers each message is read while it answers. Input that is there already is read before the first message is handed on.
+/// A message leaves the queue when the transport has taken all its bytes, which does not mean that the peer has received it.
+///
+/// No message whose bytes were written, even in part, is sent again. Messages that were accepted with `Ok` and not written
+/// whole when the connection ended are [counted](Self::messages_lost); with a queue, those of which no byte was written wait
+/// for the next connection instead. If you need acknowledgements, add them to your protocol.
 pub struct Reconnecting<S = ClientStream> {
     open: Box<dyn FnMut() -> Result<WebSocket<S>, Error> + Send>,
     course: Course,
@@ -96,6 +103,9 @@ impl<S: Transport> Reconnecting<S> {
     }
 
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
+        if let Stage::Open(ws) = &self.stage {
+            self.outbox.look(&ws.endpoint.link);
+        }
         loop {
             let now = self.clock.now();
             match &mut self.stage {
@@ -131,10 +141,11 @@ impl<S: Transport> Reconnecting<S> {
         loop {
             match &mut self.stage {
                 Stage::Open(ws) if ws.summary().is_none() => break,
-                Stage::Open(ws) => match ws.recv() {
-                    // It says why it ended as often as it is asked.
-                    Err(error) => self.ended(Some(error))?,
-                    Ok(_) => self.ended(None)?,
+                // It says why it ended as often as it is asked.
+                Stage::Open(ws) => match ws.wait_for_end() {
+                    // Over a stream that does not wait.
+                    Err(error) if error.is_temporary() => return Err(error),
+                    ended => self.ended(ended.err())?,
                 },
                 Stage::Stopped => return Ok(None),
                 Stage::Waiting(_) => self.advance(None)?,
@@ -157,37 +168,62 @@ impl<S: Transport> Reconnecting<S> {
         }
     }
 
-    /// Sends a message; it has left when this returns, or it waits for a connection, or was dropped, as the policy says.
+    /// Sends a message. When this returns, the message has left, or is queued, or was dropped, as the policy says.
+    ///
+    /// While queued messages have not been handed to the connection yet, the message is queued behind them.
     ///
     /// # Errors
     ///
-    /// [`Error::NotConnected`]: there is no connection and the message was not taken. [`Error::Send`]: it cannot be sent.
-    /// Any other: the connection failed with this message on its way. It is not sent again, and the peer may have got it.
+    /// [`Error::NotConnected`]: there is no connection, or the queue is still full from when there was none; the message was
+    /// not taken. [`Error::Send`]: the message cannot be sent. Any other error: the connection failed with this message on
+    /// its way. It is not sent again and not counted as lost, and the peer may have received it.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        let Some(ws) = self.open_socket() else { return self.put(message) };
-        let sent = ws.send(&message);
-        self.sent(message, sent)
+        self.hand(message.into(), true)
     }
 
-    /// Queues a message; with a connection it leaves before the next receive waits, otherwise as [`send`](Self::send) has
-    /// it.
+    /// Queues a message; with a connection it leaves before the next receive waits, otherwise the policy decides as for
+    /// [`send`](Self::send).
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        let Some(ws) = self.open_socket() else { return self.put(message) };
-        let sent = ws.feed(&message);
-        self.sent(message, sent)
+        self.hand(message.into(), false)
+    }
+
+    fn hand(&mut self, message: Message<'_>, flushes: bool) -> Result<(), Error> {
+        let ws = match &mut self.stage {
+            Stage::Open(ws) if self.outbox.lets_pass(&ws.endpoint.link) => ws,
+            _ => return self.put(message),
+        };
+        let handing = self.outbox.before_handing(&ws.endpoint.link, &message);
+        match ws.feed(&message) {
+            // Nothing was taken.
+            Err(Error::Send(SendError::Closed)) => return self.put(message),
+            fed => fed?,
+        }
+        self.outbox.handed(&ws.endpoint.link, handing);
+        if flushes {
+            let flushed = match ws.flush() {
+                // Over a stream that does not wait, the rest leaves with a later call.
+                Err(Error::WouldBlock) => Ok(()),
+                flushed => flushed,
+            };
+            self.outbox.look(&ws.endpoint.link);
+            if flushed.is_err() {
+                // What came before is still received, and then why the connection ended.
+                self.outbox.failed_to_leave();
+                return flushed;
+            }
+        }
+        Ok(())
     }
 
     /// Closes the connection, if there is one, and connects no more, also if closing fails.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`]. After [`Error::Send`] nothing was closed, and all goes on as before.
+    /// Returns the same errors as [`WebSocket::close`]. After [`Error::Send`] nothing was closed, and all goes on as before.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let Stage::Open(ws) = &mut self.stage else {
             self.stage = Stage::Stopped;
@@ -215,10 +251,22 @@ impl<S: Transport> Reconnecting<S> {
         }
     }
 
-    /// How many messages wait for a connection.
+    /// Returns how many accepted messages have not left: queued ones, and those that the connection has not written yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
+        if let Stage::Open(ws) = &self.stage {
+            self.outbox.look(&ws.endpoint.link);
+        }
         self.outbox.len()
+    }
+
+    /// Returns how many messages were lost so far: accepted with `Ok`, handed to a connection, and not written whole when
+    /// that ended.
+    ///
+    /// Messages that you send through the [borrowed connection](Self::socket) are not counted.
+    #[must_use]
+    pub fn messages_lost(&self) -> u64 {
+        self.outbox.lost()
     }
 
     /// The connection, while it is open: for pings, its subprotocol, its stream.
@@ -229,45 +277,16 @@ impl<S: Transport> Reconnecting<S> {
         }
     }
 
-    /// A connection that takes messages.
-    fn open_socket(&mut self) -> Option<&mut WebSocket<S>> {
-        self.socket().filter(|ws| ws.connection().state() == State::Open)
-    }
-
     fn put(&self, message: Message<'_>) -> Result<(), Error> {
         let is_over = matches!(self.stage, Stage::Stopped) || self.course.is_closing();
         if is_over { Err(Error::NotConnected) } else { self.outbox.put(message) }
     }
 
-    /// What follows from an attempt to send.
-    fn sent(&mut self, message: Message<'_>, sent: Result<(), Error>) -> Result<(), Error> {
-        match sent {
-            // Nothing was taken.
-            Err(Error::Send(SendError::Closed)) => self.put(message),
-            // What came before is still received, and then why the connection ended.
-            other => other,
-        }
-    }
-
-    /// An attempt: it sets up the session and then sends what waited.
+    /// An attempt, which also sets up the session.
     fn connect(&mut self) -> Result<(), Error> {
         self.course.connecting();
         let mut ws = Box::new((self.open)()?);
-        // One that is closing already takes nothing, and says why when it is received from.
-        while ws.connection().state() == State::Open {
-            let Some(message) = self.outbox.take() else {
-                ws.flush()?;
-                break;
-            };
-            match ws.feed(&message) {
-                // Nothing was taken.
-                Err(error @ Error::Send(_)) => {
-                    self.outbox.put_back(message);
-                    return Err(error);
-                }
-                taken => taken?,
-            }
-        }
+        self.outbox.opened(&mut ws.endpoint.link);
         self.stage = Stage::Open(ws);
         self.course.opened(self.clock.now());
         Ok(())
@@ -276,10 +295,14 @@ impl<S: Transport> Reconnecting<S> {
     /// The connection ended, cleanly if there is no error; the error comes back if it was the last.
     fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
         let now = self.clock.now();
+        let messages_lost = match &self.stage {
+            Stage::Open(ws) => self.outbox.ended(&ws.endpoint.link),
+            _ => 0,
+        };
         let retry_in = match (&error, &self.stage) {
-            (Some(error), _) => self.course.ended(now, Lost::Failed(error)),
+            (Some(error), _) => self.course.ended(now, Lost::Failed(error), messages_lost),
             (None, Stage::Open(ws)) => {
-                ws.summary().and_then(|summary| self.course.ended(now, Lost::Closed(&summary)))
+                ws.summary().and_then(|summary| self.course.ended(now, Lost::Closed(&summary), messages_lost))
             }
             (None, _) => None,
         };

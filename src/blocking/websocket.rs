@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
 use crate::handshake::ResponseHead;
-use crate::stream::{Endpoint, Link, Opened, lend};
+use crate::stream::{Author, Endpoint, Link, Opened, lend};
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over a [`Transport`].
@@ -23,7 +23,7 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 /// [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
 pub struct WebSocket<S> {
-    endpoint: Endpoint<Bounded<S>>,
+    pub(super) endpoint: Endpoint<Bounded<S>>,
     /// Boxed, as most connections negotiate nothing.
     opened: Option<Box<Opened>>,
 }
@@ -211,7 +211,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.endpoint.link.send_fragment(&fragment.into(), fin)
+        self.endpoint.link.send_fragment(Author::CALLS, &fragment.into(), fin)
     }
 
     /// Sends on a chunk that another connection received; see [`Connection::send_chunk`].
@@ -220,7 +220,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// As [`send`](Self::send).
     pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.endpoint.link.send_chunk(chunk)
+        self.endpoint.link.send_chunk(Author::CALLS, chunk)
     }
 
     /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
@@ -383,6 +383,11 @@ impl<S: Transport> WebSocket<S> {
         if self.endpoint.link.connection.state() == State::Open {
             queue(&mut self.endpoint.link)?;
         }
+        self.wait_for_end()
+    }
+
+    /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
+    pub(super) fn wait_for_end(&mut self) -> Result<(), Error> {
         while self.endpoint.find(None, |_| false)?.is_some() {}
         Ok(())
     }
@@ -439,7 +444,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// As there.
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.link.send_fragment(&fragment.into(), fin)
+        self.link.send_fragment(Author::CALLS, &fragment.into(), fin)
     }
 
     /// Sends on a chunk; see [`WebSocket::send_chunk`].
@@ -448,7 +453,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// As there.
     pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.link.send_chunk(chunk)
+        self.link.send_chunk(Author::CALLS, chunk)
     }
 
     /// Writes everything that is queued; see [`WebSocket::flush`].

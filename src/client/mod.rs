@@ -12,6 +12,8 @@ mod connector;
 #[cfg(feature = "rand")]
 mod environment;
 #[cfg(feature = "rand")]
+mod outbox;
+#[cfg(feature = "rand")]
 mod proxy;
 #[cfg(feature = "rand")]
 mod race;
@@ -19,6 +21,8 @@ mod race;
 mod reconnect;
 #[cfg(feature = "rand")]
 mod redirect;
+#[cfg(feature = "rand")]
+mod retry_after;
 #[cfg(feature = "rustls")]
 pub mod tls;
 #[cfg(feature = "rand")]
@@ -28,8 +32,9 @@ mod tunnel;
 pub(crate) use self::{
     asking::{Asking, Progress},
     attempt::{Attempt, Layer, Route},
+    outbox::Outbox,
     race::Race,
-    reconnect::{Course, Outbox},
+    reconnect::Course,
     tunnel::Tunnel,
 };
 #[cfg(feature = "rand")]

@@ -1,15 +1,15 @@
 //! When a client connects again, and what becomes of its messages meanwhile (RFC 6455 §7.2.3).
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
 
-use super::ConnectError;
-use crate::handshake::random_nonce;
+use super::retry_after::retry_after;
+use super::{ConnectError, ProxyFailure};
+use crate::handshake::{Refusal, random_nonce};
 use crate::stream::{Error, HandshakeError};
-use crate::{CloseCode, Initiator, Message, Summary};
+use crate::{CloseCode, Initiator, SendError, Summary};
 
 /// How a client connects again after its connection ended: delays, stop condition, what becomes of messages meanwhile.
 ///
@@ -17,6 +17,9 @@ use crate::{CloseCode, Initiator, Message, Summary};
 /// server that was restarted do not come all at once; with each further failure in a row twice as long, of which the
 /// second half is random, up to 60 s. A connection that lived for 10 s begins a new row, one that ended before counts
 /// as a failure, so that a server which accepts and drops is not asked in a loop. The first attempt of all comes at once.
+///
+/// A server or proxy that refuses with `Retry-After` (RFC 9110 §10.2.3) is not asked again before that time, up to
+/// [`longest_retry_after`](Self::longest_retry_after).
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,9 +37,10 @@ use crate::{CloseCode, Initiator, Message, Summary};
 pub struct Reconnect {
     first_delay: Duration,
     longest_delay: Duration,
+    longest_retry_after: Duration,
     settled_after: Duration,
     max_failures: Option<u32>,
-    while_away: WhileAway,
+    pub(super) while_away: WhileAway,
     stop_when: Option<Arc<StopWhen>>,
     observer: Option<Arc<Observer>>,
 }
@@ -53,6 +57,7 @@ impl Reconnect {
         Self {
             first_delay: Duration::from_secs(5),
             longest_delay: Duration::from_secs(60),
+            longest_retry_after: Duration::from_secs(3600),
             settled_after: Duration::from_secs(10),
             max_failures: None,
             while_away: WhileAway::Refuse,
@@ -68,10 +73,19 @@ impl Reconnect {
         self
     }
 
-    /// What no delay is longer than. Default 60 s.
+    /// The upper bound for a delay that the client chooses. Default 60 s.
     #[must_use]
     pub fn longest_delay(mut self, delay: Duration) -> Self {
         self.longest_delay = delay;
+        self
+    }
+
+    /// The upper bound for the delay that a server may ask for with `Retry-After`. Default 1 h; zero ignores the header.
+    ///
+    /// Clients that are told the same time come back spread over [`first_delay`](Self::first_delay) after it.
+    #[must_use]
+    pub fn longest_retry_after(mut self, delay: Duration) -> Self {
+        self.longest_retry_after = delay;
         self
     }
 
@@ -116,17 +130,31 @@ impl Reconnect {
     }
 
     /// `random` is the place between the shortest and the longest delay after so many failures.
-    fn delay(&self, failures: u32, random: u32) -> Duration {
+    fn delay(&self, failures: u32, asked: Option<Duration>, random: u32) -> Duration {
+        let own = self.own_delay(failures, random);
+        let asked = asked.map(|asked| asked.min(self.longest_retry_after)).unwrap_or_default();
+        if asked <= own {
+            return own;
+        }
+        asked.saturating_add(between(Duration::ZERO, self.first_delay, random))
+    }
+
+    fn own_delay(&self, failures: u32, random: u32) -> Duration {
         let retries = failures.saturating_sub(1);
         let doubled = 2_u32.checked_pow(retries).and_then(|factor| self.first_delay.checked_mul(factor));
         let high = doubled.unwrap_or(Duration::MAX).min(self.longest_delay);
         let low = if retries == 0 { Duration::ZERO } else { high / 2 };
-        let span = high.saturating_sub(low);
-        // At most 94 bits and 32 of them.
-        let nanos = span.as_nanos() * u128::from(random) / u128::from(u32::MAX);
-        let secs = u64::try_from(nanos / NANOS).unwrap_or(u64::MAX);
-        low.saturating_add(Duration::new(secs, u32::try_from(nanos % NANOS).unwrap_or(0)))
+        between(low, high, random)
     }
+}
+
+/// The time at `random` of 2^32 between the two.
+fn between(low: Duration, high: Duration, random: u32) -> Duration {
+    let span = high.saturating_sub(low);
+    // At most 94 bits and 32 of them.
+    let nanos = span.as_nanos() * u128::from(random) / u128::from(u32::MAX);
+    let secs = u64::try_from(nanos / NANOS).unwrap_or(u64::MAX);
+    low.saturating_add(Duration::new(secs, u32::try_from(nanos % NANOS).unwrap_or(0)))
 }
 
 impl Default for Reconnect {
@@ -140,6 +168,7 @@ impl fmt::Debug for Reconnect {
         f.debug_struct("Reconnect")
             .field("first_delay", &self.first_delay)
             .field("longest_delay", &self.longest_delay)
+            .field("longest_retry_after", &self.longest_retry_after)
             .field("settled_after", &self.settled_after)
             .field("max_failures", &self.max_failures)
             .field("while_away", &self.while_away)
@@ -155,9 +184,13 @@ pub enum WhileAway {
     Refuse,
     /// It is dropped, and sending it succeeds: for values of which only the newest counts.
     Drop,
-    /// So many messages wait and leave in their order, before all others, on the next connection that opens; further ones
-    /// are refused with [`Error::NotConnected`]. Each is handed to one connection, once: if that fails meanwhile, the
-    /// message is not sent again, as the peer may have got it. One that is closing already is handed none.
+    /// Up to this many messages are queued; further ones are refused with [`Error::NotConnected`].
+    ///
+    /// They leave in their order, before all later messages, inside the receiving calls of the next connection that opens.
+    /// A message leaves the queue when the transport has taken all its bytes. If the connection ends before the first byte
+    /// of a message is written, the message waits for the next connection. If the connection ends in the middle of a
+    /// message, the message is lost and [counted](ReconnectEvent::Lost::messages_lost): it is not sent again, because the
+    /// peer may have received all of it that matters. A connection that is closing takes no messages.
     Queue(usize),
 }
 
@@ -172,11 +205,20 @@ pub enum Lost<'a> {
 }
 
 impl Lost<'_> {
-    /// Whether another attempt has nothing to hope for, the default stop condition.
+    /// Whether another attempt would fail in the same way; this is the default stop condition.
     ///
-    /// That is: the connection was closed by this side, or by the server with 1000; the URL, a header, the proxy's URL or
-    /// the configuration cannot be used; the server refused with a status of 400 to 499 other than 408, 425 and 429; it redirects too
-    /// often or to nowhere; or its certificate is not valid.
+    /// `true` if
+    /// - the connection was closed by this side, or by the server with 1000;
+    /// - the URL, a header, the server's name, the proxy's URL or the configuration cannot be used;
+    /// - the server, or an HTTP proxy, refused with a status of 400 to 499 other than 408, 425 and 429: 407 means that the
+    ///   proxy does not accept the credentials;
+    /// - a SOCKS5 proxy does not accept the credentials or offers no usable authentication, forbids the destination by its
+    ///   rules, or does not support the request;
+    /// - the server redirects too often or to nowhere;
+    /// - the certificate of the server or proxy is not valid, one of them does not accept the client's certificate, or it has
+    ///   no TLS version or cipher suite in common with the client;
+    /// - the session cannot be set up because the application sends what cannot be sent, or asks for whole messages where
+    ///   the configuration says chunks.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -185,24 +227,94 @@ impl Lost<'_> {
             }
             Self::Failed(Error::Handshake(error)) => match &**error {
                 HandshakeError::Uri(_) | HandshakeError::TlsNeeded | HandshakeError::Request(_) => true,
-                HandshakeError::Refusal(refusal) => {
-                    matches!(refusal.head().status(), 400..=499)
-                        && !matches!(refusal.head().status(), 408 | 425 | 429)
-                }
-                _ => false,
-            },
-            Self::Failed(Error::Connect(error)) => match &**error {
-                ConnectError::ProxyUrl(_) | ConnectError::Redirect(_) => true,
-                #[cfg(feature = "rustls")]
-                ConnectError::Tls(error) => {
-                    matches!(error.rustls(), Some(rustls::Error::InvalidCertificate(_)))
-                }
+                HandshakeError::Refusal(refusal) => is_final_refusal(refusal),
                 _ => false,
             },
             Self::Failed(Error::Connection(crate::Error::InvalidConfig(_))) => true,
+            Self::Failed(Error::Connect(error)) => is_final_connect(error),
+            // The alert that refuses a client's certificate may come after the handshake (TLS 1.3).
+            Self::Failed(Error::Io(error)) => is_final_tls(error),
+            Self::Failed(Error::Send(error)) => {
+                !matches!(error, SendError::Closed | SendError::Full { .. } | SendError::MaskKey)
+            }
+            Self::Failed(Error::ChunkDelivery) => true,
             Self::Failed(_) => false,
         }
     }
+
+    /// Returns how long the server or proxy asked to wait with the `Retry-After` of its refusal (RFC 9110 §10.2.3).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Failed(error) = self else { return None };
+        refusal_of(error).and_then(retry_after)
+    }
+}
+
+fn refusal_of(error: &Error) -> Option<&Refusal> {
+    match error {
+        Error::Handshake(error) => match &**error {
+            HandshakeError::Refusal(refusal) => Some(refusal),
+            _ => None,
+        },
+        Error::Connect(error) => match &**error {
+            ConnectError::Redirect(error) => Some(error.refusal()),
+            ConnectError::Proxy { failure: ProxyFailure::Refused(refusal), .. } => Some(refusal),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_final_refusal(refusal: &Refusal) -> bool {
+    let status = refusal.head().status();
+    matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429)
+}
+
+fn is_final_connect(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::ProxyUrl(_) | ConnectError::Redirect(_) => true,
+        ConnectError::Tls(error) => is_final_tls(error.io()),
+        ConnectError::Proxy { failure, .. } => match failure {
+            ProxyFailure::Refused(refusal) => is_final_refusal(refusal),
+            ProxyFailure::NoAuthentication | ProxyFailure::Credentials | ProxyFailure::TooLong => true,
+            // RFC 1928 §6: "connection not allowed by ruleset", "Command not supported", "Address type not supported".
+            ProxyFailure::SocksRefused(reply) => matches!(reply.0, 2 | 7 | 8),
+            ProxyFailure::Unreachable(error) => is_final_connect(error),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether TLS fails by what the two ends are rather than by what happened on the way.
+#[cfg(feature = "rustls")]
+fn is_final_tls(error: &io::Error) -> bool {
+    use rustls::{AlertDescription as Alert, Error as Tls};
+
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref() {
+        Some(Tls::InvalidCertificate(_) | Tls::PeerIncompatible(_)) => true,
+        Some(Tls::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::CertificateRequired
+                | Alert::ProtocolVersion
+                | Alert::UnrecognisedName
+        ),
+        Some(_) => false,
+        None => inner.is::<rustls::pki_types::InvalidDnsNameError>(),
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+const fn is_final_tls(_: &io::Error) -> bool {
+    false
 }
 
 impl fmt::Display for Lost<'_> {
@@ -223,7 +335,7 @@ pub enum ReconnectEvent<'a> {
         /// How many attempts failed since a connection last lived long enough.
         failures: u32,
     },
-    /// The connection is open, the session set up, and what waited has left.
+    /// The connection is open and the session set up. Queued messages leave from now on, while you receive.
     Opened,
     /// The connection, or the attempt at one, ended.
     Lost {
@@ -231,6 +343,9 @@ pub enum ReconnectEvent<'a> {
         lost: Lost<'a>,
         /// When the next attempt begins; `None`: never.
         retry_in: Option<Duration>,
+        /// How many messages were accepted with `Ok`, handed to this connection, and not written whole before it ended. They
+        /// are not sent again.
+        messages_lost: u64,
     },
 }
 
@@ -240,9 +355,17 @@ impl fmt::Display for ReconnectEvent<'_> {
             Self::Connecting { failures: 0 } => f.write_str("connecting"),
             Self::Connecting { failures } => write!(f, "connecting after {failures} failures"),
             Self::Opened => f.write_str("connected"),
-            Self::Lost { lost, retry_in: None } => write!(f, "{lost}; not connecting again"),
-            Self::Lost { lost, retry_in: Some(delay) } => {
-                write!(f, "{lost}; connecting again in {delay:.1?}")
+            Self::Lost { lost, retry_in, messages_lost } => {
+                lost.fmt(f)?;
+                match messages_lost {
+                    0 => {}
+                    1 => f.write_str("; 1 message lost")?,
+                    count => write!(f, "; {count} messages lost")?,
+                }
+                match retry_in {
+                    None => f.write_str("; not connecting again"),
+                    Some(delay) => write!(f, "; connecting again in {delay:.1?}"),
+                }
             }
         }
     }
@@ -296,21 +419,27 @@ impl Course {
     }
 
     /// How long to wait for the next attempt; `None`: for ever.
-    pub(crate) fn ended(&mut self, now: Duration, lost: Lost<'_>) -> Option<Duration> {
+    pub(crate) fn ended(&mut self, now: Duration, lost: Lost<'_>, messages_lost: u64) -> Option<Duration> {
         // Without randomness all clients come together, after the longest delay.
         let random = random_nonce().map_or(u32::MAX, |[a, b, c, d, ..]| u32::from_ne_bytes([a, b, c, d]));
-        self.ended_with(now, lost, random)
+        self.ended_with(now, lost, messages_lost, random)
     }
 
-    fn ended_with(&mut self, now: Duration, lost: Lost<'_>, random: u32) -> Option<Duration> {
+    fn ended_with(
+        &mut self,
+        now: Duration,
+        lost: Lost<'_>,
+        messages_lost: u64,
+        random: u32,
+    ) -> Option<Duration> {
         let lived = self.opened.take().map(|opened| now.saturating_sub(opened));
         if lived.is_some_and(|lived| lived >= self.policy.settled_after) {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
         let stops = self.closing || self.policy.stops_after(&lost, self.failures);
-        let retry_in = (!stops).then(|| self.policy.delay(self.failures, random));
-        self.tell(&ReconnectEvent::Lost { lost, retry_in });
+        let retry_in = (!stops).then(|| self.policy.delay(self.failures, lost.retry_after(), random));
+        self.tell(&ReconnectEvent::Lost { lost, retry_in, messages_lost });
         retry_in
     }
 
@@ -318,55 +447,6 @@ impl Course {
         if let Some(observer) = &self.policy.observer {
             observer(event);
         }
-    }
-}
-
-/// The messages that wait for a connection; shared with the attempt that sends them.
-#[derive(Clone)]
-pub(crate) struct Outbox {
-    while_away: WhileAway,
-    messages: Arc<Mutex<VecDeque<Message<'static>>>>,
-}
-
-impl Outbox {
-    pub(crate) fn new(policy: &Reconnect) -> Self {
-        Self { while_away: policy.while_away, messages: Arc::default() }
-    }
-
-    /// Takes a message while there is no connection.
-    pub(crate) fn put(&self, message: Message<'_>) -> Result<(), Error> {
-        match self.while_away {
-            WhileAway::Drop => Ok(()),
-            WhileAway::Queue(most) if self.lock().len() < most => {
-                self.lock().push_back(message.into_owned());
-                Ok(())
-            }
-            WhileAway::Refuse | WhileAway::Queue(_) => Err(Error::NotConnected),
-        }
-    }
-
-    /// The next to leave; it is in no queue any more.
-    pub(crate) fn take(&self) -> Option<Message<'static>> {
-        self.lock().pop_front()
-    }
-
-    /// A message that no connection has taken is the next again.
-    pub(crate) fn put_back(&self, message: Message<'static>) {
-        self.lock().push_front(message);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Message<'static>>> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("while_away", &self.while_away).field("messages", &self.len()).finish()
     }
 }
 
@@ -389,14 +469,14 @@ mod tests {
         let error = Error::TimedOut;
         let delays = |random: u32| {
             let mut course = course();
-            let mut ended = || course.ended_with(secs(0), Lost::Failed(&error), random).unwrap();
+            let mut ended = || course.ended_with(secs(0), Lost::Failed(&error), 0, random).unwrap();
             [ended(), ended(), ended(), ended(), ended(), ended()]
         };
         assert_eq!(delays(u32::MAX), [5, 10, 20, 40, 60, 60].map(secs));
         assert_eq!(delays(0).map(|delay| delay.as_millis()), [0, 5000, 10_000, 20_000, 30_000, 30_000]);
         let mut course = course();
         for _ in 0..10_000 {
-            course.ended_with(secs(0), Lost::Failed(&error), 7).unwrap();
+            course.ended_with(secs(0), Lost::Failed(&error), 0, 7).unwrap();
         }
     }
 
@@ -409,7 +489,7 @@ mod tests {
         for lived in [0, 9, 9, 10, 0] {
             course.opened(now);
             now += secs(lived);
-            delays.push(course.ended_with(now, Lost::Failed(&error), u32::MAX).unwrap().as_secs());
+            delays.push(course.ended_with(now, Lost::Failed(&error), 0, u32::MAX).unwrap().as_secs());
         }
         assert_eq!(delays, [5, 10, 20, 5, 10]);
     }
@@ -423,13 +503,13 @@ mod tests {
             for random in [0, 1, u32::MAX] {
                 for _ in 0..40 {
                     assert!(
-                        course.ended_with(Duration::MAX, Lost::Failed(&error), random).unwrap() <= longest
+                        course.ended_with(Duration::MAX, Lost::Failed(&error), 0, random).unwrap() <= longest
                     );
                 }
             }
         }
         let mut course = Course::new(Reconnect::new().max_failures(2));
-        assert!(course.ended_with(secs(0), Lost::Failed(&error), 0).is_some());
-        assert_eq!(course.ended_with(secs(0), Lost::Failed(&error), 0), None);
+        assert!(course.ended_with(secs(0), Lost::Failed(&error), 0, 0).is_some());
+        assert_eq!(course.ended_with(secs(0), Lost::Failed(&error), 0, 0), None);
     }
 }

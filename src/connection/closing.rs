@@ -17,6 +17,7 @@ use core::fmt;
 
 use crate::close_code::CloseCode;
 use crate::error::Error;
+use crate::message::Text;
 use crate::role::Role;
 
 /// What to do with the transport, after an attempt to write all output to it.
@@ -65,7 +66,7 @@ pub struct Summary<'a> {
     /// The code of the peer's Close frame, 1005 if it had none, 1006 if there was no Close frame (RFC 6455 §7.1.5).
     pub code: CloseCode,
     /// The reason in the peer's Close frame, or empty (RFC 6455 §7.1.6).
-    pub reason: &'a str,
+    pub reason: Text<'a>,
     /// Whether Close frames went both ways before the stream ended, and no error came between (RFC 6455 §7.1.4). Over
     /// the adapters also not if the stream failed under this side's Close frame.
     pub clean: bool,
@@ -73,6 +74,15 @@ pub struct Summary<'a> {
     pub initiator: Initiator,
     /// The error that ended it, if one did.
     pub error: Option<Error>,
+}
+
+impl Summary<'_> {
+    /// Returns the same summary without a borrow, to be kept or sent to another task; copies the reason if it was
+    /// borrowed.
+    #[must_use]
+    pub fn into_owned(self) -> Summary<'static> {
+        Summary { reason: self.reason.into_owned(), ..self }
+    }
 }
 
 impl fmt::Display for Summary<'_> {

@@ -8,8 +8,8 @@ use super::event::Place;
 use super::incoming::{Incoming, check_size};
 use super::{Chunk, Connection};
 use crate::config::{Config, Delivery};
-use crate::deflate::{Agreed, Compressor, Deflate, History, Inflating, InvalidData, Lease};
-use crate::error::Error;
+use crate::deflate::{Agreed, Compressor, Deflate, History, InflateError, Inflating, Lease};
+use crate::error::{Error, Limit};
 use crate::frame::{Opcode, Piece};
 use crate::message::Kind;
 
@@ -49,6 +49,17 @@ impl Connection {
     #[must_use]
     pub const fn deflate(&self) -> Option<Agreed> {
         self.agreed
+    }
+
+    /// Whether messages may come compressed.
+    pub(crate) const fn may_inflate(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    /// How many bytes have come out of the compressed message that is being received.
+    pub(crate) fn inflated(&self) -> u64 {
+        let inflating = self.incoming.as_ref().and_then(|incoming| incoming.inflating.as_ref());
+        inflating.map_or(0, |inflating| inflating.total())
     }
 
     /// Switches the compression of messages that begin to be sent from now on. On by default, where it was agreed on.
@@ -98,13 +109,14 @@ impl Connection {
         let mut rest = &mut *payload;
         if piece.first && piece.header.opcode != Opcode::Continuation {
             let kind = if piece.header.opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
-            let mut inflating = self.inflating()?;
+            let mut inflating = Inflating::default();
             if last && self.config.delivery == Delivery::Messages {
                 check_size(piece.header.len, 0, &self.config)?;
+                self.resume(&mut inflating)?;
                 let taken = inflating.inflate(rest, history_of(&self.session));
                 let is_whole = !inflating.is_full() && check_total(&inflating, &self.config).is_ok();
                 if is_whole && self.finish_inflating(&mut inflating).is_ok() {
-                    return Ok((Some(Place::inflated(kind, inflating.into_whole())), 0));
+                    return Ok((inflating.into_whole().map(|whole| Place::inflated(kind, whole)), 0));
                 }
                 rest = &mut rest[taken..];
             }
@@ -121,30 +133,52 @@ impl Connection {
         if self.config.delivery == Delivery::Chunks {
             return self.inflate_chunk(incoming, inflating, piece, rest);
         }
-        let history = history_of(&self.session);
-        let limit = self.config.max_message_size;
-        let mut taken = 0;
-        loop {
-            taken += inflating.inflate(&rest[taken..], history);
-            let output = inflating.output();
-            let excess = usize::try_from(inflating.total().saturating_sub(limit as u64));
-            let allowed = output.len().saturating_sub(excess.unwrap_or(usize::MAX));
-            incoming.push_inflated(&output[..allowed], limit)?;
-            check_total(&inflating, &self.config)?;
-            inflating.check()?;
-            let full = inflating.is_full();
-            inflating.give_out();
-            if !full {
-                break;
-            }
+        if !last && inflating.hold(rest) {
+            self.keep_unfinished(incoming, inflating);
+            return Ok((None, 0));
         }
+        self.resume(&mut inflating)?;
+        let held = inflating.take_held();
+        self.inflate_to_message(&mut incoming, &mut inflating, &held)?;
+        self.inflate_to_message(&mut incoming, &mut inflating, rest)?;
         if !last {
-            incoming.inflating = Some(inflating);
-            self.incoming = Some(incoming);
+            self.keep_unfinished(incoming, inflating);
             return Ok((None, 0));
         }
         self.finish_inflating(&mut inflating)?;
         Ok((incoming.finish()?.map(Place::Gathered), 0))
+    }
+
+    /// Inflates all of `data` into the message that is gathered.
+    fn inflate_to_message(
+        &self,
+        incoming: &mut Incoming,
+        inflating: &mut Inflating,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        let limit = self.config.max_message_size;
+        let mut taken = 0;
+        loop {
+            taken += inflating.inflate(&data[taken..], history_of(&self.session));
+            let output = inflating.output();
+            let excess = usize::try_from(inflating.total().saturating_sub(limit as u64));
+            let allowed = output.len().saturating_sub(excess.unwrap_or(usize::MAX));
+            incoming.push_inflated(&output[..allowed], limit)?;
+            check_total(inflating, &self.config)?;
+            inflating.check()?;
+            let full = inflating.is_full();
+            inflating.give_out();
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Until more of a message comes it holds no memory that does not depend on how much came.
+    fn keep_unfinished(&mut self, mut incoming: Box<Incoming>, mut inflating: Box<Inflating>) {
+        inflating.pause();
+        incoming.inflating = Some(inflating);
+        self.incoming = Some(incoming);
     }
 
     /// Inflates as much of `payload` as makes a chunk.
@@ -155,6 +189,12 @@ impl Connection {
         piece: &Piece,
         payload: &mut [u8],
     ) -> Result<(Option<Place>, usize), Error> {
+        let last = piece.last && piece.header.fin;
+        if payload.is_empty() && !last {
+            self.keep_unfinished(incoming, inflating);
+            return Ok((None, 0));
+        }
+        self.resume(&mut inflating)?;
         let history = history_of(&self.session);
         let mut taken = inflating.inflate(payload, history);
         let mut chunk = Vec::from(inflating.output());
@@ -170,27 +210,25 @@ impl Connection {
         let left = &mut payload[taken..];
         self.decoder.take_back(piece, left);
         let left = left.len();
-        let last = piece.last && piece.header.fin && left == 0;
+        let last = last && left == 0;
         if last {
             self.finish_inflating(&mut inflating)?;
             incoming.finish()?;
         }
         if chunk.is_empty() && !last {
-            incoming.inflating = Some(inflating);
-            self.incoming = Some(incoming);
+            self.keep_unfinished(incoming, inflating);
             return Ok((None, left));
         }
         let chunk = Chunk { kind: incoming.kind, payload: chunk.into(), first: !incoming.given, last };
         incoming.given = true;
         if !last {
-            incoming.inflating = Some(inflating);
-            self.incoming = Some(incoming);
+            self.keep_unfinished(incoming, inflating);
         }
         Ok((Some(Place::InflatedChunk(Box::new(chunk))), left))
     }
 
-    fn inflating(&self) -> Result<Inflating, InvalidData> {
-        Inflating::new(settings(&self.config), history_of(&self.session))
+    fn resume(&self, inflating: &mut Inflating) -> Result<(), InflateError> {
+        inflating.resume(settings(&self.config), history_of(&self.session))
     }
 
     /// Ends a message and keeps what the next one may refer back to.
@@ -221,8 +259,11 @@ fn check_total(inflating: &Inflating, config: &Config) -> Result<(), Error> {
     if inflating.total() > limit as u64 { Err(Error::TooBig { limit }) } else { Ok(()) }
 }
 
-impl From<InvalidData> for Error {
-    fn from(_: InvalidData) -> Self {
-        Self::InvalidDeflate
+impl From<InflateError> for Error {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::InvalidData => Self::InvalidDeflate,
+            InflateError::FinalBlocks => Self::Policy(Limit::FinalBlocks),
+        }
     }
 }

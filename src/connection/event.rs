@@ -113,6 +113,19 @@ impl Found {
         Some(message)
     }
 
+    /// How many bytes it holds in memory of its own.
+    #[cfg(feature = "std")]
+    pub(crate) fn owned_len(&self) -> usize {
+        match &self.0 {
+            Place::Gathered(message) => message.len(),
+            #[cfg(feature = "deflate")]
+            Place::Inflated(message) => message.1.as_slice().len(),
+            #[cfg(feature = "deflate")]
+            Place::InflatedChunk(chunk) => chunk.payload.len(),
+            _ => 0,
+        }
+    }
+
     /// A message that lies whole in the input.
     #[cfg(feature = "std")]
     #[inline]

@@ -29,8 +29,10 @@ pub(super) struct Gathered {
     loan: Loan,
 }
 
-/// The smallest place that is offered for a direct read, in bytes.
-const FIRST_PLACE: usize = 64 << 10;
+/// The smallest place that is offered for a direct read, in bytes, unless the payload ends before.
+const LEAST_PLACE: usize = 16 << 10;
+/// A place of this size is large enough for a read.
+const LARGE_PLACE: usize = 64 << 10;
 
 impl Gathered {
     /// Takes the next bytes; `following` more of the frame are still to come.
@@ -58,7 +60,7 @@ impl Gathered {
     /// The memory to begin with, if it is that of an earlier message or if it matters where in a page the payload begins:
     /// where much has come and much is to be read. Memory that has to grow may come to lie elsewhere.
     fn begin(&mut self, len: usize, following: u64) -> Result<(), Error> {
-        let is_placed = len >= 4 * PAGE && following >= FIRST_PLACE as u64;
+        let is_placed = len >= 4 * PAGE && following >= LARGE_PLACE as u64;
         let spare = if is_placed { PAGE } else { 0 };
         if let Some(lent) = recycled::lend(following.saturating_add((len + spare) as u64)) {
             (self.bytes, self.loan) = (lent.bytes, lent.loan);
@@ -102,13 +104,14 @@ impl Gathered {
 
     /// Where the next bytes belong, at most `following` of them.
     ///
-    /// The place grows with what has arrived: at most as much again, and [`FIRST_PLACE`] to begin with. What is there
+    /// The place grows with what has arrived: at most as much again, and [`LEAST_PLACE`] to begin with. What is there
     /// already costs nothing.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
         let left = usize::try_from(following).unwrap_or(usize::MAX);
         let room = self.bytes.len() - self.filled;
-        if room < FIRST_PLACE.min(left) {
-            let end = self.filled.checked_add(self.held().max(FIRST_PLACE).min(left))?;
+        let place = self.held().max(LEAST_PLACE);
+        if room < place.min(LARGE_PLACE).min(left) {
+            let end = self.filled.checked_add(place.min(left))?;
             if room == 0 {
                 // It doubles by itself, and is to be enough for a message like this that begins elsewhere in a page.
                 // Where there is no memory for it, the ordinary way judges.

@@ -18,6 +18,15 @@ use crate::message::{Kind, Message};
 use crate::redacted::Redacted;
 use crate::utf8::Validator;
 
+/// How much compressed data a message may come in: for each byte of the limit on messages what a compressor makes of a byte
+/// that is flushed alone (7 bytes; 11 in blocks without compression), for each fragment a flush of nothing, and a constant.
+#[cfg(feature = "deflate")]
+const COMPRESSED_PER_BYTE: u64 = 12;
+#[cfg(feature = "deflate")]
+const COMPRESSED_PER_FRAGMENT: u64 = 16;
+#[cfg(feature = "deflate")]
+const COMPRESSED_AT_LEAST: u64 = 64 << 10;
+
 /// The state of a message in progress; boxed by the connection while there is one.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -68,11 +77,10 @@ impl Incoming {
 
     /// Judges a frame of this message by its header alone.
     pub(super) fn begin_frame(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Error> {
+        self.announced = self.announced.saturating_add(header.len);
         // What compressed data comes to is not announced.
-        if !self.is_compressed() {
-            self.announced = self.announced.saturating_add(header.len);
-        }
-        check_size(header.len, self.announced, config)?;
+        let message = if self.is_compressed() { 0 } else { self.announced };
+        check_size(header.len, message, config)?;
         // RFC 6455 §5.4: an unfragmented message is a single frame. How its bytes are cut must not matter.
         if self.fragments == 0 && header.fin {
             return Ok(());
@@ -87,6 +95,24 @@ impl Incoming {
                 return Err(Error::Policy(Limit::EmptyFragments));
             }
         }
+        self.check_compressed(config)
+    }
+
+    /// Compressed data may inflate to nothing, so that the limit on what it inflates to does not bound it.
+    #[cfg(feature = "deflate")]
+    fn check_compressed(&self, config: &Config) -> Result<(), Error> {
+        let limit = (config.max_message_size as u64).saturating_mul(COMPRESSED_PER_BYTE);
+        let per_fragment = COMPRESSED_PER_FRAGMENT * u64::from(self.fragments);
+        let most = limit.saturating_add(per_fragment + COMPRESSED_AT_LEAST);
+        let is_bounded = self.is_compressed() && config.delivery == Delivery::Messages;
+        if is_bounded && self.announced > most {
+            return Err(Error::Policy(Limit::CompressedBytes));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    const fn check_compressed(&self, _: &Config) -> Result<(), Error> {
         Ok(())
     }
 

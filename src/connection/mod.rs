@@ -43,6 +43,8 @@ pub use closing::{Initiator, State, Summary, TransportAction};
 pub use deadlines::Unread;
 pub use event::{Chunk, Event, Found, Located};
 pub use input::Input;
+#[cfg(feature = "tokio")]
+pub(crate) use mask_keys::KeySource;
 pub use mask_keys::MaskKeys;
 pub use prepared::Prepared;
 pub use send::{Envelope, Fin};
@@ -223,7 +225,7 @@ impl Connection {
         };
         Some(Summary {
             code,
-            reason,
+            reason: reason.into(),
             clean: self.closing.is_clean() && !self.closing.output_failed && self.failure.is_none(),
             initiator: self.initiator.unwrap_or(Initiator::Remote),
             error: self.failure,
@@ -234,6 +236,18 @@ impl Connection {
     #[cfg(feature = "std")]
     pub(crate) const fn output_failed(&mut self) {
         self.closing.output_failed = true;
+    }
+
+    /// Whether messages may come compressed.
+    #[cfg(all(feature = "std", not(feature = "deflate")))]
+    pub(crate) const fn may_inflate(&self) -> bool {
+        false
+    }
+
+    /// How many bytes have come out of the compressed message that is being received.
+    #[cfg(all(feature = "std", not(feature = "deflate")))]
+    pub(crate) const fn inflated(&self) -> u64 {
+        0
     }
 
     /// Whether there is a [`summary`](Self::summary).

@@ -106,16 +106,22 @@ impl Prepared {
     ) -> Option<&CompressedFrame> {
         let forms = self.compressed.as_deref()?;
         let form = forms.get(usize::from(bits.saturating_sub(9)))?;
-        let made = form.get_or_init(|| {
-            let compressed = compress(self.payload())?;
-            let payload = compressed.without_tail();
-            let header = compressed_header(self.kind.into(), Fin::Final, payload.len()).encode();
-            let mut frame = Vec::with_capacity(header.len() + payload.len());
-            frame.extend_from_slice(&header);
-            frame.extend_from_slice(payload);
-            Some(CompressedFrame { frame: frame.into(), header_len: header.len() })
-        });
-        made.as_ref()
+        if form.get().is_none() {
+            // Whoever needs it meanwhile makes it as well: a thread that waited would stop all its other connections.
+            let made = compress(self.payload()).map(|compressed| self.compressed_frame(&compressed));
+            let _ = form.set(made);
+        }
+        form.get()?.as_ref()
+    }
+
+    #[cfg(feature = "deflate")]
+    fn compressed_frame(&self, compressed: &Compressed) -> CompressedFrame {
+        let payload = compressed.without_tail();
+        let header = compressed_header(self.kind.into(), Fin::Final, payload.len()).encode();
+        let mut frame = Vec::with_capacity(header.len() + payload.len());
+        frame.extend_from_slice(&header);
+        frame.extend_from_slice(payload);
+        CompressedFrame { frame: frame.into(), header_len: header.len() }
     }
 
     /// Text or binary.
@@ -161,5 +167,41 @@ impl fmt::Debug for CompressedFrame {
         f.debug_struct("CompressedFrame")
             .field("payload", &Redacted::of(self.payload()))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "deflate"))]
+mod tests {
+    use core::time::Duration;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+    use crate::deflate::Deflate;
+
+    #[test]
+    fn a_compression_does_not_stop_others_that_need_the_same() {
+        let settings = Deflate::shared();
+        let compress = |payload: &[u8]| settings.compressor(15).compress(payload, &settings, usize::MAX);
+        let prepared = Prepared::new("a".repeat(1000));
+        let (begin, begun) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        thread::scope(|scope| {
+            let (compress, prepared) = (&compress, &prepared);
+            let slow = scope.spawn(move || {
+                let slowly = |payload: &[u8]| {
+                    begin.send(()).unwrap();
+                    // As long as the other one takes.
+                    ended.recv_timeout(Duration::from_secs(5)).expect("the other thread waits");
+                    compress(payload)
+                };
+                prepared.compressed(15, slowly).map(|form| form.frame.clone())
+            });
+            begun.recv().unwrap();
+            let quick = prepared.compressed(15, compress).map(|form| form.frame.clone());
+            end.send(()).unwrap();
+            assert!(quick.is_some());
+            assert_eq!(slow.join().unwrap(), quick);
+        });
     }
 }

@@ -159,7 +159,7 @@ impl Connection {
     /// a frame of such a message is next.
     ///
     /// Read into it, then say with [`payload_read`](Self::payload_read) how much that was. The place is as large
-    /// as what has arrived of the message so far, 64 KiB at the least, or larger where memory of an earlier message is at hand
+    /// as what has arrived of the message so far, 16 KiB at the least, or larger where memory of an earlier message is at hand
     /// (a thread keeps up to 4 MiB), and never reaches behind the frame. What was not used of it is offered again. What lies
     /// in it is of no meaning.
     pub fn payload_target(&mut self) -> Option<&mut [u8]> {

@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
+#[cfg(feature = "tokio")]
+use super::mask_keys::{KeySource, KeyStock};
 use super::replies::{ControlPayload, ReplySlots};
 use super::{Chunk, Connection, Initiator, Prepared};
 use crate::close_code::CloseCode;
@@ -441,6 +443,30 @@ impl Connection {
             Role::Client => Ok(Some(self.keys.next()?)),
             Role::Server => Ok(None),
         }
+    }
+
+    /// The application's source of keys, for halves that call it outside of their lock.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn detach_keys(&mut self) -> Option<Box<dyn KeySource>> {
+        self.keys.detach()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn attach_keys(&mut self, source: Box<dyn KeySource>) {
+        self.keys.attach(source);
+    }
+
+    /// The keys that were drawn ahead, if the halves have the source.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn key_stock(&mut self) -> Option<&mut KeyStock> {
+        self.keys.stock()
+    }
+
+    /// Whether keys must be drawn before anything is sent.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn lacks_keys(&self) -> bool {
+        self.keys.is_low()
     }
 
     /// Nothing can be said any more, not even a Close.

@@ -21,6 +21,13 @@ impl History {
         [older, newer]
     }
 
+    /// The last `len` bytes, or all if there are fewer, in two parts.
+    pub(crate) fn latest(&self, len: usize) -> [&[u8]; 2] {
+        let [older, newer] = self.parts();
+        let newer = &newer[newer.len().saturating_sub(len)..];
+        [&older[older.len().saturating_sub(len - newer.len())..], newer]
+    }
+
     /// Appends `output` and keeps the last `window` bytes of all.
     pub(crate) fn append(&mut self, output: &[u8], window: usize) {
         let output = &output[output.len().saturating_sub(window)..];
@@ -64,6 +71,8 @@ mod tests {
                     all.extend(output);
                     let last = &all[all.len().saturating_sub(window)..];
                     assert_eq!(history.parts().concat(), last, "window {window}, step {step}");
+                    let half = history.latest(window / 2);
+                    assert_eq!(half.concat(), last[last.len().saturating_sub(window / 2)..]);
                     assert!(history.bytes.capacity() <= window.max(8));
                 }
             }

@@ -41,6 +41,6 @@ pub use agreed::Agreed;
 pub(crate) use agreed::Direction;
 pub(crate) use compressor::{Compressed, Compressor};
 pub(crate) use history::History;
-pub(crate) use inflater::{Inflated, Inflating, InvalidData};
+pub(crate) use inflater::{InflateError, Inflated, Inflating};
 pub(crate) use pool::Lease;
 pub use settings::{Context, Deflate};

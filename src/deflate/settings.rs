@@ -23,8 +23,19 @@ use super::pool::Pool;
 /// | dedicated | 15 | 5 | 279,872 | 32,960 |
 /// | dedicated, most usual elsewhere | 15 | 8 | 380,224 | 32,960 |
 ///
-/// A message in the works borrows 128 KiB, an inflater 47 KiB more, a compressor of the shared class 294,016 bytes by
-/// default. The pool keeps up to eight of each while nobody needs them.
+/// A client of any class holds up to 32,960 bytes to receive if the server takes its [fallback](Self::offer_fallback).
+///
+/// While a call inflates or compresses, and while a compressed message is borrowed from the connection, it takes 128 KiB
+/// of the pool; a compressor of the shared class takes 294,016 bytes more by default. The pool keeps up to eight of each
+/// while nobody needs them.
+///
+/// A received message that is unfinished holds, besides what it has inflated to:
+///
+/// | delivery | compressed bytes that have arrived | holds |
+/// |---|---:|---|
+/// | messages | up to 4,096 | those bytes, not yet inflated |
+/// | messages | more | an inflater, 47 KiB, and the last 32 KiB that it inflated to |
+/// | chunks | any | the same |
 ///
 /// ```
 /// use sansocket::Config;
@@ -41,6 +52,7 @@ pub struct Deflate {
     memory_level: u8,
     window_bits: u8,
     peer_window_bits: u8,
+    offer_fallback: bool,
     threshold: usize,
     pub(super) pool: Arc<Pool>,
 }
@@ -67,7 +79,8 @@ impl Deflate {
     /// Each message stands for itself: nothing is held between messages, and equal messages give equal bytes.
     ///
     /// A server answers with `server_no_context_takeover` and `client_no_context_takeover`; a client asks for the first
-    /// and announces the second.
+    /// and announces the second. A server that cannot grant what a client asks for may take its
+    /// [fallback](Self::offer_fallback).
     #[must_use]
     pub fn shared() -> Self {
         Self {
@@ -76,6 +89,7 @@ impl Deflate {
             memory_level: 6,
             window_bits: 15,
             peer_window_bits: 15,
+            offer_fallback: true,
             threshold: 256,
             pool: Arc::default(),
         }
@@ -92,6 +106,7 @@ impl Deflate {
             memory_level: 5,
             window_bits: 12,
             peer_window_bits: 12,
+            offer_fallback: true,
             threshold: 32,
             pool: Arc::default(),
         }
@@ -133,11 +148,25 @@ impl Deflate {
     /// [`window_bits`](Self::window_bits).
     ///
     /// It bounds what a dedicated connection holds of what it has received. A server can ask only those clients that
-    /// announce `client_max_window_bits`, as browsers do, and accepts 15 of all others; a client with less than 15 gets
-    /// uncompressed messages from servers that cannot do with less.
+    /// announce `client_max_window_bits`, as browsers do, and accepts 15 of all others. A client asks each server; one that
+    /// cannot do with less than 15 may take the client's [fallback](Self::offer_fallback).
     #[must_use]
     pub fn peer_window_bits(mut self, bits: u8) -> Self {
         self.peer_window_bits = bits.clamp(9, 15);
+        self
+    }
+
+    /// Whether a client offers compression without its wishes too, as its second choice (RFC 7692 §7.1.3). Default `true`.
+    ///
+    /// The wishes are window bits below 15, and no context takeover in the shared class. A server that cannot grant them
+    /// must decline the offer, and some servers then refuse the whole handshake: Node's `ws` with `serverMaxWindowBits: 14`
+    /// does. With the fallback such a server opens a connection, on which receiving costs a window of up to 32 KiB.
+    ///
+    /// With `false` the bound on what receiving costs always holds; at such a server the connection opens without compression
+    /// or not at all. Servers ignore this setting.
+    #[must_use]
+    pub const fn offer_fallback(mut self, on: bool) -> Self {
+        self.offer_fallback = on;
         self
     }
 
@@ -168,6 +197,10 @@ impl Deflate {
         self.peer_window_bits
     }
 
+    pub(crate) const fn offers_fallback(&self) -> bool {
+        self.offer_fallback
+    }
+
     pub(crate) const fn compresses_from(&self) -> usize {
         self.threshold
     }
@@ -180,8 +213,8 @@ impl Deflate {
         self.memory_level as i32
     }
 
-    fn settings(&self) -> (Context, [u8; 4], usize) {
+    fn settings(&self) -> (Context, [u8; 4], bool, usize) {
         let numbers = [self.level, self.memory_level, self.window_bits, self.peer_window_bits];
-        (self.context, numbers, self.threshold)
+        (self.context, numbers, self.offer_fallback, self.threshold)
     }
 }

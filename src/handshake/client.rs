@@ -219,7 +219,7 @@ impl ClientRequest {
     #[cfg(feature = "deflate")]
     fn add_deflate(&self, mut extensions: Extensions) -> (Extensions, Option<Deflate>) {
         let deflate = self.deflate.clone().filter(|_| deflate::is_compatible(&extensions));
-        if let Some(offer) = deflate.as_ref().and_then(deflate::offer) {
+        for offer in deflate.iter().flat_map(deflate::offers) {
             extensions.push(&offer);
         }
         (extensions, deflate)

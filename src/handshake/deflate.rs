@@ -129,9 +129,13 @@ fn answer(offer: Params, deflate: &Deflate) -> Option<(Extension<'static>, Agree
     Some((answer.write().ok()?, answer.agreed_by_server(deflate)))
 }
 
-/// What a client offers.
-pub(super) fn offer(deflate: &Deflate) -> Option<Extension<'static>> {
-    wishes(deflate).write().ok()
+/// The elements that a client offers, in the order of its preference.
+pub(super) fn offers(deflate: &Deflate) -> impl Iterator<Item = Extension<'static>> {
+    elements(deflate).filter_map(|element| element.write().ok())
+}
+
+fn elements(deflate: &Deflate) -> impl Iterator<Item = Params> {
+    [Some(wishes(deflate)), fallback(deflate)].into_iter().flatten()
 }
 
 fn wishes(deflate: &Deflate) -> Params {
@@ -143,6 +147,23 @@ fn wishes(deflate: &Deflate) -> Params {
         server_max_window_bits: below_15(deflate.wanted_peer_window_bits()).filter(|_| !shared),
         client_max_window_bits: Some(below_15(deflate.own_window_bits())),
     }
+}
+
+/// The first element without what a server has to decline if it cannot grant it, since some then refuse the handshake.
+///
+/// RFC 7692 §7.1.3: "if the client just prefers using a small window but wants to fall back to the "permessage-deflate" without
+/// the "server_max_window_bits" extension parameter, the client can make an offer with the fallback option".
+/// Node's `ws` declines a hint too, if it is below its own `clientMaxWindowBits`.
+fn fallback(deflate: &Deflate) -> Option<Params> {
+    let first = wishes(deflate);
+    let asks = first.server_no_context_takeover
+        || first.server_max_window_bits.is_some()
+        || first.client_max_window_bits != Some(None);
+    (asks && deflate.offers_fallback()).then_some(Params {
+        client_no_context_takeover: first.client_no_context_takeover,
+        client_max_window_bits: Some(None),
+        ..Params::default()
+    })
 }
 
 /// What a client and a server with the same settings agree on.
@@ -158,29 +179,34 @@ pub(super) fn is_compatible(others: &Extensions) -> bool {
     !others.iter().any(|other| other.name().starts_with(COMPRESSION))
 }
 
-/// What a server's answer to [`offer`] agrees on, if it has one.
+/// What a server's answer to [`offers`] agrees on, if it has one.
 ///
 /// RFC 7692 §7: "A client MUST _Fail the WebSocket Connection_ if the peer server accepted an extension negotiation offer
 /// for this extension with an extension negotiation response meeting any of the following conditions".
 pub(super) fn check(answers: &Extensions, deflate: &Deflate) -> Result<Option<Agreed>, ()> {
     let Some(answer) = answers.iter().find(|answer| answer.name() == NAME) else { return Ok(None) };
     let answer = Params::read(&answer).ok_or(())?;
-    let wishes = wishes(deflate);
-    let takes_over = wishes.server_no_context_takeover && !answer.server_no_context_takeover;
-    let too_wide = match (wishes.server_max_window_bits, answer.server_max_window_bits) {
-        (Some(wish), given) => given.is_none_or(|given| given > wish),
-        (None, _) => false,
-    };
+    let fits = elements(deflate).any(|element| answer.fits(element));
     let order_without_value = answer.client_max_window_bits == Some(None);
     // RFC 7692 §5: no extension beside it may use RSV1.
     let rivals = answers.iter().filter(|other| other.name().starts_with(COMPRESSION)).count() > 1;
-    if takes_over || too_wide || order_without_value || rivals {
+    if !fits || order_without_value || rivals {
         return Err(());
     }
     Ok(Some(answer.agreed_by_client(deflate)))
 }
 
 impl Params {
+    /// Whether a server may give this answer to an offer.
+    fn fits(&self, offer: Self) -> bool {
+        let takes_over = offer.server_no_context_takeover && !self.server_no_context_takeover;
+        let too_wide = match (offer.server_max_window_bits, self.server_max_window_bits) {
+            (Some(wish), given) => given.is_none_or(|given| given > wish),
+            (None, _) => false,
+        };
+        !takes_over && !too_wide
+    }
+
     /// What this answer means for the server that gives it.
     fn agreed_by_server(&self, deflate: &Deflate) -> Agreed {
         let dedicated = deflate.context() == Context::Dedicated;

@@ -3,8 +3,10 @@
 use core::ops::Range;
 use core::time::Duration;
 
+use super::budget::step_len;
 use super::buffer::{LARGE, ReadBuffer, SMALL};
-use super::link::{DIRECT_WRITE, Link, REPLIES, Read, Target};
+use super::link::{Link, REPLIES, Read, Target};
+use super::sending::DIRECT_WRITE;
 use super::{Error, Stream};
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
@@ -57,12 +59,12 @@ impl<S: Stream> Endpoint<S> {
     #[inline(always)]
     pub(crate) fn find_at_hand(&mut self) -> Option<(Kind, Range<usize>)> {
         let Self { link, input } = self;
-        if input.is_empty() {
+        if !(S::WAITS || link.budget.pay()) || input.is_empty() {
             return None;
         }
         let (kind, payload) = link.connection.whole_message_again(input.unread())?;
         input.take(payload.end);
-        link.ends_large = payload.len() >= DIRECT_WRITE && input.is_empty();
+        link.ends_large = payload.len() >= DIRECT_WRITE && is_all(input);
         Some((kind, payload))
     }
 
@@ -75,6 +77,10 @@ impl<S: Stream> Endpoint<S> {
         let Self { link, input } = self;
         let (mut has_read, mut starved) = (false, false);
         loop {
+            if let Err(yields) = link.pay(until) {
+                input.release();
+                return Err(yields);
+            }
             if !input.is_empty() {
                 if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
                     input.take(payload.end);
@@ -89,10 +95,19 @@ impl<S: Stream> Endpoint<S> {
             // The rest of a message that has begun may be there for the asking; then it need not be gathered.
             let lacks_the_end = !(starved || input.is_empty()) && lacks_the_end(link, input);
             if !(input.is_empty() || lacks_the_end) {
+                // What comes may need answers, which must not be lost for want of keys.
+                if let Err(error) = link.check_keys() {
+                    input.release();
+                    return Err(error);
+                }
                 let limit = link.connection.config().max_queued_output.saturating_add(REPLIES);
                 let mut replies = link.out.replies(limit);
-                match link.connection.locate(link.now, input.unread(), &mut replies) {
+                let unread = input.unread();
+                let most = step_len::<S>(&link.connection, unread.len());
+                let (is_cut, inflated) = (most < unread.len(), link.connection.inflated());
+                match link.connection.locate(link.now, &mut unread[..most], &mut replies) {
                     Ok(located) => {
+                        link.pay_for_step(&located, inflated);
                         input.take(located.consumed);
                         link.ends_large =
                             located.found.is_some() && located.consumed >= DIRECT_WRITE && input.is_empty();
@@ -105,6 +120,7 @@ impl<S: Stream> Endpoint<S> {
                             #[cfg(not(feature = "deflate"))]
                             Some(found) if interest(&found) => return Ok(Some(found)),
                             Some(_) => continue,
+                            None if is_cut && located.consumed == most => continue,
                             None => {}
                         }
                     }
@@ -117,6 +133,7 @@ impl<S: Stream> Endpoint<S> {
                 return link.finish(until).map(|()| None);
             }
             link.judge();
+            hands_on(link);
             if let Err(error) = link.flush_while_receiving(until) {
                 // Input is taken while output waits, since the peer may be waiting for the same. And what the peer said
                 // before the stream failed is received.
@@ -143,12 +160,32 @@ impl<S: Stream> Endpoint<S> {
                     return Ok(Some(found));
                 }
                 Ok(_) => {}
+                Err(error) if error.is_temporary() && hands_on(link) => {}
                 // Nobody keeps a buffer while it waits.
                 Err(Error::WouldBlock) if !input.is_empty() => starved = true,
                 Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// Hands on some of the messages that waited for the connection. Returns whether there is more to write.
+#[cfg(feature = "rand")]
+fn hands_on<S: Stream>(link: &mut Link<S>) -> bool {
+    link.out.is_draining() && link.hand_on()
+}
+
+#[cfg(not(feature = "rand"))]
+const fn hands_on<S: Stream>(_: &mut Link<S>) -> bool {
+    false
+}
+
+/// Whether nothing is left of the input. It is a call because small messages then jump over it, which saves three
+/// instructions, more than the budget costs.
+#[cold]
+#[inline(never)]
+fn is_all(input: &ReadBuffer) -> bool {
+    input.is_empty()
 }
 
 /// Whether the input is worth another read before it is taken: only where reading never waits.

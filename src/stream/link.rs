@@ -1,32 +1,27 @@
 //! The stream, the connection, and the output between them.
 
-use alloc::vec::Vec;
+#[cfg(feature = "tokio")]
+use alloc::boxed::Box;
 use core::mem;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+use super::budget::Budget;
 use super::buffer::{ReadBuffer, SMALL};
+#[cfg(feature = "tokio")]
+use super::flush::OwnBounds;
+use super::fragments::Author;
 use super::output::{Output, PIECES};
 use super::waits::{copy_of, go_on_after, is_not_now};
 use super::{Error, Stream};
-use crate::copy::append;
-use crate::{
-    Chunk, CloseCode, Connection, Fin, Kind, Message, Prepared, Role, SendError, State, TransportAction,
-    Unread,
-};
+use crate::{Connection, State, TransportAction, Unread};
 
-/// The most that one write of a stream of bytes puts into a message or fragment.
-pub(crate) const MAX_PART: usize = 64 << 10;
-/// Queued output leaves when there is this much of it, about what one read brings.
-const WRITE_AT: usize = 256 << 10;
 /// How much may wait besides messages, in bytes: two ends that both take no more messages still answer each other's pings.
 pub(super) const REPLIES: usize = 4 << 10;
 /// A call that waits for the stream to take bytes looks at the deadlines this often, and a receiving call at its input.
 pub(crate) const WRITE_SLICE: Duration = Duration::from_millis(20);
 /// How many reads without a byte of an overdue message show that none of it lies unread: 16 MiB of 64 KiB each.
 const OVERDUE_READS: u16 = 256;
-/// A payload from this size on is not copied where the role allows it.
-pub(super) const DIRECT_WRITE: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Link<S> {
@@ -47,11 +42,20 @@ pub(crate) struct Link<S> {
     pub(super) ends_large: bool,
     /// A timer has gone off for a deadline. Before that a stream that does not wait is not judged by what it lacks.
     pub(crate) alarm: bool,
+    pub(crate) budget: Budget,
     write_shut: bool,
     /// Something was written that the stream may still hold back.
     pub(crate) unflushed: bool,
+    /// The stream must be flushed before more is written to it.
+    pub(super) flush_first: bool,
+    /// Who began the message that is being sent in fragments.
+    pub(crate) author: Author,
+    #[cfg(feature = "tokio")]
+    pub(super) own_bounds: Option<Box<OwnBounds>>,
+    /// The queue takes a message though it is full, because its sender has waited for its turn.
+    pub(super) has_turn: bool,
     /// The stream takes no more output. What the peer said before can still be read.
-    mute: bool,
+    pub(super) mute: bool,
     /// What ended the stream, if it was an error.
     lost: Option<io::Error>,
 }
@@ -87,8 +91,14 @@ impl<S: Stream> Link<S> {
             next_write: Duration::ZERO,
             ends_large: false,
             alarm: false,
+            budget: Budget::new(),
             write_shut: false,
             unflushed: true,
+            flush_first: false,
+            author: Author::CALLS,
+            #[cfg(feature = "tokio")]
+            own_bounds: None,
+            has_turn: false,
             mute: false,
             lost: None,
         }
@@ -101,171 +111,6 @@ impl<S: Stream> Link<S> {
         self.now
     }
 
-    pub(crate) fn send(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        if self.is_large(message.len()) {
-            return self.send_direct(message);
-        }
-        self.queue(|connection, out| connection.send(message, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn feed(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        if self.feed_at_once(message.kind(), message.as_bytes()) {
-            return Ok(());
-        }
-        if self.is_large(message.len()) {
-            if mem::take(&mut self.ends_large) && self.out.is_empty() && self.stream.gathers() {
-                return match self.send_direct(message) {
-                    // As of what is queued, the receiver hears of it, behind what the peer had said before.
-                    Err(_) if self.mute => Ok(()),
-                    sent => sent,
-                };
-            }
-            self.queue_large(message)?;
-        } else {
-            self.queue(|connection, out| connection.send(message, out))?;
-        }
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
-    }
-
-    /// Queues a message without writing anything, also if the queue is full.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn take(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        let shared = if self.is_large(message.len()) { message.to_shared() } else { None };
-        let out = self.out.sink_for_more();
-        let Some(bytes) = shared else { return Ok(self.connection.send(message, out)?) };
-        self.connection.transmit(out);
-        out.extend_from_slice(self.connection.envelope(message)?.header());
-        self.out.share(bytes);
-        Ok(())
-    }
-
-    /// [`take`](Self::take) for a prepared message.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn take_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        let is_large = self.is_large(prepared.payload().len());
-        let out = self.out.sink_for_more();
-        if !is_large {
-            return Ok(self.connection.send_prepared(prepared, out)?);
-        }
-        self.connection.transmit(out);
-        self.connection.envelope(&Message::from(prepared.payload())).map(drop)?;
-        self.out.share(prepared.frame().clone());
-        Ok(())
-    }
-
-    pub(crate) fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.queue_prepared(prepared)?;
-        self.flush_unless_blocked()
-    }
-
-    /// What lies whole in the input as a message; `None` if it ends the connection, as text that is none does.
-    #[inline(always)]
-    pub(crate) fn message<'a>(&mut self, kind: Kind, payload: &'a [u8]) -> Option<Message<'a>> {
-        match kind {
-            Kind::Binary => Some(Message::from(payload)),
-            Kind::Text => self.connection.text(self.now, payload, self.out.sink()).ok().map(Message::from),
-        }
-    }
-
-    /// [`feed`](Self::feed) where nothing need be written for that and nothing is unusual; `false` if nothing was done.
-    #[inline(always)]
-    pub(crate) fn feed_at_once(&mut self, kind: Kind, payload: &[u8]) -> bool {
-        let waiting = self.out.len();
-        payload.len() < DIRECT_WRITE
-            && waiting + payload.len() < WRITE_AT
-            && waiting < self.connection.config().max_queued_output
-            && self.connection.send_at_once(kind, payload, self.out.sink_for_more())
-    }
-
-    /// [`feed_at_once`](Self::feed_at_once) for a prepared message.
-    #[cfg(feature = "tokio")]
-    #[inline]
-    pub(crate) fn feed_prepared_at_once(&mut self, prepared: &Prepared) -> bool {
-        let (waiting, len) = (self.out.len(), prepared.frame().len());
-        self.connection.role() == Role::Server
-            && len < DIRECT_WRITE
-            && waiting + len < WRITE_AT
-            && waiting < self.connection.config().max_queued_output
-            && self.connection.send_prepared(prepared, self.out.sink_for_more()).is_ok()
-    }
-
-    pub(crate) fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.queue_prepared(prepared)?;
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
-    }
-
-    pub(crate) fn send_fragment(&mut self, fragment: &Message<'_>, fin: Fin) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_fragment(fragment, fin, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn feed_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.queue(|connection, out| connection.send_chunk(chunk, out))?;
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
-    }
-
-    pub(crate) fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.queue(|connection, out| connection.ping(payload, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.queue(|connection, out| connection.pong(payload, out))?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.queue_close(code, reason)?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn start_close_without_code(&mut self) -> Result<(), Error> {
-        self.queue_close_without_code()?;
-        self.flush_unless_blocked()
-    }
-
-    pub(crate) fn queue_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        let now = self.look_at_the_clock();
-        Ok(self.connection.close(now, code, reason, self.out.sink())?)
-    }
-
-    pub(crate) fn queue_close_without_code(&mut self) -> Result<(), Error> {
-        let now = self.look_at_the_clock();
-        Ok(self.connection.close_without_code(now, self.out.sink())?)
-    }
-
-    /// Sends a Close frame with 1000 unless the connection is closing already.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn close_and_flush(&mut self) -> Result<(), Error> {
-        match self.start_close(CloseCode::NORMAL, "") {
-            Ok(()) | Err(Error::Send(_)) => self.flush(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Encodes into the output, if that is not too full already.
-    fn queue(
-        &mut self,
-        encode: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
-    ) -> Result<(), Error> {
-        if self.connection.state() != State::Open {
-            return Err(SendError::Closed.into());
-        }
-        if self.is_full() {
-            match self.flush(None) {
-                Err(Error::WouldBlock) if !self.is_full() => {}
-                flushed => flushed?,
-            }
-        }
-        Ok(encode(&mut self.connection, self.out.sink_for_more())?)
-    }
-
     /// How things stand for those who share the connection: whatever they wait for changes some of it.
     #[cfg(feature = "tokio")]
     pub(crate) fn standing(&self) -> (bool, bool, bool, bool, State) {
@@ -274,80 +119,6 @@ impl<S: Stream> Link<S> {
 
     pub(crate) fn is_full(&self) -> bool {
         self.out.len() >= self.connection.config().max_queued_output
-    }
-
-    /// Whether a payload is better written from where it is than copied: not if it is masked or compressed.
-    fn is_large(&self, len: usize) -> bool {
-        len >= DIRECT_WRITE && self.connection.role() == Role::Server && !self.connection.compresses(len)
-    }
-
-    /// Sends a large payload without copying it. What the stream does not take is queued: shared if it can be.
-    fn send_direct(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        match self.flush(None) {
-            Ok(()) => {}
-            Err(Error::WouldBlock) => return self.queue_large(message),
-            Err(error) => return Err(error),
-        }
-        let envelope = self.connection.envelope(message)?;
-        let (header, payload) = (envelope.header(), message.as_bytes());
-        let mut written = 0;
-        while written < header.len() + payload.len() {
-            let header = header.get(written..).unwrap_or_default();
-            let in_payload = written.saturating_sub(envelope.header().len());
-            match self.write(&[IoSlice::new(header), IoSlice::new(&payload[in_payload..])], None) {
-                Ok(len) => written += len,
-                Err(Error::WouldBlock) => {
-                    // A ping may have been queued while the stream was waited for: the rest of the frame goes first.
-                    let added = self.out.take();
-                    self.out.sink().extend_from_slice(header);
-                    match message.to_shared() {
-                        Some(bytes) => self.out.share(bytes.slice(in_payload..)),
-                        None => append(self.out.sink(), &payload[in_payload..]),
-                    }
-                    self.out.sink().extend_from_slice(&added.to_vec());
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.flush_unless_blocked()
-    }
-
-    /// Queues a large message, without a copy if it is shared.
-    fn queue_large(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        let Some(bytes) = message.to_shared() else {
-            return self.queue(|connection, out| connection.send(message, out));
-        };
-        self.queue(|connection, out| {
-            connection.transmit(out);
-            let envelope = connection.envelope(message)?;
-            out.extend_from_slice(envelope.header());
-            Ok(())
-        })?;
-        self.out.share(bytes);
-        Ok(())
-    }
-
-    /// Queues a prepared message, without a copy if it is large.
-    fn queue_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        if !self.is_large(prepared.payload().len()) {
-            return self.queue(|connection, out| connection.send_prepared(prepared, out));
-        }
-        let message = Message::from(prepared.payload());
-        self.queue(|connection, out| {
-            connection.transmit(out);
-            connection.envelope(&message).map(drop)
-        })?;
-        self.out.share(prepared.frame().clone());
-        Ok(())
-    }
-
-    /// What was taken is queued and leaves later where the stream cannot take it now.
-    fn flush_unless_blocked(&mut self) -> Result<(), Error> {
-        match self.flush(None) {
-            Err(Error::WouldBlock) => Ok(()),
-            flushed => flushed,
-        }
     }
 
     /// Writes what waits, but does not keep the receiving call that does so from reading: the peer may take nothing
@@ -368,11 +139,20 @@ impl<S: Stream> Link<S> {
         flushed
     }
 
-    /// Writes what waited when so many bytes had been queued in all, and what leaves with it.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn flush_until(&mut self, queued: u64) -> Result<(), Error> {
+    /// Ends the call for now if keys must be drawn, outside of the lock, before anything is sent.
+    #[inline]
+    pub(crate) fn check_keys(&self) -> Result<(), Error> {
+        #[cfg(feature = "tokio")]
+        if self.connection.lacks_keys() {
+            return Err(Error::WouldBlock);
+        }
+        Ok(())
+    }
+
+    /// What was taken is queued and leaves later where the stream cannot take it now.
+    pub(super) fn flush_unless_blocked(&mut self) -> Result<(), Error> {
         match self.flush(None) {
-            Err(Error::WouldBlock) if self.out.written_in_all() >= queued => self.flush_transport(None),
+            Err(Error::WouldBlock) => Ok(()),
             flushed => flushed,
         }
     }
@@ -399,7 +179,11 @@ impl<S: Stream> Link<S> {
                 return Err(self.cause());
             }
             if self.out.is_empty() {
-                return self.flush_transport(until);
+                self.flush_transport(until)?;
+                return if self.connection.wants_write() { self.check_keys() } else { Ok(()) };
+            }
+            if self.flush_first {
+                self.flush_transport(until)?;
             }
             let (began, due) = self.bound_of_a_write(until);
             let (wrote, waiting) = match self.out.only_piece() {
@@ -426,13 +210,14 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
         while self.unflushed {
             let due = if S::WAITS { self.bound_of_a_flush(until) } else { None };
             match self.stream.flush(due) {
                 Ok(()) => {
                     self.connection.handle_written(self.now, 0, 0);
-                    self.unflushed = false;
+                    (self.unflushed, self.flush_first) = (false, false);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => self.wrote_below(1),
                 Err(error) if is_not_now(&error) => {
@@ -446,7 +231,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// One write of a part of `parts`, which are not empty.
-    fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> Result<usize, Error> {
+    pub(super) fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> Result<usize, Error> {
         let waiting = parts.iter().map(|part| part.len()).sum();
         loop {
             if self.mute {
@@ -535,6 +320,9 @@ impl<S: Stream> Link<S> {
     /// Fails where a deadline has passed after which nothing can be written any more.
     fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
         if self.is_due() {
+            if self.stream.lift_budget() {
+                return Ok(());
+            }
             // The verdict is kept by the connection.
             let _ = self.connection.handle_timeout(now, Unread::Possible, self.out.sink());
         }
@@ -588,7 +376,7 @@ impl<S: Stream> Link<S> {
                 Ok(Read::Again)
             }
             Ok(len) => {
-                self.bytes_came();
+                self.bytes_came(len);
                 Ok(Read::Bytes(len))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -603,10 +391,11 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// A read has just brought bytes.
-    #[inline]
-    pub(crate) fn bytes_came(&mut self) {
+    /// A read has just brought `len` bytes, one at the least.
+    #[inline(always)]
+    pub(crate) fn bytes_came(&mut self, len: usize) {
         self.connection.bytes_came(self.now);
+        self.budget.pay_for_read(len);
         self.just_read = true;
     }
 
@@ -614,6 +403,8 @@ impl<S: Stream> Link<S> {
         let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
         let writes = (self.unflushed || !self.out.is_empty()) && self.next_write > self.now;
         let write = writes.then_some(self.next_write);
+        #[cfg(feature = "rand")]
+        let until = [until, self.next_hand_on()].into_iter().flatten().min();
         [until, due, write].into_iter().flatten().min()
     }
 
@@ -632,6 +423,9 @@ impl<S: Stream> Link<S> {
             return Ok(Read::Again);
         }
         if (S::WAITS || self.alarm) && self.is_due() {
+            if self.stream.lift_budget() {
+                return Ok(Read::Again);
+            }
             self.alarm = false;
             let _ = self.connection.handle_timeout(self.now, Unread::Nothing, self.out.sink());
             return Ok(Read::Again);
@@ -672,8 +466,12 @@ impl<S: Stream> Link<S> {
     pub(crate) fn finish(&mut self, until: Option<Duration>) -> Result<(), Error> {
         let mut scratch = ReadBuffer::default();
         loop {
+            self.pay(until)?;
             match self.flush_while_receiving(until) {
-                // The peer may not take our bytes before its own are taken.
+                // The peer may not take our bytes before its own are taken, if there are more of them.
+                Err(error) if error.is_temporary() && self.connection.state() == State::Closed => {
+                    return Err(error);
+                }
                 Err(error) if error.is_temporary() => {}
                 Err(_) => {
                     let _ = self.connection.handle_eof();

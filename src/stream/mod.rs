@@ -1,20 +1,29 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
+#[cfg(feature = "rand")]
+mod backlog;
+mod budget;
 mod buffer;
 mod connect_error;
 mod endpoint;
 mod error;
+#[cfg(feature = "tokio")]
+mod flush;
+mod fragments;
 mod link;
 mod output;
 #[cfg(feature = "rand")]
 mod pair;
 mod parts;
+mod sending;
 mod spares;
 mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+#[cfg(feature = "rand")]
+pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
 pub(crate) use buffer::{LARGE, ReadBuffer};
 pub use connect_error::{
@@ -22,13 +31,17 @@ pub use connect_error::{
 };
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
-pub(crate) use link::{Link, MAX_PART, WRITE_SLICE};
+#[cfg(feature = "tokio")]
+pub(crate) use flush::FlushBound;
+pub(crate) use fragments::Author;
+pub(crate) use link::{Link, WRITE_SLICE};
 #[cfg(feature = "tokio")]
 pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+pub(crate) use sending::MAX_PART;
 pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.
@@ -54,6 +67,12 @@ pub(crate) trait Stream {
     }
 
     fn flush(&mut self, until: Option<Duration>) -> io::Result<()>;
+
+    /// Lifts a budget of the task, after which its streams say `WouldBlock` though they are ready, until the call of the
+    /// adapter ends. Whether that is news: then what has just said so is worth another try.
+    fn lift_budget(&mut self) -> bool {
+        false
+    }
 
     /// Ends the direction to the peer; asked again after `WouldBlock`.
     fn shutdown_write(&mut self) -> io::Result<()>;

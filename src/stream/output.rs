@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 use core::mem;
 use std::io::IoSlice;
@@ -10,16 +11,27 @@ use std::thread_local;
 
 use bytes::{Buf, Bytes};
 
+#[cfg(feature = "rand")]
+use super::backlog::Draining;
 use super::spares::Spares;
 use crate::Sink;
 use crate::redacted::Redacted;
 
 /// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
 const FIRST: usize = 2048;
+/// The largest queue that a connection gets before it has that much to queue, in bytes: it may keep the queue for long.
+/// Going on in a larger one costs a copy, about 100 ns for each batch.
+const MODEST: usize = 4 << 10;
+/// The room for a message of unknown length.
+const MORE: usize = 1024;
+/// The longest header of a frame, with a mask.
+const MAX_HEADER_LEN: usize = 14;
 
 thread_local! {
-    /// Queues that have run empty. One that grew with a batch spares the next one, of whatever connection, the growing.
+    /// Queues that have run empty, of up to [`MODEST`] bytes.
     static SPARE: Spares<Vec<u8>> = const { Spares::new() };
+    /// The latest larger one. That it grew with a batch spares the next one, of whatever connection, the growing.
+    static LARGE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// How many pieces one write takes.
@@ -30,11 +42,19 @@ pub(crate) const PIECES: usize = 64;
 pub(crate) struct Output {
     bytes: Vec<u8>,
     written: usize,
-    /// Large payloads that are shared with their owners instead of copied.
+    /// Large payloads that are shared with their owners instead of copied, and what else is rare.
     shared: Option<Box<Shared>>,
     /// How many bytes have left since the beginning.
     written_in_all: u64,
+    /// How many bytes of replies to the peer were queued since the beginning.
+    replies_in_all: u64,
+    /// Where payloads wait to be dropped that have left, if this is used under a lock: their owners' code runs then.
+    left: Option<Box<Left>>,
 }
+
+/// In a box, because most connections have none.
+#[derive(Default)]
+struct Left(Vec<Bytes>);
 
 #[derive(Default)]
 struct Shared {
@@ -42,6 +62,9 @@ struct Shared {
     payloads: VecDeque<(usize, Bytes)>,
     /// How many bytes they have in all.
     len: usize,
+    /// Here, as a field of its own would cost every connection its size.
+    #[cfg(feature = "rand")]
+    draining: Option<Draining>,
 }
 
 impl Output {
@@ -52,15 +75,34 @@ impl Output {
     }
 
     /// How many bytes have left since the beginning.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "rand"))]
     pub(crate) const fn written_in_all(&self) -> u64 {
         self.written_in_all
     }
 
     /// How many bytes have left or wait.
-    #[cfg(feature = "tokio")]
+    #[cfg(any(feature = "tokio", feature = "rand"))]
     pub(crate) fn queued_in_all(&self) -> u64 {
         self.written_in_all + self.len() as u64
+    }
+
+    /// How many bytes the owner has queued, all but the replies.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn queued_by_owner(&self) -> u64 {
+        self.queued_in_all().wrapping_sub(self.replies_in_all)
+    }
+
+    /// From now on payloads that have left wait for [`take_left`](Self::take_left), or no longer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn keep_left(&mut self, keep: bool) {
+        self.left = keep.then(Box::default);
+    }
+
+    /// The payloads that have left, to be dropped without any lock.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn take_left(&mut self) -> Vec<Bytes> {
+        self.left.as_mut().map(|left| mem::take(&mut left.0)).unwrap_or_default()
     }
 
     #[inline]
@@ -90,10 +132,32 @@ impl Output {
     /// Where to append what is certain to come.
     #[inline(always)]
     pub(crate) fn sink_for_more(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = first();
+        self.sink_for(MORE)
+    }
+
+    /// Where to append a frame with so many bytes of payload.
+    #[inline(always)]
+    pub(crate) fn sink_for(&mut self, payload: usize) -> &mut Vec<u8> {
+        let needed = payload + MAX_HEADER_LEN;
+        if self.bytes.capacity() - self.bytes.len() < needed {
+            self.grow(needed);
         }
         self.sink()
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        if self.bytes.capacity() == 0 && needed <= FIRST {
+            self.bytes = first();
+            return;
+        }
+        if self.bytes.len() + needed > MODEST && self.bytes.capacity() <= MODEST {
+            if let Some(mut large) = LARGE.try_with(Cell::take).ok().flatten() {
+                large.extend_from_slice(&self.bytes);
+                recycle(mem::replace(&mut self.bytes, large), MODEST);
+            }
+        }
+        self.bytes.reserve(needed);
     }
 
     /// Appends bytes without copying them.
@@ -108,7 +172,8 @@ impl Output {
     pub(crate) fn replies(&mut self, limit: usize) -> Replies<'_> {
         let waiting = self.len();
         let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
-        Replies { bytes: self.sink(), room }
+        self.sink();
+        Replies { bytes: &mut self.bytes, room, in_all: &mut self.replies_in_all }
     }
 
     /// What waits, if that is one piece.
@@ -164,7 +229,9 @@ impl Output {
         self.written_in_all += len as u64;
         match &mut self.shared {
             None => self.written += len,
-            Some(shared) => shared.wrote(&mut self.written, len),
+            Some(shared) => {
+                shared.wrote(&mut self.written, len, self.left.as_deref_mut().map(|left| &mut left.0))
+            }
         }
         if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
@@ -184,14 +251,71 @@ impl Output {
 
     /// Takes all that waits out.
     pub(crate) fn take(&mut self) -> Self {
-        let empty = Self { written_in_all: self.written_in_all, ..Self::default() };
-        mem::replace(self, empty)
+        #[cfg(feature = "rand")]
+        let draining = self.shared.as_mut().and_then(|shared| shared.draining.take());
+        let (bytes, written, shared) = (mem::take(&mut self.bytes), self.written, self.shared.take());
+        self.written = 0;
+        #[cfg(feature = "rand")]
+        self.set_draining(draining);
+        Self { bytes, written, shared, ..Self::default() }
+    }
+
+    /// Appends what was taken out.
+    pub(crate) fn append(&mut self, taken: Self) {
+        let mut at = taken.written;
+        for (before, payload) in taken.shared.into_iter().flat_map(|shared| shared.payloads) {
+            self.sink().extend_from_slice(&taken.bytes[at..before]);
+            self.share(payload);
+            at = before;
+        }
+        self.sink().extend_from_slice(&taken.bytes[at..]);
     }
 
     pub(crate) fn clear(&mut self, spare: usize) {
         self.written = 0;
-        self.shared = None;
+        if self.shared.is_some() {
+            self.clear_shared();
+        }
         recycle(mem::take(&mut self.bytes), spare);
+    }
+
+    /// What waited for the connection is still to be handed on.
+    #[cold]
+    fn clear_shared(&mut self) {
+        let Some(shared) = &mut self.shared else { return };
+        let payloads = mem::take(&mut shared.payloads);
+        shared.len = 0;
+        if let Some(left) = &mut self.left {
+            left.0.extend(payloads.into_iter().map(|(_, payload)| payload));
+        }
+        #[cfg(feature = "rand")]
+        if self.is_draining() {
+            return;
+        }
+        self.shared = None;
+    }
+
+    /// Whether messages that waited for the connection are still to be handed on.
+    #[cfg(feature = "rand")]
+    #[inline]
+    pub(super) fn is_draining(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.draining.is_some())
+    }
+
+    #[cfg(feature = "rand")]
+    pub(super) fn draining(&mut self) -> Option<&mut Draining> {
+        self.shared.as_mut()?.draining.as_mut()
+    }
+
+    #[cfg(feature = "rand")]
+    pub(super) fn set_draining(&mut self, draining: Option<Draining>) {
+        if draining.is_some() || self.is_draining() {
+            let shared = self.shared.get_or_insert_default();
+            shared.draining = draining;
+            if shared.draining.is_none() && shared.payloads.is_empty() {
+                self.shared = None;
+            }
+        }
     }
 }
 
@@ -210,12 +334,16 @@ fn recycle(mut bytes: Vec<u8>, largest: usize) {
     if (FIRST..=largest).contains(&bytes.capacity()) {
         bytes.clear();
         // At the end of a thread there is nobody left to keep it for.
-        let _ = SPARE.try_with(|spare| spare.give(bytes));
+        let _ = if bytes.capacity() <= MODEST {
+            SPARE.try_with(|spares| spares.give(bytes))
+        } else {
+            LARGE.try_with(|latest| drop(latest.replace(Some(bytes))))
+        };
     }
 }
 
 impl Shared {
-    fn wrote(&mut self, written: &mut usize, mut len: usize) {
+    fn wrote(&mut self, written: &mut usize, mut len: usize, mut left: Option<&mut Vec<Bytes>>) {
         while let Some((before, payload)) = self.payloads.front_mut() {
             let bytes = len.min(*before - *written);
             *written += bytes;
@@ -226,7 +354,9 @@ impl Shared {
             if !payload.is_empty() {
                 return;
             }
-            self.payloads.pop_front();
+            if let (Some((_, payload)), Some(left)) = (self.payloads.pop_front(), &mut left) {
+                left.push(payload);
+            }
         }
         *written += len;
     }
@@ -236,6 +366,7 @@ impl Shared {
 pub(crate) struct Replies<'a> {
     bytes: &'a mut Vec<u8>,
     room: usize,
+    in_all: &'a mut u64,
 }
 
 impl Sink for Replies<'_> {
@@ -247,6 +378,7 @@ impl Sink for Replies<'_> {
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.room = self.room.saturating_sub(bytes.len());
+        *self.in_all += bytes.len() as u64;
         self.begin();
         Sink::push(self.bytes, bytes);
     }

@@ -2,14 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::task::yield_now;
+use bytes::Bytes;
 
 use super::Error;
 use super::group::Member;
 use super::polled::Polled;
-use super::waiting::Waiting;
+use super::waiting::{RECEIVER, Waiting};
 use crate::stream::Link;
 
 /// What a call works on.
@@ -33,6 +38,8 @@ struct Due {
     others: Option<Arc<Waiting>>,
     left: [Option<Box<Member>>; 2],
     wakers: [Option<Waker>; 2],
+    /// What was sent without a copy belongs to the application, whose code may run when it is dropped.
+    payloads: Vec<Bytes>,
 }
 
 impl Afterwards {
@@ -47,7 +54,7 @@ impl Afterwards {
 impl Due {
     #[inline(never)]
     fn settle(self) {
-        drop((self.left, self.wakers));
+        drop((self.left, self.wakers, self.payloads));
         if let Some(others) = self.others {
             others.wake_all_but(self.side);
         }
@@ -67,7 +74,16 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     let joined = on.attend();
     let result = loop {
         match act(on) {
-            Err(Error::WouldBlock) if wait(on).is_pending() => break Poll::Pending,
+            Err(Error::WouldBlock) if on.link().budget.take_yield() => {
+                wake_after_the_others(on.link().stream.waker());
+                break Poll::Pending;
+            }
+            Err(Error::WouldBlock) if wait(on).is_pending() => {
+                if side == RECEIVER {
+                    on.link().budget.refill();
+                }
+                break Poll::Pending;
+            }
             Err(Error::WouldBlock) => {}
             done => break Poll::Ready(done),
         }
@@ -80,10 +96,22 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     // has changed and not of how things stand, or they would wake each other for ever.
     let moved = before.is_some_and(|before| link.standing() != before);
     let others = if moved { link.stream.waiting().cloned() } else { None };
-    if let (None, None, None, None, None) = (&others, &joined, &left, &before_us, &ours) {
+    let payloads = link.out.take_left();
+    if let (None, None, None, None, None, true) =
+        (&others, &joined, &left, &before_us, &ours, payloads.is_empty())
+    {
         return (result, Afterwards(None));
     }
-    (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers: [before_us, ours] })))
+    let wakers = [before_us, ours];
+    (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers, payloads })))
+}
+
+/// Wakes the task again, but only after all others that are ready, and the driver of the runtime: a task that wakes itself
+/// keeps timers and sockets of a runtime with one thread waiting for 60 more polls.
+///
+/// `waker` is the connection's own where halves share it, so that no waker of the user runs under their lock.
+fn wake_after_the_others(waker: &Waker) {
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
 }
 
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
@@ -103,7 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         }
     }
 
-    /// Does `act` until it need not wait any more, or until the time is up.
+    /// Does `act` until it need not wait any more, or until the time is up and it was tried once more: a task that has used
+    /// up its budget is told to wait though bytes lie there.
     fn poll<R>(
         &mut self,
         context: &mut Context<'_>,
@@ -111,14 +112,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         mut act: impl FnMut(&mut Polled<S>) -> io::Result<R>,
     ) -> Poll<Result<Option<R>, Error>> {
         drop(self.stream.begin(RECEIVER, context.waker()));
-        loop {
+        let mut is_due = false;
+        let done = loop {
             match act(&mut self.stream) {
-                Ok(done) => return Poll::Ready(Ok(Some(done))),
+                Ok(done) => break Ok(Some(done)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Poll::Ready(Err(Error::Io(error))),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => break Err(Error::Io(error)),
+                Err(_) if is_due => break Ok(None),
+                Err(_) => {
+                    ready!(self.stream.poll_timer(until));
+                    is_due = true;
+                    self.stream.lift_budget();
+                }
             }
-        }
-        self.stream.poll_timer(until).map(|()| Ok(None))
+        };
+        drop(self.stream.end(RECEIVER, true));
+        Poll::Ready(done)
     }
 }

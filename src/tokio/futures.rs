@@ -55,10 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| {
-            let link = &mut endpoint.link;
-            if link.is_full() { link.flush(None) } else { Ok(()) }
-        })
+        self.poll_with(SENDER, context, |endpoint| endpoint.link.poll_own_room())
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
@@ -66,32 +63,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.flush(None))
+        self.poll_with(SENDER, context, |endpoint| endpoint.link.flush_own())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.close_and_flush())
+        self.poll_with(SENDER, context, |endpoint| endpoint.link.close_own())
     }
 }
 
-/// As of the whole connection.
+/// Takes messages into the queue, like the sink of the whole connection.
+///
+/// Flushing writes what was queued when it began; other halves cannot prolong it. Room comes as for
+/// [`feed`](SendHalf::feed).
 #[cfg(feature = "futures-sink")]
 impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for SendHalf<S> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(context, |link| if link.is_full() { link.flush(None) } else { Ok(()) })
+        self.poll_room(context)
     }
 
+    /// Fails with [`Error::WouldBlock`] only while another thread runs the application's source of masking keys.
     fn start_send(self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
-        self.with_link(|link| link.take(&message))
+        self.try_queue(|link| link.take(&message))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(context, |link| link.flush(None))
+        self.poll_flush_queued(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(context, Link::close_and_flush)
+        self.poll_bounded(context, Link::close_and_flush)
     }
 }

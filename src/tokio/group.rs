@@ -74,8 +74,8 @@ impl Group {
     /// connections closing.
     pub async fn shutdown(&self, within: Duration) -> usize {
         self.0.closing.store(true, Ordering::Release);
-        let wakers: BTreeMap<_, _> = self.0.lock().wakers.clone();
-        wakers.into_values().for_each(Waker::wake);
+        let wakers: Vec<Waker> = self.0.lock().wakers.values_mut().map(take_waker).collect();
+        wakers.into_iter().for_each(Waker::wake);
         let _ = timeout(within, poll_fn(|context| self.poll_empty(context))).await;
         self.len()
     }
@@ -102,15 +102,25 @@ impl Group {
     }
 
     fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
+        // Cloned first: a waker's code is not run under the lock.
+        let waker = context.waker().clone();
         let mut members = self.0.lock();
         if members.wakers.is_empty() {
+            drop(members);
             return Poll::Ready(());
         }
-        if !members.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-            members.waiting.push(context.waker().clone());
+        let is_known = members.waiting.iter().any(|known| known.will_wake(&waker));
+        if !is_known {
+            members.waiting.push(waker);
         }
+        drop(members);
         Poll::Pending
     }
+}
+
+/// A group that is closing stays so: its members need no second call.
+fn take_waker(waker: &mut Waker) -> Waker {
+    mem::replace(waker, Waker::noop().clone())
 }
 
 impl State {
@@ -132,7 +142,10 @@ impl Member {
     pub(super) fn is_closing(&mut self, waker: &Waker) -> bool {
         if !self.waker.will_wake(waker) {
             self.waker.clone_from(waker);
-            let old = self.group.lock().wakers.insert(self.number, self.waker.clone());
+            let new = self.waker.clone();
+            let mut members = self.group.lock();
+            let old = members.wakers.insert(self.number, new);
+            drop(members);
             drop(old);
         }
         self.group.closing.load(Ordering::Acquire)

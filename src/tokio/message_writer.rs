@@ -7,9 +7,8 @@ use std::io;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use super::polled::Polled;
 use super::{Error, SendHalf, Sender, WebSocket};
-use crate::stream::{Link, MAX_PART};
+use crate::stream::{Author, Link, MAX_PART};
 use crate::{Chunk, Kind};
 
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).
@@ -20,8 +19,11 @@ use crate::{Chunk, Kind};
 /// `InvalidInput`, and the bytes of that write are not sent.
 ///
 /// The message is complete after [`finish`](Self::finish) or `shutdown`. If the writer is dropped before, the message
-/// stays open: another writer of the same kind goes on with it, other messages are refused
-/// ([`SendError::MessageInProgress`](crate::SendError::MessageInProgress)), closing is not.
+/// stays open. Other messages, fragments and writers, also those of other halves, are then refused with
+/// [`SendError::MessageInProgress`](crate::SendError::MessageInProgress), because the peer would take them for the rest
+/// of this message. To go on with the message, call [`resume_message`](WebSocket::resume_message); or close the connection.
+///
+/// A flush writes what was queued when it began. Other halves cannot prolong it.
 ///
 #[cfg_attr(feature = "rand", doc = "```")]
 #[cfg_attr(not(feature = "rand"), doc = "```ignore")]
@@ -40,6 +42,8 @@ use crate::{Chunk, Kind};
 pub struct MessageWriter<'a, S> {
     over: Over<'a, S>,
     kind: Kind,
+    /// Whether the open message is this writer's.
+    begun: bool,
     finished: bool,
 }
 
@@ -55,21 +59,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S> {
         self.sender().into_message_writer(kind)
     }
+
+    /// Goes on with a message that was begun and not completed, for instance because its writer was dropped.
+    ///
+    /// Returns `None` if no message is open.
+    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S>> {
+        let kind = self.endpoint.link.resume_message(Author::OWNER)?;
+        Some(MessageWriter { over: Over::Own(self.sender()), kind, begun: true, finished: false })
+    }
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Sender<'a, S> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
     pub const fn into_message_writer(self, kind: Kind) -> MessageWriter<'a, S> {
-        MessageWriter { over: Over::Own(self), kind, finished: false }
+        MessageWriter { over: Over::Own(self), kind, begun: false, finished: false }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
-    /// Begins a message that is written piece by piece; see [`MessageWriter`]. Meanwhile other clones cannot send.
+    /// Begins a message that is written piece by piece; see [`MessageWriter`].
+    ///
+    /// Until it is complete, other clones can send neither messages nor fragments:
+    /// [`SendError::MessageInProgress`](crate::SendError::MessageInProgress). The same happens to this writer while the
+    /// message of another clone is open.
     #[must_use = "the message is sent by writing to it"]
     pub const fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S> {
-        MessageWriter { over: Over::Shared(self), kind, finished: false }
+        MessageWriter { over: Over::Shared(self), kind, begun: false, finished: false }
+    }
+
+    /// Goes on with a message that this half began and did not complete, or that a half left open when it was dropped.
+    ///
+    /// Returns `None` if no message is open, or if it belongs to a half that still exists. A message that nobody can
+    /// complete with sense keeps all halves from sending others: close the connection then.
+    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S>> {
+        let number = self.begin_fragments();
+        let kind = self.with_link(|link| link.resume_message(number))?;
+        Some(MessageWriter { over: Over::Shared(self), kind, begun: true, finished: false })
     }
 }
 
@@ -80,7 +106,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageWriter<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if its text ends inside a character; otherwise the end of the connection.
+    /// [`Error::Send`] if its text ends inside a character, or if nothing was written and another message is open;
+    /// otherwise the end of the connection.
     pub async fn finish(&mut self) -> Result<(), Error> {
         poll_fn(|context| self.poll_finish(context)).await
     }
@@ -88,20 +115,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageWriter<'_, S> {
     fn poll_finish(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
         if !self.finished {
             let last = Chunk { last: true, ..Chunk::new(self.kind, &[][..]) };
-            ready!(self.poll_with(context, |link| link.feed_chunk(&last)))?;
+            ready!(self.poll_feed(context, &last))?;
             self.finished = true;
         }
-        self.poll_with(context, |link| link.flush(None))
+        self.poll_flush_queued(context)
     }
 
-    fn poll_with<R>(
-        &mut self,
-        context: &Context<'_>,
-        act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
-    ) -> Poll<Result<R, Error>> {
+    fn poll_feed(&mut self, context: &Context<'_>, chunk: &Chunk<'_>) -> Poll<Result<(), Error>> {
+        let begins = !self.begun;
+        let fed = match &mut self.over {
+            Over::Own(sender) => {
+                let author = Author::writer(Author::OWNER);
+                sender.poll_with(context, |link| link.feed_chunk(author, begins, chunk))
+            }
+            Over::Shared(half) => {
+                let author = Author::writer(half.begin_fragments());
+                half.poll_queue(context, |link| link.feed_chunk(author, begins, chunk))
+            }
+        };
+        self.begun |= matches!(fed, Poll::Ready(Ok(())));
+        fed
+    }
+
+    fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
         match &mut self.over {
-            Over::Own(sender) => sender.poll_with(context, act),
-            Over::Shared(half) => half.poll_with(context, act),
+            Over::Own(sender) => sender.poll_with(context, Link::flush_own),
+            Over::Shared(half) => half.poll_flush_queued(context),
         }
     }
 }
@@ -120,12 +159,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageWriter<'_, S> {
             return Poll::Ready(Ok(0));
         }
         let chunk = Chunk::new(self.kind, part);
-        ready!(self.poll_with(context, |link| link.feed_chunk(&chunk)))?;
+        ready!(self.poll_feed(context, &chunk))?;
         Poll::Ready(Ok(part.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(ready!(self.poll_with(context, |link| link.flush(None)))?))
+        Poll::Ready(Ok(ready!(self.poll_flush_queued(context))?))
     }
 
     /// Completes the message, not the connection.

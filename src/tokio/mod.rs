@@ -37,7 +37,7 @@
 //! | `send`, `ping`, `pong`, `send_fragment`, `send_chunk`, `start_close` | sent whole or not at all; what was taken leaves with the next call | everything |
 //! | `MessageWriter`: a write, `finish` | taken whole or not at all | once 256 KiB wait; everything |
 //! | `feed`, `feed_prepared` | taken whole or not at all | once 256 KiB wait; a large answer [perhaps at once](WebSocket::feed) |
-//! | `flush` | loses nothing | everything |
+//! | `flush` | loses nothing | everything that was queued when it began |
 //! | `close` | the next call goes on with it | everything |
 //! | `accept`, `read_request`, `read`, `connect` | the stream is dropped | the handshake |
 //!
@@ -78,6 +78,7 @@ mod feeding;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
+mod keys;
 mod lending;
 mod message_writer;
 #[cfg(feature = "rand")]

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::mem;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -26,11 +26,15 @@ pub(super) struct Polled<T> {
     /// Which sides made calls that did not end, while there are only the two.
     pending: [bool; 2],
     armed: Armed,
+    /// The budget of the task does not count until the call ends.
+    unbudgeted: bool,
     /// One timer for all deadlines. It is set anew only for an earlier one: a deadline that moved on costs nothing until
     /// the timer goes off.
     sleep: Option<Pin<Box<Sleep>>>,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
     waiting: Option<Arc<Waiting>>,
+    /// Whether those register themselves, which the halves do outside of their lock.
+    is_split: bool,
     /// The time at the epoch: later than zero where a connection goes on that has lived before.
     began: Duration,
     epoch: Instant,
@@ -57,8 +61,10 @@ impl<T> Polled<T> {
             waker: Waker::noop().clone(),
             pending: [false; 2],
             armed: Armed::No,
+            unbudgeted: false,
             sleep: None,
             waiting: None,
+            is_split: false,
             began: Duration::ZERO,
             epoch,
         }
@@ -68,7 +74,7 @@ impl<T> Polled<T> {
     /// Returns a waker that is done with, to be dropped without any lock.
     pub(super) fn begin(&mut self, side: u64, waker: &Waker) -> Option<Waker> {
         if let Some(waiting) = &self.waiting {
-            return waiting.set(side, waker);
+            return if self.is_split { None } else { waiting.set(side, waker) };
         }
         if self.waker.will_wake(waker) {
             return None;
@@ -89,8 +95,9 @@ impl<T> Polled<T> {
         if let Some(pending) = self.pending.get_mut(side as usize) {
             *pending = !ended;
         }
+        self.unbudgeted = false;
         match &self.waiting {
-            Some(waiting) if ended => waiting.remove(side),
+            Some(waiting) if ended && !self.is_split => waiting.remove(side),
             _ => None,
         }
     }
@@ -120,6 +127,19 @@ impl<T> Polled<T> {
             self.armed = Armed::No;
             waiting
         })
+    }
+
+    /// From now on the halves of the connection wait, each registering itself.
+    pub(super) fn split(&mut self) -> Arc<Waiting> {
+        self.is_split = true;
+        // The timer may hold the waker of the task that had the whole connection, and would drop it under the lock.
+        self.sleep = None;
+        self.share().clone()
+    }
+
+    /// The halves have become one connection again.
+    pub(super) const fn reunite(&mut self) {
+        self.is_split = false;
     }
 
     /// Those who wait, if they may be several.
@@ -195,6 +215,24 @@ impl<T> Polled<T> {
         (self.began, self.epoch) = (now, Instant::now());
     }
 
+    #[inline(always)]
+    fn poll<R>(
+        &mut self,
+        mut act: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> io::Result<R>
+    where
+        T: Unpin,
+    {
+        below::forget();
+        let mut context = Context::from_waker(&self.waker);
+        let io = &mut self.io;
+        ready(if self.unbudgeted {
+            without_budget(&mut context, |context| act(Pin::new(io), context))
+        } else {
+            act(Pin::new(io), &mut context)
+        })
+    }
+
     fn instant_of(&self, time: Duration) -> Option<Instant> {
         self.epoch.checked_add(time.saturating_sub(self.began))
     }
@@ -208,21 +246,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     }
 
     fn read(&mut self, place: &mut [u8], _: Option<Duration>) -> io::Result<usize> {
-        below::forget();
         let mut buffer = ReadBuf::new(place);
-        let mut context = Context::from_waker(&self.waker);
-        ready(Pin::new(&mut self.io).poll_read(&mut context, &mut buffer))?;
+        self.poll(|io, context| io.poll_read(context, &mut buffer))?;
         Ok(buffer.filled().len())
     }
 
     #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>], _: Option<Duration>) -> io::Result<usize> {
-        below::forget();
-        let mut context = Context::from_waker(&self.waker);
-        let io = Pin::new(&mut self.io);
-        ready(match parts {
-            [only] => io.poll_write(&mut context, only),
-            _ => io.poll_write_vectored(&mut context, parts),
+        self.poll(|io, context| match parts {
+            [only] => io.poll_write(context, only),
+            _ => io.poll_write_vectored(context, parts),
         })
     }
 
@@ -231,17 +264,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     }
 
     fn flush(&mut self, _: Option<Duration>) -> io::Result<()> {
-        below::forget();
-        ready(Pin::new(&mut self.io).poll_flush(&mut Context::from_waker(&self.waker)))
+        self.poll(|io, context| io.poll_flush(context))
+    }
+
+    fn lift_budget(&mut self) -> bool {
+        !mem::replace(&mut self.unbudgeted, true)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        ready(Pin::new(&mut self.io).poll_shutdown(&mut Context::from_waker(&self.waker)))
+        self.poll(|io, context| io.poll_shutdown(context))
     }
 
     fn moved_bytes(&mut self) -> bool {
         below::moved()
     }
+}
+
+#[cold]
+#[inline(never)]
+fn without_budget<R>(context: &mut Context<'_>, act: impl FnMut(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
+    pin!(unconstrained(poll_fn(act))).poll(context)
 }
 
 #[inline]

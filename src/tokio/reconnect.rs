@@ -10,7 +10,7 @@ use ::tokio::time::{Instant, Sleep, sleep};
 use super::client_stream::ClientStream;
 use super::{Connector, Error, WebSocket};
 use crate::client::{Course, Lost, Outbox, Reconnect, ReconnectState};
-use crate::{CloseCode, Message, SendError, State};
+use crate::{CloseCode, Message, SendError};
 
 /// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
 ///
@@ -37,10 +37,17 @@ use crate::{CloseCode, Message, SendError, State};
 ///
 /// # What becomes of messages
 ///
-/// A message that is received is given out once. One that is sent is handed to at most one connection: while that is open it
-/// goes as [`WebSocket::send`] has it; while there is none, as [`WhileAway`](crate::client::WhileAway) says. None is sent
-/// again by itself, as nobody knows how much of it the peer got before the connection failed: who needs an answer to each
-/// asks for it on a level above.
+/// Each received message is returned once. A message that you send while a connection is open goes out as with
+/// [`WebSocket::send`]; while there is none, [`WhileAway`](crate::client::WhileAway) decides.
+///
+/// With [`WhileAway::Queue`](crate::client::WhileAway::Queue) queued messages leave inside the receiving calls, those of a
+/// [borrowed connection](Self::connected) too: a part of the queue is written, then input is read, so that a peer which
+/// answers each message is read while it answers. Input that is there already is read before the first message is handed on.
+/// A message leaves the queue when the transport has taken all its bytes, which does not mean that the peer has received it.
+///
+/// No message whose bytes were written, even in part, is sent again. Messages that were accepted with `Ok` and not written
+/// whole when the connection ended are [counted](Self::messages_lost); with a queue, those of which no byte was written wait
+/// for the next connection instead. If you need acknowledgements, add them to your protocol.
 pub struct Reconnecting<S = ClientStream> {
     open: Box<dyn FnMut() -> Opening<WebSocket<S>> + Send>,
     course: Course,
@@ -54,7 +61,7 @@ type Opening<W> = Pin<Box<dyn Future<Output = Result<W, Error>> + Send>>;
 enum Stage<S> {
     /// `None`: for nothing.
     Waiting(Option<Pin<Box<Sleep>>>),
-    Opening(Opening<Box<WebSocket<S>>>),
+    Opening(Opening<WebSocket<S>>),
     Open(Box<WebSocket<S>>),
     Stopped,
 }
@@ -97,6 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     ///
     /// The last error, once the stop condition holds; after that `None`.
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
+        if let Stage::Open(ws) = &self.stage {
+            self.outbox.look(&ws.endpoint.link);
+        }
         loop {
             match &mut self.stage {
                 Stage::Stopped => return Ok(None),
@@ -125,11 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         loop {
             match &mut self.stage {
                 Stage::Open(ws) if ws.summary().is_none() => break,
-                Stage::Open(ws) => match ws.recv().await {
-                    // It says why it ended as often as it is asked.
-                    Err(error) => self.ended(Some(error))?,
-                    Ok(_) => self.ended(None)?,
-                },
+                // It says why it ended as often as it is asked.
+                Stage::Open(ws) => {
+                    let ended = ws.wait_for_end().await;
+                    self.ended(ended.err())?;
+                }
                 Stage::Stopped => return Ok(None),
                 _ => self.advance().await?,
             }
@@ -144,10 +154,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
                 if let Some(sleep) = sleep {
                     sleep.as_mut().await;
                 }
-                self.begin();
+                self.course.connecting();
+                self.stage = Stage::Opening((self.open)());
             }
             Stage::Opening(opening) => match opening.as_mut().await {
                 Ok(ws) => {
+                    let mut ws = Box::new(ws);
+                    self.outbox.opened(&mut ws.endpoint.link);
                     self.stage = Stage::Open(ws);
                     self.course.opened(self.epoch.elapsed());
                 }
@@ -158,37 +171,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         Ok(())
     }
 
-    /// Sends a message; it has left when this returns, or it waits for a connection, or was dropped, as the policy says.
+    /// Sends a message. When this returns, the message has left, or is queued, or was dropped, as the policy says.
+    ///
+    /// While queued messages have not been handed to the connection yet, the message is queued behind them.
     ///
     /// # Errors
     ///
-    /// [`Error::NotConnected`]: there is no connection and the message was not taken. [`Error::Send`]: it cannot be sent.
-    /// Any other: the connection failed with this message on its way. It is not sent again, and the peer may have got it.
+    /// [`Error::NotConnected`]: there is no connection, or the queue is still full from when there was none; the message was
+    /// not taken. [`Error::Send`]: the message cannot be sent. Any other error: the connection failed with this message on
+    /// its way. It is not sent again and not counted as lost, and the peer may have received it.
     pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        let Some(ws) = self.open_socket() else { return self.put(message) };
-        let sent = ws.send(&message).await;
-        self.sent(message, sent)
+        self.hand(message.into(), true).await
     }
 
-    /// Queues a message; with a connection it leaves before the next receive waits, otherwise as [`send`](Self::send) has
-    /// it.
+    /// Queues a message; with a connection it leaves before the next receive waits, otherwise the policy decides as for
+    /// [`send`](Self::send).
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send).
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        let Some(ws) = self.open_socket() else { return self.put(message) };
-        let sent = ws.feed(&message).await;
-        self.sent(message, sent)
+        self.hand(message.into(), false).await
+    }
+
+    async fn hand(&mut self, message: Message<'_>, flushes: bool) -> Result<(), Error> {
+        let ws = match &mut self.stage {
+            Stage::Open(ws) if self.outbox.lets_pass(&ws.endpoint.link) => ws,
+            _ => return self.put(message),
+        };
+        let handing = self.outbox.before_handing(&ws.endpoint.link, &message);
+        match ws.feed(&message).await {
+            // Nothing was taken.
+            Err(Error::Send(SendError::Closed)) => return self.put(message),
+            fed => fed?,
+        }
+        self.outbox.handed(&ws.endpoint.link, handing);
+        if flushes {
+            let flushed = ws.flush().await;
+            self.outbox.look(&ws.endpoint.link);
+            if flushed.is_err() {
+                // What came before is still received, and then why the connection ended.
+                self.outbox.failed_to_leave();
+                return flushed;
+            }
+        }
+        Ok(())
     }
 
     /// Closes the connection, if there is one, and connects no more, also if closing fails or the future is dropped.
     ///
     /// # Errors
     ///
-    /// As [`WebSocket::close`]. After [`Error::Send`] nothing was closed, and all goes on as before.
+    /// Returns the same errors as [`WebSocket::close`]. After [`Error::Send`] nothing was closed, and all goes on as before.
     pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         let Stage::Open(ws) = &mut self.stage else {
             self.stage = Stage::Stopped;
@@ -219,10 +253,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         }
     }
 
-    /// How many messages wait for a connection.
+    /// Returns how many accepted messages have not left: queued ones, and those that the connection has not written yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
+        if let Stage::Open(ws) = &self.stage {
+            self.outbox.look(&ws.endpoint.link);
+        }
         self.outbox.len()
+    }
+
+    /// Returns how many messages were lost so far: accepted with `Ok`, handed to a connection, and not written whole when
+    /// that ended.
+    ///
+    /// Messages that you send through the [borrowed connection](Self::socket) are not counted.
+    #[must_use]
+    pub fn messages_lost(&self) -> u64 {
+        self.outbox.lost()
     }
 
     /// The connection, while it is open: for pings, its subprotocol, its stream.
@@ -233,60 +279,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         }
     }
 
-    /// A connection that takes messages.
-    fn open_socket(&mut self) -> Option<&mut WebSocket<S>> {
-        self.socket().filter(|ws| ws.connection().state() == State::Open)
-    }
-
     fn put(&self, message: Message<'_>) -> Result<(), Error> {
         let is_over = matches!(self.stage, Stage::Stopped) || self.course.is_closing();
         if is_over { Err(Error::NotConnected) } else { self.outbox.put(message) }
     }
 
-    /// What follows from an attempt to send.
-    fn sent(&mut self, message: Message<'_>, sent: Result<(), Error>) -> Result<(), Error> {
-        match sent {
-            // Nothing was taken.
-            Err(Error::Send(SendError::Closed)) => self.put(message),
-            // What came before is still received, and then why the connection ended.
-            other => other,
-        }
-    }
-
-    /// Begins an attempt: it sets up the session and then sends what waited.
-    fn begin(&mut self) {
-        self.course.connecting();
-        let opening = (self.open)();
-        let outbox = self.outbox.clone();
-        self.stage = Stage::Opening(Box::pin(async move {
-            let mut ws = Box::new(opening.await?);
-            // One that is closing already takes nothing, and says why when it is received from.
-            while ws.connection().state() == State::Open {
-                let Some(message) = outbox.take() else {
-                    ws.flush().await?;
-                    // Nothing comes in between this look and the end of this future.
-                    if outbox.len() == 0 { break } else { continue }
-                };
-                match ws.feed(&message).await {
-                    // Nothing was taken.
-                    Err(error @ Error::Send(_)) => {
-                        outbox.put_back(message);
-                        return Err(error);
-                    }
-                    taken => taken?,
-                }
-            }
-            Ok(ws)
-        }));
-    }
-
     /// The connection ended, cleanly if there is no error; the error comes back if it was the last.
     fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
         let now = self.epoch.elapsed();
+        let messages_lost = match &self.stage {
+            Stage::Open(ws) => self.outbox.ended(&ws.endpoint.link),
+            _ => 0,
+        };
         let retry_in = match (&error, &self.stage) {
-            (Some(error), _) => self.course.ended(now, Lost::Failed(error)),
+            (Some(error), _) => self.course.ended(now, Lost::Failed(error), messages_lost),
             (None, Stage::Open(ws)) => {
-                ws.summary().and_then(|summary| self.course.ended(now, Lost::Closed(&summary)))
+                ws.summary().and_then(|summary| self.course.ended(now, Lost::Closed(&summary), messages_lost))
             }
             (None, _) => None,
         };

@@ -1,24 +1,26 @@
 //! One connection, used by several tasks at once.
 
 use alloc::sync::Arc;
+use core::fmt;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::drive::drive;
+use super::keys::SharedKeys;
 use super::polled::Polled;
-use super::waiting::{RECEIVER, SENDER, Waiting};
+use super::waiting::{NOBODY, RECEIVER, SENDER, Waiting};
 use super::{Error, WebSocket};
-use crate::stream::{Endpoint, Link, lend};
-use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared};
+use crate::stream::{Author, Endpoint, FlushBound, Link, lend};
+use crate::{Chunk, CloseCode, Event, Fin, Message, Prepared, State, Summary};
 
 /// The receiving half of a connection; see [`WebSocket::split`].
 ///
 /// It answers pings, watches the deadlines and writes what the other half queued. When it is dropped nobody does.
-#[derive(Debug)]
 pub struct ReceiveHalf<S> {
     shared: Arc<Shared<S>>,
     /// Whether the trait `Stream` has told the end.
@@ -29,24 +31,35 @@ pub struct ReceiveHalf<S> {
 /// A sending half of a connection, which can be cloned for any number of tasks; see [`WebSocket::split`].
 ///
 /// The stream stays open as long as a half is left: after the end, which the receiving half tells, drop them all.
-#[derive(Debug)]
 pub struct SendHalf<S> {
     shared: Arc<Shared<S>>,
     number: u64,
+    /// How far its flush goes, between the polls of that.
+    flush: FlushBound,
+    /// When it gets room in a full queue at the latest.
+    room: FlushBound,
+    /// Whether it ever sent a part of a message, so that one of its messages may be open.
+    has_begun: bool,
 }
 
-/// The lock is held while a half is polled and never across an await.
-#[derive(Debug)]
+/// The lock is held while a half is polled and never across an await. Nothing of the application runs under it but
+/// the poll methods of the stream.
 struct Shared<S> {
     ws: Mutex<WebSocket<S>>,
     waiting: Arc<Waiting>,
     next: AtomicU64,
+    /// The application's source of masking keys, if there is one.
+    keys: Option<SharedKeys>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Splits the connection into halves for different tasks; the sending half can be cloned.
     ///
     /// No half holds a lock across an await. Pongs and Close frames go out also if only the receiving half is used.
+    ///
+    /// The halves share a lock. Of your code only the poll methods of the stream, and the errors that these return, run
+    /// under it: they must not use a half of the same connection. Wakers, the owners of shared payloads and the source of
+    /// [masking keys](crate::MaskKeys::from_fn) run without the lock. The halves ask that source for up to eight keys ahead.
     ///
     #[cfg_attr(feature = "rand", doc = "```")]
     #[cfg_attr(not(feature = "rand"), doc = "```ignore")]
@@ -63,8 +76,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// ```
     #[must_use]
     pub fn split(mut self) -> (ReceiveHalf<S>, SendHalf<S>) {
-        let waiting = self.endpoint.link.stream.share().clone();
-        let shared = Arc::new(Shared { ws: Mutex::new(self), waiting, next: AtomicU64::new(SENDER) });
+        let link = &mut self.endpoint.link;
+        let waiting = link.stream.split();
+        link.out.keep_left(true);
+        let keys = link.connection.detach_keys().map(SharedKeys::new);
+        if let Some(member) = &mut self.member {
+            // The group drops the waker of the task that had the whole connection here, not under the lock.
+            member.is_closing(link.stream.waker());
+        }
+        let shared = Shared { ws: Mutex::new(self), waiting, next: AtomicU64::new(SENDER), keys };
+        let shared = Arc::new(shared);
         (ReceiveHalf::new(shared.clone()), SendHalf::new(shared))
     }
 }
@@ -72,6 +93,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 impl<S> Shared<S> {
     fn lock(&self) -> MutexGuard<'_, WebSocket<S>> {
         self.ws.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unite(self) -> WebSocket<S> {
+        let mut ws = self.ws.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let link = &mut ws.endpoint.link;
+        link.stream.reunite();
+        link.out.keep_left(false);
+        if let Some(source) = self.keys.and_then(SharedKeys::into_source) {
+            link.connection.attach_keys(source);
+        }
+        ws
+    }
+}
+
+/// Without the connection, which would be shown under the lock.
+impl<S> fmt::Debug for ReceiveHalf<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveHalf").finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Debug for SendHalf<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendHalf").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -83,11 +128,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         context: &Context<'_>,
         mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        let mut ws = self.lock();
-        let (result, afterwards) = drive(&mut *ws, number, context, |ws| act(&mut ws.endpoint));
-        drop(ws);
-        afterwards.settle();
-        result
+        self.draw_keys();
+        loop {
+            let mut polling = self.waiting.begin_poll(number, context.waker());
+            let mut ws = self.lock();
+            let (result, afterwards) = drive(&mut *ws, number, context, |ws| act(&mut ws.endpoint));
+            let lacks_keys = result.is_pending() && ws.endpoint.link.connection.lacks_keys();
+            drop(ws);
+            polling.has_ended = result.is_ready();
+            drop(polling);
+            afterwards.settle();
+            if !(lacks_keys && self.draw_keys()) {
+                return result;
+            }
+        }
+    }
+
+    /// Draws the keys that the connection lacks, without its lock; `false` if that is done elsewhere, which wakes those
+    /// who wait.
+    fn draw_keys(&self) -> bool {
+        let Some(keys) = &self.keys else { return true };
+        let stock =
+            |ws: &mut WebSocket<S>| ws.endpoint.link.connection.key_stock().map_or(0, |it| it.lacking());
+        let lacking = stock(&mut self.lock());
+        if lacking == 0 {
+            return true;
+        }
+        let Some(mut drawing) = keys.begin() else { return false };
+        for _ in 0..lacking {
+            let key = drawing.next();
+            let has_failed = key.is_err();
+            if let Some(stock) = self.lock().endpoint.link.connection.key_stock() {
+                stock.add(key);
+            }
+            if has_failed {
+                break;
+            }
+        }
+        if drawing.end() {
+            self.waiting.wake_all_but(NOBODY);
+        }
+        true
     }
 }
 
@@ -126,9 +207,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
         .await
     }
 
-    /// Asks the connection something: its state, how it ended, its round-trip time.
-    pub fn connection<R>(&self, ask: impl FnOnce(&Connection) -> R) -> R {
-        ask(&self.shared.lock().endpoint.link.connection)
+    /// Returns the state of the connection.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.lock().endpoint.link.connection.state()
+    }
+
+    /// Returns how the connection ended, once it has.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary<'static>> {
+        self.shared.lock().endpoint.link.connection.summary().map(Summary::into_owned)
+    }
+
+    /// Returns the time between the latest keepalive ping and its pong, once there was one.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared.lock().endpoint.link.connection.rtt()
     }
 
     /// Puts the connection together again, without losing a byte.
@@ -140,12 +234,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
         if !Arc::ptr_eq(&self.shared, &other.shared) || Arc::strong_count(&self.shared) > 2 {
             return Err((self, other));
         }
+        // Its open message, if there is one, becomes the owner's.
+        self.shared.lock().endpoint.link.author.unite(other.number);
         drop(other);
         let shared = self.shared.clone();
         drop(self);
         match Arc::try_unwrap(shared) {
-            Ok(shared) => Ok(shared.ws.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            // A clone was made in between: this half has become two again.
+            Ok(shared) => Ok(shared.unite()),
+            // Not reached: only a sending half can be cloned, and there was no other one.
             Err(shared) => Err((Self::new(shared.clone()), SendHalf::new(shared))),
         }
     }
@@ -164,7 +260,7 @@ impl<S> ReceiveHalf<S> {
 impl<S> SendHalf<S> {
     fn new(shared: Arc<Shared<S>>) -> Self {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        Self { shared, number }
+        Self { shared, number, flush: FlushBound::default(), room: FlushBound::default(), has_begun: false }
     }
 }
 
@@ -183,6 +279,9 @@ impl<S> Drop for ReceiveHalf<S> {
 impl<S> Drop for SendHalf<S> {
     fn drop(&mut self) {
         drop(self.shared.waiting.remove(self.number));
+        if self.has_begun {
+            self.shared.lock().endpoint.link.author.leave(self.number);
+        }
     }
 }
 
@@ -200,6 +299,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
 
     /// Queues a message, which the receiving half writes before it sleeps; see [`WebSocket::feed`].
     ///
+    /// While the queue is full it waits, at most until everything has left that was queued when it began to. Then the
+    /// message is taken even if others have filled the queue again, so that it may exceed its limit by one message for
+    /// each half.
+    ///
     /// # Errors
     ///
     /// As there.
@@ -215,11 +318,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::WouldBlock`] while [`max_queued_output`](crate::Config::max_queued_output) bytes wait: nothing was
-    /// taken. Otherwise as [`feed`](Self::feed).
+    /// [`Error::WouldBlock`] while [`max_queued_output`](crate::Config::max_queued_output) bytes wait, or while another
+    /// call runs the application's source of masking keys: nothing was taken. Otherwise as [`feed`](Self::feed).
     pub fn try_feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         let message = message.into();
-        self.with_link(|link| if link.is_full() { Err(Error::WouldBlock) } else { link.take(&message) })
+        self.try_queue(|link| if link.is_full() { Err(Error::WouldBlock) } else { link.take(&message) })
     }
 
     /// Queues a prepared message if there is room for it at once; see [`try_feed`](Self::try_feed).
@@ -228,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     ///
     /// As there.
     pub fn try_feed_prepared(&self, prepared: &Prepared) -> Result<(), Error> {
-        self.with_link(
+        self.try_queue(
             |link| {
                 if link.is_full() { Err(Error::WouldBlock) } else { link.take_prepared(prepared) }
             },
@@ -241,9 +344,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
         self.shared.lock().endpoint.link.out.len()
     }
 
-    /// Asks the connection something: its state, how it ended, its round-trip time.
-    pub fn connection<R>(&self, ask: impl FnOnce(&Connection) -> R) -> R {
-        ask(&self.shared.lock().endpoint.link.connection)
+    /// Returns the state of the connection.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.lock().endpoint.link.connection.state()
+    }
+
+    /// Returns how the connection ended, once it has.
+    #[must_use]
+    pub fn summary(&self) -> Option<Summary<'static>> {
+        self.shared.lock().endpoint.link.connection.summary().map(Summary::into_owned)
+    }
+
+    /// Returns the time between the latest keepalive ping and its pong, once there was one.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared.lock().endpoint.link.connection.rtt()
     }
 
     /// Sends a prepared message; see [`WebSocket::send_prepared`].
@@ -265,18 +381,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
         self.until_done(|link| link.feed_prepared(prepared)).await
     }
 
-    /// Sends a fragment; see [`WebSocket::send_fragment`]. Other clones cannot send messages until the final one.
+    /// Sends a fragment; see [`WebSocket::send_fragment`]. Other clones cannot send messages or fragments until the final
+    /// one.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`SendError::MessageInProgress`](crate::SendError::MessageInProgress) while a message is open that another clone
+    /// or a [message writer](Self::message_writer) began, also one that was dropped; see
+    /// [`resume_message`](Self::resume_message). Otherwise as [`WebSocket::send_fragment`].
     pub async fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<Message<'m>>,
         fin: Fin,
     ) -> Result<(), Error> {
         let fragment = fragment.into();
-        self.until_done(|link| link.send_fragment(&fragment, fin)).await?;
+        let author = Author::half(self.begin_fragments());
+        self.until_done(|link| link.send_fragment(author, &fragment, fin)).await?;
         self.flush().await
     }
 
@@ -284,25 +404,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`send_fragment`](Self::send_fragment), and those of [`WebSocket::send_chunk`].
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.until_done(|link| link.send_chunk(chunk)).await?;
+        let author = Author::half(self.begin_fragments());
+        self.until_done(|link| link.send_chunk(author, chunk)).await?;
         self.flush().await
     }
 
-    /// Writes everything that is queued; see [`WebSocket::flush`].
+    /// Writes everything that was queued when it began; see [`WebSocket::flush`]. Other senders cannot prolong it.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::flush`].
     pub async fn flush(&mut self) -> Result<(), Error> {
-        // Not until nothing waits at all: other senders may go on and on.
-        let mut queued = None;
-        self.until_done(|link| {
-            let queued = *queued.get_or_insert_with(|| link.out.queued_in_all());
-            link.flush_until(queued)
-        })
-        .await
+        poll_fn(|context| self.poll_flush_queued(context)).await
     }
 
     /// Sends a ping; see [`WebSocket::ping`].
@@ -339,24 +454,71 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
         &mut self,
         mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        poll_fn(|context| self.poll_with(context, &mut act)).await
+        poll_fn(|context| self.poll_queue(context, &mut act)).await
     }
 
-    /// What neither writes nor waits.
+    /// Does what neither writes nor waits.
     pub(super) fn with_link<R>(&self, act: impl FnOnce(&mut Link<Polled<S>>) -> R) -> R {
         let mut ws = self.shared.lock();
-        let result = act(&mut ws.endpoint.link);
+        let link = &mut ws.endpoint.link;
+        let result = act(link);
+        let payloads = link.out.take_left();
         drop(ws);
+        drop(payloads);
+        result
+    }
+
+    /// Queues something without waiting.
+    pub(super) fn try_queue(
+        &self,
+        act: impl FnOnce(&mut Link<Polled<S>>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.shared.draw_keys();
+        self.flush.reset();
+        let result = self.with_link(|link| {
+            link.check_keys()?;
+            act(link)
+        });
         // The receiving half writes what is queued before it sleeps: also if it sleeps already.
         self.shared.waiting.wake_all_but(self.number);
         result
     }
 
-    pub(super) fn poll_with<R>(
+    /// Queues something of its own, which the next flush includes.
+    pub(super) fn poll_queue<R>(
         &mut self,
         context: &Context<'_>,
         mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
     ) -> Poll<Result<R, Error>> {
-        self.shared.poll_with(self.number, context, |endpoint| act(&mut endpoint.link))
+        self.flush.reset();
+        let room = &self.room;
+        let act = |endpoint: &mut Endpoint<Polled<S>>| endpoint.link.queue_in_turn(room, &mut act);
+        self.shared.poll_with(self.number, context, act)
+    }
+
+    #[cfg(feature = "futures-sink")]
+    pub(super) fn poll_room(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        let room = &self.room;
+        self.shared.poll_with(self.number, context, |endpoint| endpoint.link.poll_room(room))
+    }
+
+    pub(super) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_bounded(context, Link::flush_to)
+    }
+
+    /// Waits for others at most until what was queued when it began has left.
+    pub(super) fn poll_bounded(
+        &mut self,
+        context: &Context<'_>,
+        mut act: impl FnMut(&mut Link<Polled<S>>, &FlushBound) -> Result<(), Error>,
+    ) -> Poll<Result<(), Error>> {
+        let bound = &self.flush;
+        self.shared.poll_with(self.number, context, |endpoint| act(&mut endpoint.link, bound))
+    }
+
+    /// Returns the number of this half, which from now on may have begun a message.
+    pub(super) const fn begin_fragments(&mut self) -> u64 {
+        self.has_begun = true;
+        self.number
     }
 }

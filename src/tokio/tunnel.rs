@@ -11,17 +11,19 @@ use bytes::{Buf, Bytes};
 use super::WebSocket;
 use super::waiting::{RECEIVER, SENDER};
 use crate::redacted::Redacted;
-use crate::stream::{Endpoint, MAX_PART, lend};
+use crate::stream::{Endpoint, Link, MAX_PART, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
 
 /// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.
 ///
-/// Their edges mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no limit. Each
-/// write makes a message of at most 64 KiB, which leaves with a flush or while a read sleeps; shutting down sends a
-/// Close frame with 1000. A text message is an error of kind `InvalidData` and closes with 1003. The end of the stream is the clean close,
-/// everything else an error. `copy_bidirectional` and the halves of `tokio::io::split` work as over TCP.
+/// **There is no half-close, and writes need a flush or a reader.** Shutting down ends both directions as soon as the
+/// peer answers. A write only queues its bytes: they leave with a flush, while a read waits, or once 256 KiB are queued.
 ///
-/// A WebSocket has no half-close: shutting down ends both directions as soon as the peer answers.
+/// The edges of messages mean nothing; [chunks](crate::Delivery::Chunks) serve as well as whole messages and have no
+/// limit. Each write makes a message of at most 64 KiB. Shutting down sends a Close frame with 1000. A text message is
+/// an error of kind `InvalidData` and closes with 1003. The end of the stream is the clean close, everything else an
+/// error. `copy_bidirectional`, which flushes, and the halves of `tokio::io::split` can be used as over TCP, apart from
+/// these two differences.
 pub struct Tunnel<S> {
     ws: WebSocket<S>,
     /// What was received and not read yet.
@@ -30,6 +32,8 @@ pub struct Tunnel<S> {
 
 impl<S> WebSocket<S> {
     /// Uses the connection as a stream of bytes.
+    ///
+    /// There is no half-close, and writes need a flush or a reader; see [`Tunnel`].
     #[must_use]
     pub fn into_tunnel(self) -> Tunnel<S> {
         Tunnel { ws: self, rest: Bytes::new() }
@@ -52,6 +56,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
     ) -> Poll<io::Result<()>> {
         if place.remaining() == 0 {
             return Poll::Ready(Ok(()));
+        }
+        if !self.rest.is_empty() {
+            // A reader may take a large message byte by byte.
+            ready!(self.ws.poll_with(RECEIVER, context, |endpoint| endpoint.link.pay(None)))?;
         }
         while self.rest.is_empty() {
             let event = ready!(self.ws.poll_with(RECEIVER, context, |endpoint| {
@@ -96,7 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
             return Poll::Ready(Ok(0));
         }
         let message = Message::from(part);
-        ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.feed(&message)))?;
+        let feed = |link: &mut Link<_>| link.feed(&message);
+        ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.queue_own(feed)))?;
         let stream = &self.ws.endpoint.link.stream;
         if stream.waiting().is_none() && stream.is_pending(RECEIVER) {
             // The reader sleeps in this very task: it has to write what is queued now.
@@ -106,12 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.flush(None)))?))
+        Poll::Ready(Ok(ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.flush_own()))?))
     }
 
     /// Sends the Close frame. What the peer still sends can be read until its own.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closed = self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.close_and_flush());
+        let closed = self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.close_own());
         Poll::Ready(Ok(ready!(closed)?))
     }
 }

@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         match read {
             Poll::Ready(Ok(())) if len > 0 => {
                 link.look_at_the_clock();
-                link.bytes_came();
+                link.bytes_came(len);
                 input.filled(len);
                 link.stream.set_receiving(false);
                 Turn::Read
@@ -55,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Poll::Pending => {
                 input.release();
                 link.read_below();
+                link.budget.refill();
                 link.stream.set_receiving(true);
                 self.turn_over()
             }
@@ -97,8 +98,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
     /// Writes what is queued; `false` if it does not leave at once, which is told to whoever asks next.
     #[inline(always)]
     fn writes_all_at_once(&mut self) -> bool {
-        if !self.out.is_empty() {
-            let Some(piece) = self.out.only_piece() else { return false };
+        let Some(piece) = self.out.only_piece() else { return false };
+        if !piece.is_empty() {
             let waiting = piece.len();
             match self.stream.write(&[IoSlice::new(piece)], None) {
                 Ok(len) if len >= waiting => {

@@ -18,7 +18,7 @@ use super::turn::Turn;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
 use crate::handshake::ResponseHead;
-use crate::stream::{Endpoint, Link, Opened};
+use crate::stream::{Author, Endpoint, Link, Opened};
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over anything that is `AsyncRead + AsyncWrite`.
@@ -26,6 +26,10 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 /// Pings are answered, deadlines watched and queued output is written inside the receiving calls: a task that never
 /// receives drives none of it. All state lives in this value and none in the futures, so that every future may be
 /// dropped at any await (by `select!` or a timeout) without losing a byte or leaving half a frame.
+///
+/// No flood of the peer keeps other tasks waiting: after 512 messages or frames, or 2 MiB, that came without a wait, the
+/// receiving calls write what is queued and yield to the runtime once. A poll then returns `Pending` though more has
+/// arrived, and wakes its task.
 ///
 /// When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
@@ -323,6 +327,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         })
     }
 
+    /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
+    #[cfg(feature = "rand")]
+    pub(super) async fn wait_for_end(&mut self) -> Result<(), Error> {
+        let find_end = |endpoint: &mut Endpoint<Polled<S>>| {
+            while endpoint.find(None, |_| false)?.is_some() {}
+            Ok(())
+        };
+        poll_fn(|context| self.poll_with(RECEIVER, context, find_end)).await
+    }
+
     /// Sends the Close frame and returns; go on receiving until the end.
     ///
     /// # Errors
@@ -502,7 +516,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
         fin: Fin,
     ) -> Result<(), Error> {
         let fragment = fragment.into();
-        self.until_done(|link| link.send_fragment(&fragment, fin)).await?;
+        self.until_done(|link| link.send_fragment(Author::CALLS, &fragment, fin)).await?;
         self.flush().await
     }
 
@@ -512,7 +526,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     ///
     /// As there.
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.until_done(|link| link.send_chunk(chunk)).await?;
+        self.until_done(|link| link.send_chunk(Author::CALLS, chunk)).await?;
         self.flush().await
     }
 
@@ -522,7 +536,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
     ///
     /// As there.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.until_done(|link| link.flush(None)).await
+        self.until_done(Link::flush_own).await
     }
 
     /// Sends a ping; see [`WebSocket::ping`].

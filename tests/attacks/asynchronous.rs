@@ -69,7 +69,7 @@ fn cve_2020_35896_a_peer_that_takes_nothing_costs_a_limit_and_is_given_up() {
                     while peer.write_all(&frames).await.is_ok() {
                         given += frames.len();
                         assert!(given < 64 << 20, "takes everything");
-                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        sleep(Duration::from_millis(10)).await;
                     }
                     peer
                 };

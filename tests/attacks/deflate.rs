@@ -3,7 +3,7 @@
 use flate2::{Compress, Compression, FlushCompress};
 use sansocket::deflate::{Agreed, Deflate};
 use sansocket::handshake::{Acceptance, Extension};
-use sansocket::{CloseCode, Config, Connection, Delivery, Error, Event, Input, ProtocolError, Role};
+use sansocket::{CloseCode, Config, Connection, Delivery, Error, Event, Input, Limit, ProtocolError, Role};
 
 use crate::http::{Connected, Lines, answer, client, connect, request};
 use crate::meter::{assert_linear, cost};
@@ -111,6 +111,103 @@ fn empty_blocks_cost_their_bytes() {
                     _ = session.feed_cut(&bytes, 7);
                 }
             });
+        }
+    }
+}
+
+/// A block without compression.
+fn stored(content: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(content.len()).unwrap();
+    [&[0][..], &len.to_le_bytes(), &(!len).to_le_bytes(), content].concat()
+}
+
+const DELIVERIES: [Delivery; 2] = [Delivery::Messages, Delivery::Chunks];
+
+/// Behind a final block an inflater begins anew and may need 32 KiB of dictionary: `03 00` over and over stopped a
+/// thread for 12 s at 3 MB/s.
+// conf: LM-07 PD-22
+#[test]
+fn final_blocks_are_as_many_as_the_data_is_long() {
+    let window = stored(&[b'a'; 33_000]);
+    let blocks: [(&[u8], &[u8]); 4] = [
+        (b"", b"\x03\x00"),
+        (b"", &[75, 4, 0]), // a literal
+        (b"", b"\x01\x01\x00\xFE\xFFa"),
+        (&window, &[3, 222, 255, 15, 0]), // three bytes, from 32,768 bytes back
+    ];
+    for role in ROLES {
+        for (before, block) in blocks {
+            let taken = |count: usize| before.len() + count * block.len();
+            let most = (1..).take_while(|count| *count <= 16 + taken(*count) / 64).count();
+            for delivery in DELIVERIES {
+                for (count, cut) in [(most, 5000), (most + 1, 5000), (most + 1, 1), (100_000, 5000)] {
+                    let payload = [before, &block.repeat(count), &[0]].concat();
+                    let parts: Vec<&[u8]> = payload.chunks(cut).collect();
+                    let bytes = wire::fragments(role, RSV1 | BINARY, &parts);
+                    let mut session = Session::of(end(role, Config::new().delivery(delivery)));
+                    let fed = session.feed(&bytes);
+                    if count <= most {
+                        assert_eq!(fed, Ok(()), "{block:x?} {count}");
+                        continue;
+                    }
+                    assert_eq!(fed, Err(Error::Policy(Limit::FinalBlocks)), "{block:x?} {count}");
+                    let (_, body) = session.sent().pop().unwrap();
+                    assert!(body.starts_with(&CloseCode::POLICY_VIOLATION.get().to_be_bytes()));
+                }
+            }
+        }
+        // One for each fragment of a usual size is no reason.
+        let part = [&stored(&[b'a'; 100])[..], b"\x03\x00"].concat();
+        let parts = vec![&part[..]; 1000];
+        let bytes = wire::fragments(role, RSV1 | BINARY, &parts);
+        for delivery in DELIVERIES {
+            let mut session = Session::of(end(role, Config::new().delivery(delivery)));
+            session.feed_cut(&bytes, 777).unwrap();
+            assert_eq!(session.seen.len(), 1);
+        }
+    }
+}
+
+/// Blocks that inflate to nothing never reach the limit on messages.
+// conf: LM-05 LM-07
+#[test]
+fn compressed_data_that_comes_to_nothing_ends() {
+    let nothing = b"\x00\x00\x00\xFF\xFF".repeat(200);
+    for role in ROLES {
+        let mut session = Session::of(end(role, Config::new().max_message_size(1000)));
+        let mut fed = session.feed(&wire::frame(role, RSV1 | BINARY, &nothing[..1000]));
+        let mut count = 1_u64;
+        while fed.is_ok() {
+            count += 1;
+            assert!(count < 1000);
+            fed = session.feed(&wire::frame(role, 0, &nothing));
+        }
+        assert_eq!(fed, Err(Error::Policy(Limit::CompressedBytes)));
+        assert_eq!(count, (12 * 1000 + (64 << 10) + 16 * count) / 1000 + 1);
+    }
+}
+
+/// The least that can be said for each byte of compressed data: a compressor that is flushed behind every byte of a
+/// message, which takes 7 bytes for it, or 11 without compression.
+// conf: PD-26
+#[test]
+fn messages_that_are_flushed_behind_each_byte_come_through() {
+    for level in [0, 6] {
+        for parts in [1, 300] {
+            let message: Vec<u8> = (0..20_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+            let mut compress = Compress::new(Compression::new(level), false);
+            let mut data = Vec::with_capacity(1 << 21);
+            for byte in &message {
+                compress.compress_vec(&[*byte], &mut data, FlushCompress::Sync).unwrap();
+            }
+            data.truncate(data.len() - 4);
+            assert!(data.len() >= 6 * message.len());
+            let data: Vec<&[u8]> = data.chunks(parts).collect();
+            let bytes = wire::fragments(Role::Server, RSV1 | BINARY, &data);
+            let config = Config::new().max_message_size(message.len()).max_fragments(u32::MAX);
+            let mut session = Session::of(end(Role::Server, config));
+            session.feed(&bytes).unwrap();
+            assert_eq!(session.seen.len(), 1);
         }
     }
 }

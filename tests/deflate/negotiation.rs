@@ -197,17 +197,35 @@ fn offers_of_a_client() {
     let offer = |deflate| offered(&Config::new().deflate(deflate));
     assert_eq!(
         offer(Deflate::shared()),
-        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits, \
+         permessage-deflate; client_no_context_takeover; client_max_window_bits"
     );
     assert_eq!(
         offer(Deflate::dedicated()),
+        "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12, \
+         permessage-deflate; client_max_window_bits"
+    );
+    assert_eq!(
+        offer(Deflate::shared().offer_fallback(false)),
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
+    );
+    assert_eq!(
+        offer(Deflate::dedicated().offer_fallback(false)),
         "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12"
     );
     let wide = Deflate::dedicated().window_bits(15).peer_window_bits(15);
     assert_eq!(offer(wide), "permessage-deflate; client_max_window_bits");
     let tiny = Deflate::dedicated().window_bits(0).peer_window_bits(255);
-    assert_eq!(offer(tiny), "permessage-deflate; client_max_window_bits=9");
+    assert_eq!(
+        offer(tiny),
+        "permessage-deflate; client_max_window_bits=9, permessage-deflate; client_max_window_bits"
+    );
     assert_eq!(offered(&Config::new()), "");
+}
+
+/// A client that offers its bounds and nothing else.
+fn strict(deflate: Deflate) -> Config {
+    Config::new().deflate(deflate.offer_fallback(false))
 }
 
 // conf: PD-03, PD-04, PD-05, PD-06, PD-07, PD-08, PD-11, PD-12, PD-31
@@ -216,6 +234,7 @@ fn answers_that_a_client_takes_and_refuses() {
     let wide = Config::new().deflate(Deflate::dedicated().window_bits(15).peer_window_bits(15));
     let narrow = Config::new().deflate(Deflate::dedicated());
     let shared = Config::new().deflate(Deflate::shared());
+    let (strictly_narrow, strictly_shared) = (strict(Deflate::dedicated()), strict(Deflate::shared()));
     for (config, answer, agreed) in [
         (&wide, "", (15, true, 15, true)),
         (&wide, "; client_no_context_takeover", (15, false, 15, true)),
@@ -225,6 +244,14 @@ fn answers_that_a_client_takes_and_refuses() {
         (&wide, "; client_max_window_bits=9", (9, true, 15, true)),
         (&wide, "; client_max_window_bits=8", (8, true, 15, true)),
         (&wide, "; client_max_window_bits=\"10\"; client_no_context_takeover", (10, false, 15, true)),
+        (&strictly_narrow, "; server_max_window_bits=12", (15, true, 12, true)),
+        (&strictly_shared, "; server_no_context_takeover", (15, false, 15, false)),
+        // Those that fit the second element alone.
+        (&narrow, "", (15, true, 15, true)),
+        (&narrow, "; server_max_window_bits=14", (15, true, 14, true)),
+        (&narrow, "; client_max_window_bits=9", (9, true, 15, true)),
+        (&shared, "", (15, false, 15, true)),
+        (&shared, "; server_max_window_bits=10", (15, false, 10, true)),
         (&narrow, "; server_max_window_bits=12", (15, true, 12, true)),
         (&narrow, "; server_max_window_bits=9; client_max_window_bits=15", (15, true, 9, true)),
         (&shared, "; server_no_context_takeover", (15, false, 15, false)),
@@ -246,9 +273,13 @@ fn answers_that_a_client_takes_and_refuses() {
         assert!(matches!(answer, Err(ResponseError::Extensions(_))), "{broken}: {answer:?}");
     }
     refused(&wide, "permessage-deflate; client_max_window_bits");
-    refused(&narrow, "permessage-deflate");
-    refused(&narrow, "permessage-deflate; server_max_window_bits=13");
-    refused(&shared, "permessage-deflate");
+    // Those that fit no element.
+    refused(&narrow, "permessage-deflate; server_max_window_bits=16");
+    refused(&narrow, "permessage-deflate; client_max_window_bits");
+    refused(&shared, "permessage-deflate; client_max_window_bits");
+    refused(&strictly_narrow, "permessage-deflate");
+    refused(&strictly_narrow, "permessage-deflate; server_max_window_bits=13");
+    refused(&strictly_shared, "permessage-deflate");
     let not_offered = respond(&Config::new(), "permessage-deflate");
     assert!(matches!(not_offered, Err(ResponseError::ExtensionNotOffered(_))));
     let twice = respond(&wide, "permessage-deflate, permessage-deflate");

@@ -293,10 +293,18 @@ fn inflated_text_must_be_utf8_as_early_as_it_shows() {
         };
         assert_eq!(see(role, &shared(), &two(b"\xAC")), [Seen::text("\u{20AC}")]);
         fails(role, &shared(), &two(b""), invalid_text, CloseCode::INVALID_PAYLOAD);
-        // Long before the message ends.
+        // Long before the message ends. The first 4 KiB are inflated when there is more or the message ends: an
+        // inflater is twelve times as large.
+        let mut session = Session::of(end(role, Config::new(), shared()));
+        let letters: Vec<u8> = noise(5, 9000).iter().map(|byte| b' ' + byte % 64).collect();
+        let early = zip(&mut compressor(), &[&letters[..], b"\xFFbad"].concat(), FlushCompress::Sync);
+        let fed = session.feed(&frame(role, RSV1 | TEXT, &early));
+        assert!(early.len() > 4096 && matches!(fed, Err(Error::InvalidUtf8(_))), "{fed:?}");
         let mut session = Session::of(end(role, Config::new(), shared()));
         let early = zip(&mut compressor(), b"good\xFFbad", FlushCompress::Sync);
-        assert!(matches!(session.feed(&frame(role, RSV1 | TEXT, &early)), Err(Error::InvalidUtf8(_))));
+        session.feed(&frame(role, RSV1 | TEXT, &early)).unwrap();
+        let fed = session.feed(&frame(role, FIN | CONTINUATION, &[0]));
+        assert!(matches!(fed, Err(Error::InvalidUtf8(_))));
     }
 }
 

@@ -21,9 +21,9 @@ use crate::model::{Fate, Gathered, Lane, Rng, Ticket};
 use crate::plan::{Closing, Plan};
 
 /// Whether a flush through a sink or a message writer ends though others go on queueing, replies to pings for instance.
-const FLUSHES_HAVE_BOUNDS: bool = false;
+const FLUSHES_HAVE_BOUNDS: bool = true;
 /// Whether several halves may send messages in parts at the same time without mixing them.
-const OPEN_MESSAGES_HAVE_OWNERS: bool = false;
+const OPEN_MESSAGES_HAVE_OWNERS: bool = true;
 
 type Ws = WebSocket<Chaos>;
 

@@ -20,6 +20,8 @@ pub enum Bad {
     Distance,
     /// The end lies inside a block.
     End,
+    /// More final blocks than the crate takes: 16, and one for each 64 bytes before.
+    FinalBlocks,
 }
 
 impl Oracle {
@@ -31,6 +33,7 @@ impl Oracle {
         }
         let data = [payload, &[0, 0, 0xFF, 0xFF]].concat();
         let mut bits = Bits { data: &data, at: 0, end: 8 * payload.len() };
+        let mut final_blocks = 0;
         while bits.at < 8 * data.len() {
             let last = bits.take(1)? == 1;
             match bits.take(2)? {
@@ -46,6 +49,10 @@ impl Oracle {
                 bits.at = bits.at.next_multiple_of(8);
                 if bits.at == 8 * payload.len() {
                     break;
+                }
+                final_blocks += 1;
+                if bits.at < 8 * payload.len() && final_blocks > 16 + bits.at / 8 / 64 {
+                    return Err(Bad::FinalBlocks);
                 }
             }
             if bits.at > 8 * payload.len() && bits.at < 8 * data.len() {

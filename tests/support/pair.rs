@@ -11,11 +11,16 @@ use core::cell::Cell;
 use core::time::Duration;
 
 use sansocket::{
-    CloseCode, Config, Connection, Error, Event, Fin, Input, MaskKeys, Message, SendError, Sink,
+    CloseCode, Config, Connection, Error, Event, Fin, Input, MaskKeys, Message, SendError, Sink, State,
     TransportAction, Unread,
 };
 
 use super::oracle::Seen;
+
+#[path = "progress.rs"]
+mod progress;
+
+use progress::{Debts, Watch};
 
 std::thread_local! {
     /// Whether everything that happens is printed.
@@ -199,6 +204,10 @@ pub struct End {
     pub dropped: Option<Duration>,
     /// The number of keepalive pings and other deadlines that were judged.
     pub judged: usize,
+    /// How many messages it received.
+    pub delivered: usize,
+    pub debts: Debts,
+    watch: Watch,
     out: Output,
     input: Vec<u8>,
     ended: bool,
@@ -228,7 +237,7 @@ impl Sink for Output {
 }
 
 impl End {
-    fn new(name: &'static str, connection: Connection, room: usize) -> Self {
+    fn new(name: &'static str, connection: Connection, room: usize, now: Duration) -> Self {
         Self {
             name,
             connection,
@@ -238,6 +247,9 @@ impl End {
             reading: true,
             dropped: None,
             judged: 0,
+            delivered: 0,
+            debts: Debts::default(),
+            watch: Watch::new(now),
             out: Output { bytes: Vec::new(), capacity: room },
             input: Vec::new(),
             ended: false,
@@ -262,7 +274,7 @@ impl End {
         }
         let mut busy = false;
         let unread = self.read(now, from, rng, &mut busy);
-        self.command(now, &mut busy);
+        self.command(now, to.held, &mut busy);
         if self.connection.poll_timeout().is_some_and(|due| due <= now) {
             let result = self.connection.handle_timeout(now, unread, &mut self.out);
             trace(now, self.name, || format!("a deadline is due: {result:?}"));
@@ -332,6 +344,7 @@ impl End {
             return true;
         }
         if !self.reading {
+            self.watch.received(now);
             return false;
         }
         let mut input = Input::new(&mut self.input);
@@ -339,6 +352,12 @@ impl End {
             match self.connection.receive(now, &mut input, &mut self.out) {
                 Ok(Some(event)) => {
                     trace(now, self.name, || format!("sees {event:?}"));
+                    match &event {
+                        Event::Message(_) => self.delivered += 1,
+                        Event::Pong(payload) => self.debts.take_pong(payload),
+                        Event::Close(_) => self.watch.closes(now, true),
+                        _ => {}
+                    }
                     self.seen.push(seen(event));
                 }
                 Ok(None) => break Ok(()),
@@ -346,7 +365,10 @@ impl End {
             }
         };
         let taken = input.consumed();
-        *busy |= taken > 0;
+        if taken > 0 {
+            self.watch.received(now);
+            *busy = true;
+        }
         self.input.drain(..taken);
         if let Err(error) = result {
             trace(now, self.name, || format!("fails: {error}"));
@@ -356,7 +378,7 @@ impl End {
         self.input.is_empty()
     }
 
-    fn command(&mut self, now: Duration, busy: &mut bool) {
+    fn command(&mut self, now: Duration, held: usize, busy: &mut bool) {
         while let Some(command) = self.todo.front() {
             let result = match command {
                 Command::Send(message) => self.connection.send(message, &mut self.out),
@@ -367,8 +389,18 @@ impl End {
             if result.is_ok() {
                 trace(now, self.name, || format!("does {command:?}"));
             }
+            let ahead = self.out.bytes.len() + held;
             match result {
-                Ok(()) => _ = self.todo.pop_front(),
+                Ok(()) => {
+                    match command {
+                        Command::Send(_) | Command::Fragment(_, Fin::Final) => {
+                            self.debts.accept_message(now, ahead)
+                        }
+                        Command::Ping(payload) => self.debts.accept_ping(now, ahead, payload),
+                        _ => {}
+                    }
+                    self.todo.pop_front();
+                }
                 Err(SendError::Full { .. }) => return,
                 Err(SendError::Closed) => self.todo.clear(),
                 Err(other) => panic!("{command:?}: {other}"),
@@ -381,6 +413,7 @@ impl End {
         loop {
             self.connection.transmit(&mut self.out);
             if self.out.bytes.is_empty() {
+                self.watch.wrote(now, 0, 0);
                 return;
             }
             let written = to.write(now, &self.out.bytes, rng);
@@ -389,10 +422,27 @@ impl End {
             }
             self.out.bytes.drain(..written);
             self.connection.handle_written(now, written, self.out.bytes.len());
+            self.watch.wrote(now, written, self.out.bytes.len());
             if written == 0 {
                 return;
             }
             *busy = true;
+        }
+    }
+
+    /// What it owes and what is owed to it is in time.
+    fn check(&mut self, now: Duration, to: &Link, peer: &Self, from: &Link) {
+        let open = [&*self, peer].iter().all(|end| end.connection.state() == State::Open);
+        let failed = [&*self, peer].iter().any(|end| end.error.is_some() || end.dropped.is_some());
+        self.debts.forgive(open, failed);
+        self.debts.check_messages(now, peer.delivered, to);
+        self.debts.check_pings(now, to, peer.out.capacity, from);
+        if self.connection.state() != State::Open {
+            self.watch.closes(now, false);
+        }
+        if self.dropped.is_none() {
+            let open = self.connection.state() == State::Open;
+            self.watch.check(now, open, self.ended, self.connection.config());
         }
     }
 
@@ -423,6 +473,8 @@ pub struct Pair {
     /// From the server to the client.
     pub down: Link,
     pub rng: Rng,
+    /// The time that has been played; `now` is another one after a jump of the clock.
+    played: Duration,
 }
 
 impl Pair {
@@ -433,11 +485,12 @@ impl Pair {
         let keys = MaskKeys::from_fn(move || Ok((keys.next() as u32).to_be_bytes()));
         Self {
             now,
-            client: End::new("client", Connection::client(Arc::new(client), keys, now), 64 << 10),
-            server: End::new("server", Connection::server(Arc::new(server), now), 64 << 10),
+            client: End::new("client", Connection::client(Arc::new(client), keys, now), 64 << 10, now),
+            server: End::new("server", Connection::server(Arc::new(server), now), 64 << 10, now),
             up: Link::new(),
             down: Link::new(),
             rng: Rng(seed ^ 0xABCD),
+            played: now,
         }
     }
 
@@ -468,20 +521,41 @@ impl Pair {
     }
 
     fn run_until(&mut self, end: Duration) {
+        self.pass(self.now.saturating_sub(self.played), true);
         while !self.is_over() {
             self.settle();
             let next = [self.due(&self.client, &self.down), self.due(&self.server, &self.up)];
             match next.into_iter().flatten().min() {
                 Some(next) if next <= end => {
                     assert!(next > self.now, "spins: {next:?} is due again");
+                    self.pass(next - self.now, false);
                     self.now = next;
                 }
                 _ => break,
             }
         }
         if !self.is_over() {
+            self.pass(end - self.now, false);
             self.now = end;
             self.settle();
+        }
+        self.played = self.now;
+    }
+
+    /// Time passes, and counts against those who are late only where something can arrive.
+    fn pass(&mut self, time: Duration, jump: bool) {
+        let up = !jump && self.server.reading && self.up.is_healthy();
+        let down = !jump && self.client.reading && self.down.is_healthy();
+        for (end, arrives) in [(&mut self.client, up), (&mut self.server, down)] {
+            if !arrives {
+                end.debts.paused += time;
+            }
+            if !(up && down) {
+                end.debts.paused_trip += time;
+            }
+            if jump && !time.is_zero() {
+                end.watch.jumped(self.now);
+            }
         }
     }
 
@@ -500,6 +574,8 @@ impl Pair {
             let client = self.client.turn(self.now, &mut self.down, &mut self.up, &mut self.rng);
             let server = self.server.turn(self.now, &mut self.up, &mut self.down, &mut self.rng);
             if !client && !server {
+                self.client.check(self.now, &self.up, &self.server, &self.down);
+                self.server.check(self.now, &self.down, &self.client, &self.up);
                 return;
             }
         }

@@ -117,7 +117,7 @@ pub fn stays_failed(session: &mut Session, error: Error) {
     let unclean = |session: &Session| {
         let Summary { code, reason, clean, error: cause, .. } =
             session.connection.summary().expect("it ended");
-        assert_eq!((code, reason, clean, cause), (CloseCode::ABNORMAL, "", false, Some(error)));
+        assert_eq!((code, &*reason, clean, cause), (CloseCode::ABNORMAL, "", false, Some(error)));
     };
     unclean(session);
     assert_eq!(session.connection.state(), State::Closing);

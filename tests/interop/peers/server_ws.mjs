@@ -1,4 +1,5 @@
 // node server_ws.mjs DEFLATE [CERTIFICATES KEY]: an echo server with the package `ws`; DEFLATE is on or off.
+// DEFLATE_OPTIONS in the environment says how, in JSON.
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
@@ -7,7 +8,8 @@ import { createRequire } from 'node:module'
 const { WebSocketServer } = createRequire(process.env.NODE_PACKAGES + '/')('ws')
 const [deflate, cert, key] = process.argv.slice(2)
 const server = cert ? https.createServer({ cert: readFileSync(cert), key: readFileSync(key) }) : http.createServer()
-const wss = new WebSocketServer({ server, perMessageDeflate: deflate === 'on' })
+const options = JSON.parse(process.env.DEFLATE_OPTIONS ?? 'true')
+const wss = new WebSocketServer({ server, perMessageDeflate: deflate === 'on' && options })
 wss.on('connection', (ws) => {
   ws.on('message', (data, isBinary) => {
     const close = isBinary ? null : /^close (\d+) (.*)$/.exec(data.toString())

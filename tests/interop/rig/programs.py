@@ -72,20 +72,14 @@ def node_client(name, title, *options, **more):
 
 TORNADO = "overlooks extension parameters without a value, here both `no_context_takeover`"
 TORNADO_CLIENT = Fault("shared", "compressed message cannot be inflated", TORNADO)
-TORNADO_SERVER = Fault("shared", "parameters of permessage-deflate that it must not choose", TORNADO)
 WEBSOCAT_CANNOT = {
     **{f"{kind} 0": "takes an empty message for the end" for kind in ("text", "binary")},
     "client closes: answered": "does not tell the code",
     "server closes: seen by the client": "does not tell the code",
     "server closes: answered": "answers with the code of its command line",
 }
-# The second shows with `websockets` as the client too. Empty compressed messages, which we do not send, even end its process.
+# It shows with `websockets` as the client too. Empty compressed messages, which we do not send, even end its process.
 LWS_FAULTS = (
-    Fault(
-        "dedicated",
-        "parameters of permessage-deflate that it must not choose",
-        "accepts an offer of `server_max_window_bits=12` without this parameter in its answer",
-    ),
     Fault("shared", "pm_deflate: zlib error inflate", "fails to inflate large messages over TLS"),
 )
 LWS_CANNOT = {"server closes: answered": "keeps the answer to its close for itself"}
@@ -113,9 +107,17 @@ CLIENTS = [
 
 SERVERS = [
     Server("ws", ["node", PEERS / "server_ws.mjs"], ("node", "npm packages"), environment=NODE, deflate="both"),
+    # It declines both what our shared and what our dedicated class asks for first, and takes the second offer.
+    Server(
+        "ws with limits",
+        ["node", PEERS / "server_ws.mjs"],
+        ("node", "npm packages"),
+        environment={**NODE, "DEFLATE_OPTIONS": '{"serverMaxWindowBits":14,"serverNoContextTakeover":false}'},
+        deflate="both",
+    ),
     Server("websockets", [PYTHON, PEERS / "server_websockets.py"], ("Python's packages",), deflate="both"),
     Server("aiohttp", [PYTHON, PEERS / "server_aiohttp.py"], ("Python's packages",), deflate="both"),
-    Server("tornado", [PYTHON, PEERS / "server_tornado.py"], ("Python's packages",), deflate="both", faults=(TORNADO_SERVER,)),
+    Server("tornado", [PYTHON, PEERS / "server_tornado.py"], ("Python's packages",), deflate="both"),
     Server(
         "libwebsockets",
         [FOLDER / "server_lws"],
