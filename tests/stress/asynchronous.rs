@@ -20,11 +20,6 @@ use crate::chaos::{Chaos, Meter};
 use crate::model::{Fate, Gathered, Lane, Rng, Ticket};
 use crate::plan::{Closing, Plan};
 
-/// Whether a flush through a sink or a message writer ends though others go on queueing, replies to pings for instance.
-const FLUSHES_HAVE_BOUNDS: bool = true;
-/// Whether several halves may send messages in parts at the same time without mixing them.
-const OPEN_MESSAGES_HAVE_OWNERS: bool = true;
-
 type Ws = WebSocket<Chaos>;
 
 /// What bounds a call.
@@ -73,8 +68,8 @@ struct Writer {
     plan: Plan,
     /// The kind of a message that may be unfinished.
     open: Option<Kind>,
-    /// Whether it sends messages in parts.
-    streams: bool,
+    /// The same before the part that is being sent.
+    before: Option<Kind>,
     /// Whether calls may wait for ever.
     patient: bool,
     closed: bool,
@@ -85,18 +80,13 @@ struct Writer {
 
 impl Writer {
     fn new(number: usize, rng: Rng, lane: Lane, plan: Plan) -> Self {
-        let whole = number == 0;
-        let (streams, patient) = (whole || number % plan.writers == 0 || OPEN_MESSAGES_HAVE_OWNERS, !whole);
-        Self { number, rng, lane, plan, open: None, streams, patient, closed: false, pings: 0, attempts: 0 }
+        let patient = number > 0;
+        let (open, before, closed) = (None, None, false);
+        Self { number, rng, lane, plan, open, before, patient, closed, pings: 0, attempts: 0 }
     }
 
     fn limit(&mut self) -> Limit {
         if self.patient && self.rng.one_in(2) { Limit::None } else { Limit::new(&mut self.rng) }
-    }
-
-    /// For calls that flush all that others queue.
-    fn limit_of_a_flush(&mut self) -> Limit {
-        if FLUSHES_HAVE_BOUNDS { self.limit() } else { Limit::new(&mut self.rng) }
     }
 
     fn message(&mut self) -> (Ticket, Message<'static>) {
@@ -107,7 +97,11 @@ impl Writer {
 
     fn part(&mut self, last: bool) -> (Ticket, Message<'static>) {
         let kind = self.open.unwrap_or_else(|| self.rng.pick(&[Kind::Text, Kind::Binary]));
-        self.open = Some(kind);
+        self.part_of(kind, last)
+    }
+
+    fn part_of(&mut self, kind: Kind, last: bool) -> (Ticket, Message<'static>) {
+        self.before = self.open.replace(kind);
         let len = self.plan.len(&mut self.rng).min(30_000);
         self.lane.begin(self.number, kind, len, last)
     }
@@ -123,6 +117,9 @@ impl Writer {
             Some(Err(error)) => {
                 let refused = matches!(error, Error::Send(_) | Error::WouldBlock);
                 self.lane.settle(ticket, if refused { Fate::Refused } else { Fate::Open });
+                if refused && self.lane.is_fragment(ticket) {
+                    self.open = self.before;
+                }
                 self.judge(error).map(|()| false)
             }
         }
@@ -182,7 +179,7 @@ macro_rules! sending {
                 }
                 7 => {
                     let (ticket, message) = who.message();
-                    let sent = who.limit_of_a_flush().cut(SinkExt::send(tx, message)).await;
+                    let sent = limit.cut(SinkExt::send(tx, message)).await;
                     who.settle(ticket, sent)?;
                 }
                 8 => {
@@ -204,7 +201,7 @@ macro_rules! sending {
                     let flushed = limit.cut(tx.flush()).await;
                     who.control(flushed)?;
                 }
-                12 if who.streams => $streamed(tx, who).await?,
+                12 => $streamed(tx, who).await?,
                 _ => sleep(Duration::from_micros(who.rng.below(3000) as u64)).await,
             }
             Ok(())
@@ -225,12 +222,17 @@ macro_rules! sending {
             if who.rng.one_in(2) {
                 return Ok(());
             }
-            let kind = who.open.unwrap_or_else(|| who.rng.pick(&[Kind::Text, Kind::Binary]));
             let parts = who.rng.below(5);
-            let mut writer = tx.message_writer(kind);
-            who.open = Some(kind);
+            let is_open = tx.resume_message().is_some();
+            assert!(!is_open || who.open.is_some(), "a message is open that nobody began");
+            who.open = if is_open { who.open } else { None };
+            let kind = who.open.unwrap_or_else(|| who.rng.pick(&[Kind::Text, Kind::Binary]));
+            let mut writer = match is_open {
+                true => tx.resume_message().expect("open still"),
+                false => tx.message_writer(kind),
+            };
             for _ in 0..parts {
-                let (ticket, message) = who.part(false);
+                let (ticket, message) = who.part_of(kind, false);
                 let limit = who.limit();
                 let wrote = limit.cut(writer.write(message.as_bytes())).await;
                 let wrote = wrote.map(|wrote| match wrote {
@@ -245,7 +247,7 @@ macro_rules! sending {
                 });
                 who.settle(ticket, wrote)?;
                 if who.rng.one_in(4) {
-                    let limit = who.limit_of_a_flush();
+                    let limit = who.limit();
                     let _ = limit.cut(writer.flush()).await;
                 }
             }
@@ -254,7 +256,7 @@ macro_rules! sending {
             }
             let ticket = who.lane.begin_end(who.number);
             for _ in 0..3 {
-                let limit = who.limit_of_a_flush();
+                let limit = who.limit();
                 let ended = limit.cut(writer.finish()).await;
                 if who.settle(ticket, ended)? {
                     who.open = None;
@@ -269,12 +271,15 @@ macro_rules! sending {
             if who.open.is_none() || who.closed {
                 return Ok(true);
             }
-            let kind = who.open.unwrap_or(Kind::Binary);
-            let (ticket, message) = who.lane.begin(who.number, kind, 0, true);
+            let Some(mut writer) = tx.resume_message() else {
+                (who.open, who.attempts) = (None, 0);
+                return Ok(true);
+            };
+            let ticket = who.lane.begin_end(who.number);
             who.attempts = (who.attempts + 1).min(25);
             let most = 20 * who.attempts as usize;
             let limit = Limit::Time(Duration::from_millis(who.rng.below(most) as u64));
-            let sent = limit.cut(tx.send_fragment(message, Fin::Final)).await;
+            let sent = limit.cut(writer.finish()).await;
             if who.settle(ticket, sent)? {
                 (who.open, who.attempts) = (None, 0);
             }

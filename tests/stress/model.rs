@@ -143,6 +143,14 @@ impl Lane {
         });
     }
 
+    /// Whether it is a part behind which its message goes on.
+    pub fn is_fragment(&self, ticket: Ticket) -> bool {
+        self.with(|state| {
+            let sender = &state.senders[ticket.sender];
+            matches!(sender.entries[ticket.at].what, What::Part { last: false, .. })
+        })
+    }
+
     /// A message has arrived.
     pub fn arrive(&self, message: &Message<'_>) {
         self.arrive_as(message.kind(), message.as_bytes());

@@ -156,7 +156,7 @@ impl End {
         self.out.stage("completes");
         while self.open.is_some() && !(self.ended || self.closed) {
             if let Ok(_held) = token.try_lock() {
-                self.fragment(true)?;
+                self.complete()?;
             }
             self.receive()?;
         }
@@ -328,11 +328,32 @@ impl End {
         Ok(())
     }
 
+    fn complete(&mut self) -> Result<(), Error> {
+        let Self { ws, plan, out, open, closed, .. } = self;
+        let Some(mut writer) = ws.as_mut().expect("put back").resume_message() else {
+            *open = None;
+            return Ok(());
+        };
+        let ticket = out.begin_end(0);
+        let finished = writer.finish();
+        // A writer that could not flush may have completed it all the same.
+        let fate = if finished.is_ok() { Fate::Taken } else { Fate::Open };
+        out.settle(ticket, fate);
+        judge(plan, closed, finished)
+    }
+
     /// A message through a writer, which may stay unfinished.
     fn stream(&mut self) -> Result<(), Error> {
-        let kind = self.open.unwrap_or_else(|| self.rng.pick(&[Kind::Text, Kind::Binary]));
         let Self { ws, rng, plan, out, open, closed, .. } = self;
-        let mut writer = ws.as_mut().expect("put back").message_writer(kind);
+        let ws = ws.as_mut().expect("put back");
+        let is_open = ws.resume_message().is_some();
+        assert!(!is_open || open.is_some(), "a message is open that nobody began");
+        *open = if is_open { *open } else { None };
+        let kind = open.unwrap_or_else(|| rng.pick(&[Kind::Text, Kind::Binary]));
+        let mut writer = match is_open {
+            true => ws.resume_message().expect("open still"),
+            false => ws.message_writer(kind),
+        };
         *open = Some(kind);
         for _ in 0..rng.below(5) {
             let len = plan.len(rng).min(30_000);
