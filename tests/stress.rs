@@ -4,6 +4,8 @@
 
 #[path = "stress/asynchronous.rs"]
 mod asynchronous;
+#[path = "stress/calls.rs"]
+mod calls;
 #[path = "stress/chaos.rs"]
 mod chaos;
 #[cfg(feature = "rustls")]
@@ -35,7 +37,7 @@ fn tokio_in_simulated_time() {
 fn tokio_with_threads() {
     play_all(
         "tokio_with_threads",
-        20,
+        12,
         |seed| Plan::new(seed).in_real_time(),
         |plan, lanes| {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -48,5 +50,5 @@ fn tokio_with_threads() {
 /// With pipes, TCP and TLS in both roles below, which wait or do not.
 #[test]
 fn blocking_with_threads() {
-    play_all("blocking_with_threads", 20, threads::Plan::new, threads::play);
+    play_all("blocking_with_threads", 12, threads::Plan::new, threads::play);
 }

@@ -338,7 +338,7 @@ fn part(sender: usize, at: usize, kind: Kind, len: usize) -> Vec<u8> {
 }
 
 fn named(bytes: &[u8]) -> (usize, usize, usize) {
-    let name = bytes.get(..NAME).and_then(|name| str::from_utf8(name).ok()).expect("a part has a name");
+    let name = bytes.get(..NAME).and_then(|name| core::str::from_utf8(name).ok()).expect("a part has a name");
     let number = |range: core::ops::Range<usize>| usize::from_str_radix(&name[range], 16).expect("a name");
     (number(0..2), number(2..6), number(6..12))
 }
