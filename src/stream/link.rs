@@ -118,7 +118,9 @@ impl<S: Stream> Link<S> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.out.len() >= self.connection.config().max_queued_output
+        // An empty queue takes a message whatever the limit is.
+        let waiting = self.out.len();
+        waiting > 0 && waiting >= self.connection.config().max_queued_output
     }
 
     /// Writes what waits, but does not keep the receiving call that does so from reading: the peer may take nothing

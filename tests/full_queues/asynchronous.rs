@@ -257,3 +257,20 @@ fn the_rest_of_a_message_that_lies_behind_short_reads_is_found_before_it_is_over
         assert_eq!(ws.recv().await.unwrap(), Some("halfhalf".into()));
     });
 }
+
+/// With a limit of zero each message waits until all before it have left: one that finds nothing before it need not wait.
+#[test]
+fn a_limit_of_zero_lets_a_hub_feed_while_nothing_waits() {
+    run(async {
+        let (client, mut server) = pair(Config::new().max_queued_output(0));
+        let (_receiver, mut sender) = client.split();
+        sender.try_feed("first").unwrap();
+        assert!(matches!(sender.try_feed("second"), Err(Error::WouldBlock)));
+        sender.flush().await.unwrap();
+        sender.try_feed("second").unwrap();
+        sender.flush().await.unwrap();
+        for expected in ["first", "second"] {
+            assert_eq!(server.recv().await.unwrap(), Some(expected.into()));
+        }
+    });
+}
