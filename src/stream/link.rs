@@ -401,8 +401,8 @@ impl<S: Stream> Link<S> {
 
     fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {
         let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
-        let writes = (self.unflushed || !self.out.is_empty()) && self.next_write > self.now;
-        let write = writes.then_some(self.next_write);
+        let waits = || self.unflushed || !self.out.is_empty() || self.owes_the_end();
+        let write = (self.next_write > self.now && waits()).then_some(self.next_write);
         #[cfg(feature = "rand")]
         let until = [until, self.next_hand_on()].into_iter().flatten().min();
         [until, due, write].into_iter().flatten().min()
@@ -491,17 +491,25 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    /// Whether our direction is to end and has not.
+    fn owes_the_end(&self) -> bool {
+        !self.write_shut && self.connection.transport_action() != TransportAction::Keep
+    }
+
     /// Ends our direction if it is time. The stream lives as long as its owner wants, the peer need not wait for that.
     fn shut_down_writes(&mut self, until: Option<Duration>) {
-        if self.connection.transport_action() == TransportAction::Keep
-            || mem::replace(&mut self.write_shut, true)
-        {
+        if !self.owes_the_end() {
             return;
         }
+        self.write_shut = true;
         loop {
             match self.stream.shutdown_write() {
                 Ok(()) => {}
-                Err(error) if is_not_now(&error) => self.write_shut = false,
+                Err(error) if is_not_now(&error) => {
+                    self.write_shut = false;
+                    // The peer may be waiting for our end before it gives its own.
+                    self.next_write = self.look_at_the_clock().saturating_add(WRITE_SLICE);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     let now = self.look_at_the_clock();
                     if !(self.is_due() || until.is_some_and(|until| until <= now)) {
