@@ -3,8 +3,8 @@
 
 mod stream_support;
 
-use core::time::Duration;
 use core::mem;
+use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;

@@ -20,6 +20,8 @@ use crate::{Connection, State, TransportAction, Unread};
 pub(super) const REPLIES: usize = 4 << 10;
 /// A call that waits for the stream to take bytes looks at the deadlines this often, and a receiving call at its input.
 pub(crate) const WRITE_SLICE: Duration = Duration::from_millis(20);
+/// How long a call that waits looks for input before it writes more of what waits.
+pub(super) const LOOK: Duration = Duration::from_millis(1);
 /// How many reads without a byte of an overdue message show that none of it lies unread: 16 MiB of 64 KiB each.
 const OVERDUE_READS: u16 = 256;
 
@@ -130,11 +132,14 @@ impl<S: Stream> Link<S> {
         if self.next_write > self.now && self.look_at_the_clock() < self.next_write {
             return Err(Error::TimedOut);
         }
+        let waiting = self.out.len();
         self.receiving = true;
         let flushed = self.flush(until);
         self.receiving = false;
         if matches!(flushed, Err(Error::TimedOut)) {
-            self.next_write = self.now.saturating_add(WRITE_SLICE);
+            // A peer that takes the output gets more of it after a look at the input.
+            let pause = if self.out.len() < waiting { LOOK } else { WRITE_SLICE };
+            self.next_write = self.now.saturating_add(pause);
         }
         flushed
     }
@@ -167,6 +172,7 @@ impl<S: Stream> Link<S> {
     }
 
     fn flush_what_waits(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        let mut first_began = None;
         loop {
             if self.connection.wants_write() {
                 let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
@@ -197,7 +203,8 @@ impl<S: Stream> Link<S> {
             match self.wrote(wrote, waiting, began, until) {
                 Ok(Some(len)) => {
                     self.out.wrote(len, Self::SPARE);
-                    if self.has_waited_since(began) {
+                    // Many short waits come to a long one.
+                    if len < waiting && self.has_waited_since(*first_began.get_or_insert(began)) {
                         self.end_in_time(until)?;
                     }
                 }
@@ -212,6 +219,7 @@ impl<S: Stream> Link<S> {
 
     #[inline(always)]
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        let mut first_began = None;
         while self.unflushed {
             let due = if S::WAITS { self.bound_of_a_flush(until) } else { None };
             match self.stream.flush(due) {
@@ -219,7 +227,12 @@ impl<S: Stream> Link<S> {
                     self.connection.handle_written(self.now, 0, 0);
                     (self.unflushed, self.flush_first) = (false, false);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.wrote_below(1),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.wrote_below(1)?;
+                    if self.has_waited_since(*first_began.get_or_insert(self.now)) {
+                        self.end_in_time(until)?;
+                    }
+                }
                 Err(error) if is_not_now(&error) => {
                     let began = self.look_at_the_clock();
                     self.write_blocked(1, began, until, &error)?;
@@ -273,7 +286,7 @@ impl<S: Stream> Link<S> {
                 Ok(Some(len.min(waiting)))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.wrote_below(waiting);
+                self.wrote_below(waiting)?;
                 Ok(None)
             }
             Err(error) if is_not_now(&error) => {
@@ -284,7 +297,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// Whether a write that began then and took a part has waited for room.
+    /// Whether a write, or several that followed each other, began then and waited for room.
     fn has_waited_since(&self, began: Duration) -> bool {
         S::WAITS && self.now.saturating_sub(began) >= WRITE_SLICE / 2
     }
@@ -309,7 +322,7 @@ impl<S: Stream> Link<S> {
         until: Option<Duration>,
         error: &io::Error,
     ) -> Result<(), Error> {
-        self.wrote_below(waiting);
+        self.moved_below(waiting);
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
         self.check_writes(now)?;
@@ -318,7 +331,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// Fails where a deadline has passed after which nothing can be written any more.
-    fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
+    pub(super) fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
         if self.is_due() {
             if self.stream.lift_budget() {
                 return Ok(());
@@ -512,7 +525,8 @@ impl<S: Stream> Link<S> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     let now = self.look_at_the_clock();
-                    if !(self.is_due() || until.is_some_and(|until| until <= now)) {
+                    // What was given up is not written after all.
+                    if !(self.mute || self.is_due() || until.is_some_and(|until| until <= now)) {
                         continue;
                     }
                     self.write_shut = false;
