@@ -3,13 +3,14 @@
 
 mod stream_support;
 
+use core::mem;
 use core::time::Duration;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Instant;
 
-use sansocket::blocking::{Error, Transport, Untimed, WebSocket, pipe};
+use sansocket::blocking::{Error, Pipe, Transport, Untimed, WebSocket, pipe};
 use sansocket::{CloseCode, Config, Connection, Event, Initiator, Message, ProtocolError, State};
 use stream_support::{SECOND, client, keys, ms, pattern, read_all, server, tcp, within};
 
@@ -162,6 +163,52 @@ fn the_server_ends_the_stream_first() {
     drop(raw);
     let (end, code) = ended.join().unwrap();
     assert_eq!((end.unwrap(), code), (None, CloseCode::new(4000)));
+}
+
+/// A stream whose end finds no room at first, as that of TLS may.
+struct LateEnd(Pipe, bool);
+
+impl Read for LateEnd {
+    fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
+        self.0.read(place)
+    }
+}
+
+impl Write for LateEnd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for LateEnd {
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        if !mem::replace(&mut self.1, true) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.0.shutdown_write()
+    }
+}
+
+#[test]
+fn an_end_that_finds_no_room_at_first_is_not_put_off_until_the_close_timeout() {
+    let (client, server) = pipe();
+    let patient = Config::new().close_timeout(60 * SECOND);
+    let mut server = self::server(LateEnd(server, false), patient.clone());
+    let client = thread::spawn(move || self::client(client, patient).close(CloseCode::NORMAL, ""));
+    within(20 * SECOND, move || assert_eq!(server.recv().unwrap(), None));
+    client.join().unwrap().unwrap();
 }
 
 // conf: CL-09

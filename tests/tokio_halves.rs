@@ -94,6 +94,25 @@ async fn a_message_that_a_half_leaves_open_is_gone_on_with_only_on_request() {
     assert_eq!(end.unwrap(), None);
 }
 
+// conf: FG-06
+#[tokio::test]
+async fn the_first_half_owns_what_the_whole_connection_began_and_gives_it_back() {
+    let (mut client, mut server) = pair(Config::default());
+    client.send_fragment("a", Fin::More).await.unwrap();
+    let (rx, mut one) = client.split();
+    one.send_fragment("b", Fin::More).await.unwrap();
+    let mut client = rx.reunite(one).unwrap();
+    client.send_fragment("c", Fin::More).await.unwrap();
+    let (_rx, one) = client.split();
+    let mut two = one.clone();
+    assert!(two.resume_message().is_none(), "the half that owns it still exists");
+    drop(one);
+    let mut writer = two.resume_message().unwrap();
+    writer.write_all(b"d").await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(server.recv().await.unwrap().unwrap(), "abcd");
+}
+
 /// Polls `flush` while a clone feeds all that the queue takes and the peer reads a little at a time: each time the clone
 /// comes first.
 async fn flush_in_a_flood<S, F>(stream: S, mut peer: DuplexStream, begin: F)

@@ -15,15 +15,12 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Stream;
-use super::link::Link;
+use super::link::{LOOK, Link};
 use crate::{Message, State};
 
 /// Messages are handed to a connection while its output holds fewer bytes than this. What was handed on and not written is
 /// kept twice, encoded and as it was, so the bound also limits that memory.
 const HAND_ON_BELOW: usize = 64 << 10;
-
-/// How long a call that waits looks for input before it hands on more.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// The queue of a client that connects again. It outlives the connections; the latest one drains it.
 pub(crate) struct Backlog(Mutex<Queue>);

@@ -20,6 +20,8 @@ use crate::{Connection, State, TransportAction, Unread};
 pub(super) const REPLIES: usize = 4 << 10;
 /// A call that waits for the stream to take bytes looks at the deadlines this often, and a receiving call at its input.
 pub(crate) const WRITE_SLICE: Duration = Duration::from_millis(20);
+/// How long a call that waits looks for input before it writes more of what waits.
+pub(super) const LOOK: Duration = Duration::from_millis(1);
 /// How many reads without a byte of an overdue message show that none of it lies unread: 16 MiB of 64 KiB each.
 const OVERDUE_READS: u16 = 256;
 
@@ -132,11 +134,14 @@ impl<S: Stream> Link<S> {
         if self.next_write > self.now && self.look_at_the_clock() < self.next_write {
             return Err(Error::TimedOut);
         }
+        let waiting = self.out.len();
         self.receiving = true;
         let flushed = self.flush(until);
         self.receiving = false;
         if matches!(flushed, Err(Error::TimedOut)) {
-            self.next_write = self.now.saturating_add(WRITE_SLICE);
+            // A peer that takes the output gets more of it after a look at the input.
+            let pause = if self.out.len() < waiting { LOOK } else { WRITE_SLICE };
+            self.next_write = self.now.saturating_add(pause);
         }
         flushed
     }
@@ -169,6 +174,7 @@ impl<S: Stream> Link<S> {
     }
 
     fn flush_what_waits(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        let mut first_began = None;
         loop {
             if self.connection.wants_write() {
                 let limit = self.connection.config().max_queued_output.saturating_add(REPLIES);
@@ -199,7 +205,8 @@ impl<S: Stream> Link<S> {
             match self.wrote(wrote, waiting, began, until) {
                 Ok(Some(len)) => {
                     self.out.wrote(len, Self::SPARE);
-                    if self.has_waited_since(began) {
+                    // Many short waits come to a long one.
+                    if len < waiting && self.has_waited_since(*first_began.get_or_insert(began)) {
                         self.end_in_time(until)?;
                     }
                 }
@@ -214,6 +221,7 @@ impl<S: Stream> Link<S> {
 
     #[inline(always)]
     pub(crate) fn flush_transport(&mut self, until: Option<Duration>) -> Result<(), Error> {
+        let mut first_began = None;
         while self.unflushed {
             let due = if S::WAITS { self.bound_of_a_flush(until) } else { None };
             match self.stream.flush(due) {
@@ -221,7 +229,12 @@ impl<S: Stream> Link<S> {
                     self.connection.handle_written(self.now, 0, 0);
                     (self.unflushed, self.flush_first) = (false, false);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.wrote_below(1),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.wrote_below(1)?;
+                    if self.has_waited_since(*first_began.get_or_insert(self.now)) {
+                        self.end_in_time(until)?;
+                    }
+                }
                 Err(error) if is_not_now(&error) => {
                     let began = self.look_at_the_clock();
                     self.write_blocked(1, began, until, &error)?;
@@ -275,7 +288,7 @@ impl<S: Stream> Link<S> {
                 Ok(Some(len.min(waiting)))
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.wrote_below(waiting);
+                self.wrote_below(waiting)?;
                 Ok(None)
             }
             Err(error) if is_not_now(&error) => {
@@ -286,7 +299,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// Whether a write that began then and took a part has waited for room.
+    /// Whether a write, or several that followed each other, began then and waited for room.
     fn has_waited_since(&self, began: Duration) -> bool {
         S::WAITS && self.now.saturating_sub(began) >= WRITE_SLICE / 2
     }
@@ -311,7 +324,7 @@ impl<S: Stream> Link<S> {
         until: Option<Duration>,
         error: &io::Error,
     ) -> Result<(), Error> {
-        self.wrote_below(waiting);
+        self.moved_below(waiting);
         self.connection.handle_written(began, 0, waiting);
         let now = self.look_at_the_clock();
         self.check_writes(now)?;
@@ -320,7 +333,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// Fails where a deadline has passed after which nothing can be written any more.
-    fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
+    pub(super) fn check_writes(&mut self, now: Duration) -> Result<(), Error> {
         if self.is_due() {
             if self.stream.lift_budget() {
                 return Ok(());
@@ -403,8 +416,8 @@ impl<S: Stream> Link<S> {
 
     fn bound_of_a_read(&self, until: Option<Duration>) -> Option<Duration> {
         let due = if self.mute { Some(self.now) } else { self.connection.poll_timeout() };
-        let writes = (self.unflushed || !self.out.is_empty()) && self.next_write > self.now;
-        let write = writes.then_some(self.next_write);
+        let waits = || self.unflushed || !self.out.is_empty() || self.owes_the_end();
+        let write = (self.next_write > self.now && waits()).then_some(self.next_write);
         #[cfg(feature = "rand")]
         let until = [until, self.next_hand_on()].into_iter().flatten().min();
         [until, due, write].into_iter().flatten().min()
@@ -493,20 +506,29 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    /// Whether our direction is to end and has not.
+    fn owes_the_end(&self) -> bool {
+        !self.write_shut && self.connection.transport_action() != TransportAction::Keep
+    }
+
     /// Ends our direction if it is time. The stream lives as long as its owner wants, the peer need not wait for that.
     fn shut_down_writes(&mut self, until: Option<Duration>) {
-        if self.connection.transport_action() == TransportAction::Keep
-            || mem::replace(&mut self.write_shut, true)
-        {
+        if !self.owes_the_end() {
             return;
         }
+        self.write_shut = true;
         loop {
             match self.stream.shutdown_write() {
                 Ok(()) => {}
-                Err(error) if is_not_now(&error) => self.write_shut = false,
+                Err(error) if is_not_now(&error) => {
+                    self.write_shut = false;
+                    // The peer may be waiting for our end before it gives its own.
+                    self.next_write = self.look_at_the_clock().saturating_add(WRITE_SLICE);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     let now = self.look_at_the_clock();
-                    if !(self.is_due() || until.is_some_and(|until| until <= now)) {
+                    // What was given up is not written after all.
+                    if !(self.mute || self.is_due() || until.is_some_and(|until| until <= now)) {
                         continue;
                     }
                     self.write_shut = false;

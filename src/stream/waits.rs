@@ -8,8 +8,17 @@ use super::link::Link;
 use super::{Error, Stream};
 
 impl<S: Stream> Link<S> {
+    /// A write or flush took none of the `waiting` bytes and is to be called again, within the deadlines: older ones left, one
+    /// by one perhaps.
+    #[cold]
+    pub(super) fn wrote_below(&mut self, waiting: usize) -> Result<(), Error> {
+        self.moved_below(waiting);
+        let now = self.look_at_the_clock();
+        self.check_writes(now)
+    }
+
     /// A write or flush took none of the `waiting` bytes. If older ones left, the stream is not stuck.
-    pub(super) fn wrote_below(&mut self, waiting: usize) {
+    pub(super) fn moved_below(&mut self, waiting: usize) {
         if self.stream.moved_bytes() {
             let now = self.look_at_the_clock();
             self.connection.handle_written(now, 1, waiting);

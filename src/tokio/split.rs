@@ -84,9 +84,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             // The group drops the waker of the task that had the whole connection here, not under the lock.
             member.is_closing(link.stream.waker());
         }
+        let is_fragmenting = link.connection.fragmenting().is_some();
         let shared = Shared { ws: Mutex::new(self), waiting, next: AtomicU64::new(SENDER), keys };
         let shared = Arc::new(shared);
-        (ReceiveHalf::new(shared.clone()), SendHalf::new(shared))
+        let mut half = SendHalf::new(shared.clone());
+        // An open message is the first half's, which has the number of the owner.
+        half.has_begun = is_fragmenting;
+        (ReceiveHalf::new(shared), half)
     }
 }
 
@@ -230,12 +234,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
     /// # Errors
     ///
     /// Both halves, if they belong to different connections or a clone of the sending half still exists.
-    pub fn reunite(self, other: SendHalf<S>) -> Result<WebSocket<S>, (Self, SendHalf<S>)> {
+    pub fn reunite(self, mut other: SendHalf<S>) -> Result<WebSocket<S>, (Self, SendHalf<S>)> {
         if !Arc::ptr_eq(&self.shared, &other.shared) || Arc::strong_count(&self.shared) > 2 {
             return Err((self, other));
         }
         // Its open message, if there is one, becomes the owner's.
         self.shared.lock().endpoint.link.author.unite(other.number);
+        other.has_begun = false;
         drop(other);
         let shared = self.shared.clone();
         drop(self);
