@@ -336,13 +336,13 @@ fn the_document_on_security_names_the_defaults() {
         ),
         format!("| output that an adapter queues | {} MiB,", config.max_queued_output >> 20),
         format!(
-            "| ping after silence, any byte after it | {} s, {} s |",
+            "| ping after silence, a sign of life after it | {} s, {} s |",
             seconds(config.ping_interval),
             seconds(config.pong_timeout)
         ),
         format!("| silence inside a message | {} s |", seconds(config.message_timeout)),
         format!("| output that is not taken | {} s |", seconds(config.write_timeout)),
-        format!("| closing handshake | {} s |", seconds(config.close_timeout)),
+        format!("| closing handshake | {} s for what is queued to leave,", seconds(config.close_timeout)),
     ] {
         assert!(document.contains(&row), "{row}");
     }
