@@ -26,7 +26,7 @@ use plan::{Plan, play_all};
 /// With a clock that jumps over every wait, so that a seed plays the same each time.
 #[test]
 fn tokio_in_simulated_time() {
-    play_all("tokio_in_simulated_time", 150, Plan::new, |plan, lanes| {
+    play_all("tokio_in_simulated_time", 100, Plan::new, |plan, lanes| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().start_paused(true).build().unwrap();
         runtime.block_on(asynchronous::play(plan.clone(), lanes));

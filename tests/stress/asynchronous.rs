@@ -3,8 +3,8 @@
 use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use sansocket::tokio::{Error, ReceiveHalf, WebSocket, pair};
 use sansocket::{CloseCode, Delivery, Event, Message, SendError};
@@ -226,7 +226,6 @@ impl End {
         self.complete(&mut ws).await?;
         self.stage("talks in halves");
         let (mut half, tx) = ws.split();
-        let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<JoinHandle<_>> = (0..self.plan.writers)
             .map(|_| {
                 let (mut tx, mut who) = (tx.clone(), self.writer());
@@ -252,25 +251,52 @@ impl End {
                 })
             })
             .collect();
-        let (mut writers, done) = (writers.into_iter(), stop.clone());
         let joined = tokio::spawn(async move {
-            for writer in writers.by_ref() {
+            for writer in writers {
                 writer.await.unwrap()?;
             }
-            done.store(true, Relaxed);
             Ok::<_, Error>(())
         });
-        while !(stop.load(Relaxed) || joined.is_finished() || self.rx.ended) {
-            let limit = Limit::new(&mut self.rng);
-            receive_half(&mut half, &mut self.rx, limit).await?;
-            if self.rng.one_in(30) {
-                sleep(Duration::from_millis(self.rng.below(30) as u64)).await;
-            }
-        }
+        self.receive_asleep(&mut half, &joined).await?;
         self.stage("waits for its writers");
         joined.await.unwrap()?;
         let ws = half.reunite(tx).unwrap_or_else(|_| panic!("no clone is left"));
         Ok(ws)
+    }
+
+    /// Receives until all writers are through and all that was sent has arrived. Nothing polls a call but its own wakes, so
+    /// that a lost one shows.
+    async fn receive_asleep(
+        &mut self,
+        half: &mut ReceiveHalf<Chaos>,
+        writers: &JoinHandle<Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let (out, standstill) = (self.whole.lane.clone(), self.plan.standstill);
+        let mut latest = (0, Instant::now());
+        while !(self.rx.ended || writers.is_finished() && out.missing().is_none()) {
+            let limit = if self.rng.one_in(2) { Limit::None } else { Limit::new(&mut self.rng) };
+            let mut call = FuturesUnordered::new();
+            call.push(receive_half(half, &mut self.rx, limit));
+            while !(writers.is_finished() && out.missing().is_none()) {
+                tokio::select! {
+                    received = call.next() => {
+                        received.unwrap_or(Ok(()))?;
+                        break;
+                    }
+                    () = sleep(Duration::from_millis(1)) => {}
+                }
+                let arrived = out.figures().1;
+                if arrived != latest.0 || !writers.is_finished() {
+                    latest = (arrived, Instant::now());
+                }
+                assert!(latest.1.elapsed() < standstill, "standstill: {:?}", out.missing());
+            }
+            drop(call);
+            if self.rng.one_in(30) {
+                sleep(Duration::from_millis(self.rng.below(30) as u64)).await;
+            }
+        }
+        Ok(())
     }
 
     fn writer(&mut self) -> Writer {
@@ -298,9 +324,10 @@ impl End {
     async fn drain(&mut self, ws: &mut Ws) -> Result<(), Error> {
         let mut latest = (self.progress(), Instant::now());
         while !(self.both.iter().all(Lane::is_done) || self.rx.ended) {
-            receive_whole(ws, &mut self.rx, Limit::Time(Duration::from_millis(50)), None).await?;
-            let progress = self.progress();
-            if progress != latest.0 || !self.both[0].is_finished() || !self.both[1].is_finished() {
+            let patience = if self.rng.one_in(8) { self.plan.patience } else { Duration::from_millis(50) };
+            receive_whole(ws, &mut self.rx, Limit::Time(patience), None).await?;
+            let (progress, done) = (self.progress(), self.both.iter().all(Lane::is_done));
+            if progress != latest.0 || done || !self.both.iter().all(Lane::is_finished) {
                 latest = (progress, Instant::now());
             }
             let stands = latest.1.elapsed();

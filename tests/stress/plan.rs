@@ -40,6 +40,8 @@ pub struct Plan {
     pub takes_apart: bool,
     /// So long nothing may arrive while both ends receive and something is under way: less than any deadline.
     pub standstill: Duration,
+    /// How long a call waits for the last messages at most: longer than that, unless time is real.
+    pub patience: Duration,
     pub longest: Duration,
 }
 
@@ -72,6 +74,7 @@ impl Plan {
             closers,
             takes_apart: rng.one_in(2),
             standstill: Duration::from_secs(4),
+            patience: Duration::from_millis(4500),
             longest: Duration::from_secs(3600),
         }
     }
@@ -79,6 +82,7 @@ impl Plan {
     /// The same over a clock that is not simulated.
     pub fn in_real_time(mut self) -> Self {
         self.standstill = Duration::from_secs(20);
+        self.patience = Duration::from_millis(50);
         self.longest = LONGEST;
         self
     }

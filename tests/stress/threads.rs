@@ -231,7 +231,7 @@ impl End {
             2 if certain => {
                 let room = self.plan.config.max_queued_output;
                 let small = ws.queued() + 300 < room.min(64 << 10);
-                let answers = self.open.is_none() && small && !self.closed;
+                let answers = self.open.is_none() && small && !(self.closed || self.out.is_finished());
                 match ws.recv_ref() {
                     Ok(Some((message, mut tx))) => {
                         self.incoming.arrive(&message);
