@@ -36,6 +36,29 @@ fn two_blocking_ends_that_receive_with_full_queues_both_go_on() {
     });
 }
 
+/// The same with more than is written while it is fed, and less than the queue takes.
+#[test]
+fn two_blocking_ends_that_feed_up_to_their_limits_go_on_once_they_receive() {
+    let config = Config::new().write_timeout(10 * SECOND);
+    let (client, server) = pair(config);
+    let talk = |mut ws: WebSocket<_>| {
+        move || {
+            for _ in 0..15 {
+                ws.feed(pattern(60_000))?;
+            }
+            for _ in 0..15 {
+                assert_eq!(ws.recv()?.map(|message| message.len()), Some(60_000));
+            }
+            ws.close(CloseCode::NORMAL, "")
+        }
+    };
+    within(8 * SECOND, move || {
+        let other = thread::spawn(talk(server));
+        talk(client)().unwrap();
+        other.join().unwrap().unwrap();
+    });
+}
+
 /// The same while both close: what they said before their Close frames is in each other's way.
 // conf: CL-14
 #[test]

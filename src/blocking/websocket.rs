@@ -167,7 +167,10 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.send(&message.into())
     }
 
-    /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 256 KiB wait.
+    /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 256 KiB are queued, as
+    /// far as the stream takes them at once.
+    ///
+    /// It waits for the peer only while the queue is full ([`max_queued_output`](crate::Config::max_queued_output)).
     ///
     /// # Errors
     ///

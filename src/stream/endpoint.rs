@@ -134,7 +134,7 @@ impl<S: Stream> Endpoint<S> {
             }
             link.judge();
             hands_on(link);
-            if let Err(error) = link.flush_while_receiving(until) {
+            if let Err(error) = link.flush_once(until) {
                 // Input is taken while output waits, since the peer may be waiting for the same. And what the peer said
                 // before the stream failed is received.
                 if !(error.is_temporary() || link.is_mute()) {

@@ -36,9 +36,9 @@ pub(crate) struct Link<S> {
     pub(crate) just_read: bool,
     /// How many reads have brought bytes, but none of the message that is overdue.
     overdue_reads: u16,
-    /// A receiving call writes: it waits for the stream once, then reads.
-    receiving: bool,
-    /// When the next attempt to write is due after one that waited in vain inside a receiving call.
+    /// Writing waits for the stream once.
+    writes_once: bool,
+    /// When such a call makes its next attempt to write, after one that waited in vain.
     next_write: Duration,
     /// The message that was lent last is large, and nothing lies behind it: an answer has nothing to wait for.
     pub(super) ends_large: bool,
@@ -89,7 +89,7 @@ impl<S: Stream> Link<S> {
             out: Output::default(),
             just_read: false,
             overdue_reads: 0,
-            receiving: false,
+            writes_once: false,
             next_write: Duration::ZERO,
             ends_large: false,
             alarm: false,
@@ -125,9 +125,9 @@ impl<S: Stream> Link<S> {
         waiting > 0 && waiting >= self.connection.config().max_queued_output
     }
 
-    /// Writes what waits, but does not keep the receiving call that does so from reading: the peer may take nothing
-    /// before its own bytes are taken.
-    pub(crate) fn flush_while_receiving(&mut self, until: Option<Duration>) -> Result<(), Error> {
+    /// Writes what waits, but waits for the stream once at most: the peer may take nothing before its own bytes are
+    /// taken.
+    pub(crate) fn flush_once(&mut self, until: Option<Duration>) -> Result<(), Error> {
         if !S::WAITS || self.connection.state() == State::Closed {
             return self.flush(until);
         }
@@ -135,9 +135,9 @@ impl<S: Stream> Link<S> {
             return Err(Error::TimedOut);
         }
         let waiting = self.out.len();
-        self.receiving = true;
+        self.writes_once = true;
         let flushed = self.flush(until);
-        self.receiving = false;
+        self.writes_once = false;
         if matches!(flushed, Err(Error::TimedOut)) {
             // A peer that takes the output gets more of it after a look at the input.
             let pause = if self.out.len() < waiting { LOOK } else { WRITE_SLICE };
@@ -349,7 +349,7 @@ impl<S: Stream> Link<S> {
 
     /// Ends a call that waits for room in the stream once its time is over.
     fn end_in_time(&self, until: Option<Duration>) -> Result<(), Error> {
-        let is_over = self.receiving || until.is_some_and(|until| until <= self.now);
+        let is_over = self.writes_once || until.is_some_and(|until| until <= self.now);
         if is_over { Err(Error::TimedOut) } else { Ok(()) }
     }
 
@@ -482,7 +482,7 @@ impl<S: Stream> Link<S> {
         let mut scratch = ReadBuffer::default();
         loop {
             self.pay(until)?;
-            match self.flush_while_receiving(until) {
+            match self.flush_once(until) {
                 // The peer may not take our bytes before its own are taken, if there are more of them.
                 Err(error) if error.is_temporary() && self.connection.state() == State::Closed => {
                     return Err(error);

@@ -227,7 +227,15 @@ impl<S: Stream> Link<S> {
         Ok(())
     }
 
+    /// Writes where much is queued. A call that waits does so once: the peer may be feeding too, and take nothing before it
+    /// receives.
     pub(super) fn flush_if_much(&mut self) -> Result<(), Error> {
-        if self.out.len() >= WRITE_AT { self.flush_unless_blocked() } else { Ok(()) }
+        if self.out.len() < WRITE_AT {
+            return Ok(());
+        }
+        match self.flush_once(None) {
+            Err(Error::WouldBlock | Error::TimedOut) => Ok(()),
+            flushed => flushed,
+        }
     }
 }
