@@ -192,7 +192,7 @@ impl Config {
     ///
     /// Every byte of the peer counts, not only the pong, and so do bytes that it takes from a transport that was full. After
     /// that it is presumed to take as long for what is left in the kernel's buffers as the transport was full, for at most
-    /// the [write timeout](Self::write_timeout). Bytes that find room at once prove nothing.
+    /// the [write timeout](Self::write_timeout()), or 30 s without one. Bytes that find room at once prove nothing.
     #[must_use]
     pub fn pong_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.pong_timeout = timeout.into();

@@ -21,6 +21,9 @@ pub enum Unread {
     Possible,
 }
 
+/// How long a peer that has taken bytes is presumed to take what lies in the kernel's buffers, without a write timeout.
+const MOST_PRESUMED: Duration = Duration::from_secs(30);
+
 /// The times from which the deadlines run.
 #[derive(Debug)]
 pub(super) struct Deadlines {
@@ -93,7 +96,7 @@ impl Deadlines {
     fn unblocked(&mut self, now: Duration, most: Option<Duration>) -> bool {
         let stalled = Duration::from_millis(mem::take(&mut self.stalled).into());
         if !stalled.is_zero() {
-            self.alive(now.saturating_add(most.map_or(stalled, |most| stalled.min(most))));
+            self.alive(now.saturating_add(stalled.min(most.unwrap_or(MOST_PRESUMED))));
         }
         self.blocked_since.take().is_some()
     }

@@ -181,6 +181,7 @@ impl<S: Stream> Link<S> {
         while self.connection.state() == State::Open && (self.out.is_empty() || self.out.len() < most) {
             let Some(message) = backlog.next() else { break };
             let start = self.out.queued_in_all();
+            self.budget.pay_for_handed(message.len());
             match self.take(&message) {
                 Ok(()) => {
                     backlog.handed(start..self.out.queued_in_all(), Some(message));

@@ -17,8 +17,8 @@ const READ: u32 = 12;
 const DECODED: u32 = 10;
 /// The same for bytes that came out of compressed data.
 const INFLATED: u32 = 12;
-/// How much compressed data one step looks at. Data of a thousand times that size may come out.
-const COMPRESSED_STEP: usize = 32 << 10;
+/// How much compressed data one step looks at. A thousand times as much may come out of it: 8 MiB, some milliseconds.
+const COMPRESSED_STEP: usize = 8 << 10;
 
 /// What is left of it since the receiver last waited or yielded.
 #[derive(Debug)]
@@ -61,6 +61,12 @@ impl Budget {
     #[inline(always)]
     pub(super) fn pay_for_read(&mut self, bytes: usize) {
         self.pay_for(bytes, READ);
+    }
+
+    /// Pays for bytes of messages that waited for the connection, which may be compressed on their way.
+    #[cfg(feature = "rand")]
+    pub(super) fn pay_for_handed(&mut self, bytes: usize) {
+        self.pay_for(bytes, DECODED);
     }
 
     /// The receiver has waited, so that others had their turn.
