@@ -31,7 +31,6 @@ mod fields;
 mod head;
 mod key;
 mod limits;
-mod octets;
 mod offer;
 mod opened;
 mod refusal;

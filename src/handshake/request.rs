@@ -22,12 +22,9 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Checks what holds for any request: version, target and `Host`.
+    /// Checks what holds for any request: target and `Host`.
     pub(super) fn new(head: Head) -> Result<Self, RequestError> {
-        let (major, minor) = head.request_version();
-        if major != 1 {
-            return Err(RequestError::HttpVersion { major, minor });
-        }
+        let minor = head.request_minor_version();
         let (authority, path_start) = match head.has_path_only() {
             true => (None, 0),
             false => split_target(head.target())?,
@@ -101,7 +98,7 @@ impl RequestHead {
 
     /// The digit after `HTTP/1.`.
     pub(super) fn minor_version(&self) -> u8 {
-        self.head.request_version().1
+        self.head.request_minor_version()
     }
 
     pub(super) fn asks_for_websocket(&self) -> bool {
