@@ -165,8 +165,6 @@ pub enum ResponseError {
     SubprotocolNotOffered(Excerpt),
     /// The request requires that a subprotocol is chosen, and none was.
     SubprotocolMissing,
-    /// The `101` announces a body.
-    Body,
     /// The response was not complete in time.
     TimedOut,
     /// The stream ended before the response was complete.
@@ -203,7 +201,6 @@ impl fmt::Display for ResponseError {
                 return write!(f, "the server chose subprotocol {name}, which was not offered");
             }
             Self::SubprotocolMissing => "the server chose no subprotocol, but one is required",
-            Self::Body => "the 101 response announces a body",
             Self::TimedOut => "the response was not complete in time",
             Self::EndOfStream => "the stream ended before the response was complete",
         })

@@ -27,6 +27,8 @@ impl RequestHead {
         let minor = head.request_minor_version();
         let (authority, path_start) = match head.has_path_only() {
             true => (None, 0),
+            // RFC 9112 §3.2.4: the asterisk-form asks about the server as a whole, as health checks of proxies do.
+            false if head.target() == "*" && head.method() == "OPTIONS" => (None, 0),
             false => split_target(head.target())?,
         };
         // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
@@ -61,7 +63,7 @@ impl RequestHead {
         self.head.target()
     }
 
-    /// The path, not decoded; it begins with a slash.
+    /// The path, not decoded. It begins with a slash, except for the `*` of an `OPTIONS` request about the whole server.
     #[must_use]
     pub fn path(&self) -> &str {
         let path = self.path_and_query().split('?').next().unwrap_or_default();

@@ -186,6 +186,19 @@ fn an_ordinary_request_can_be_answered_as_one() {
         assert_eq!(written(&refused).status, 400);
         assert_eq!(refused.plain_request().map(|head| head.path()), Some("/"));
     }
+    // So do those of proxies, about the server as a whole.
+    for (bytes, status) in
+        [(&b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"[..], 405), (b"OPTIONS * HTTP/1.0\r\n\r\n", 400)]
+    {
+        // conf: SQ-03
+        let Served::Refused(refused) = serve(bytes) else { panic!("{}", bytes.escape_ascii()) };
+        assert_eq!(written(&refused).status, status);
+        let head = refused.plain_request().expect("an ordinary request");
+        assert_eq!((head.method(), head.target(), head.path(), head.query()), ("OPTIONS", "*", "*", None));
+    }
+    for first in ["HEAD * HTTP/1.1", "options * HTTP/1.1", "OPTIONS ** HTTP/1.1", "OPTIONS *? HTTP/1.1"] {
+        refused(&Lines::of(&[first, "Host: h"]).bytes(), 400);
+    }
     // A WebSocket request that is refused for another reason is none, and neither is anything unreadable.
     for bytes in [
         Lines::request().without("Connection").bytes(),
