@@ -133,7 +133,7 @@ fn redirect_error(responses: Vec<Vec<u8>>) -> RedirectError {
 fn redirects_end() {
     let round = vec![redirect_to("302", "/"); 3];
     assert!(matches!(redirect_error(round), RedirectError::TooMany(refusal) if refusal.body() == b"move"));
-    for location in ["ftp://other/", "ws://me:secret@other/", "ws://other/a b", ""] {
+    for location in ["ftp://other/", "ws://me:secret@other/", "ws://other/a\\b", ""] {
         let error = redirect_error(vec![
             redirect_to("302", location)[..].to_vec();
             if location.is_empty() { 3 } else { 1 }
