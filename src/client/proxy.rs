@@ -53,8 +53,8 @@ pub(super) struct Credentials {
 impl Proxy {
     /// Parses `[scheme://][user[:password]@]host[:port]`.
     ///
-    /// The schemes are `http` (the default, port 80), `https` (port 443), `socks5` and `socks5h` (both with port 1080,
-    /// and both let the proxy resolve names). What user and password cannot hold is percent-encoded.
+    /// The schemes are `http` (the default, port 80), `https` (port 443), `socks5`, `socks5h` and `socks` (with port 1080;
+    /// all of them let the proxy resolve names). What user and password cannot hold is percent-encoded.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl Proxy {
         let kind = match scheme.to_ascii_lowercase().as_str() {
             "http" => ProxyKind::Http,
             "https" => ProxyKind::Https,
-            "socks5" | "socks5h" => ProxyKind::Socks5,
+            "socks5" | "socks5h" | "socks" => ProxyKind::Socks5,
             _ => return Err(ProxyUrlProblem::Scheme.into()),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
