@@ -1,5 +1,6 @@
 //! Which proxy the environment wants.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -111,8 +112,8 @@ enum Without {
     /// Names without a dot.
     Local,
     Name(String, Option<u16>),
-    /// The first so many bits of an address.
-    Network(IpAddr, u32, Option<u16>),
+    /// The first so many bits of an address; IPv4 stands inside IPv6.
+    Network(Ipv6Addr, u32, Option<u16>),
 }
 
 impl Without {
@@ -122,20 +123,12 @@ impl Without {
             _ if entry.eq_ignore_ascii_case("<local>") => return Self::Local,
             _ => {}
         }
-        if let Some((address, bits)) =
-            entry.split_once('/').and_then(|(address, bits)| network(address, bits))
-        {
+        if let Some((address, bits)) = network(entry).or_else(|| single(entry)) {
             return Self::Network(address, bits, None);
-        }
-        if let Ok(address) = entry.trim_matches(['[', ']']).parse() {
-            return Self::Network(address, u32::MAX, None);
         }
         let with_port = entry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let (host, port) = with_port.map_or((entry, None), |(host, port)| (host, Some(port)));
-        if let Ok(address) = host.trim_matches(['[', ']']).parse() {
-            return Self::Network(address, u32::MAX, port);
-        }
-        if let Some((address, bits)) = wildcard(host) {
+        if let Some((address, bits)) = single(host).or_else(|| wildcard(host)) {
             return Self::Network(address, bits, port);
         }
         let name = host.strip_prefix('*').unwrap_or(host).trim_matches('.');
@@ -154,20 +147,19 @@ impl Without {
             }
             Self::Network(network, bits, wanted) => {
                 let is_within = |address: IpAddr| {
-                    // An IPv6 network counts from its first bit, an IPv4 one behind the 96 bits of a mapped address.
-                    let (skipped, is_one_family) = match network {
-                        IpAddr::V4(_) => (96, is_v4(address)),
-                        IpAddr::V6(_) => (0, address.is_ipv6() || is_v4(IpAddr::V6(mapped(*network)))),
-                    };
-                    let differ = mapped(*network).to_bits() ^ mapped(address).to_bits();
-                    let shift = 128_u32.saturating_sub(bits.saturating_add(skipped));
-                    is_one_family && differ.checked_shr(shift).unwrap_or(0) == 0
+                    let differ = network.to_bits() ^ mapped(address).to_bits();
+                    let is_same = differ.checked_shr(128_u32.saturating_sub(*bits)).unwrap_or(0) == 0;
+                    // A network of IPv6 around all of IPv4 does not mean addresses that are written as IPv4.
+                    is_same && (*bits >= MAPPED_BITS || address.is_ipv6())
                 };
                 address.is_some_and(is_within) && is_port(wanted)
             }
         }
     }
 }
+
+/// The bits before an IPv4 address inside IPv6.
+const MAPPED_BITS: u32 = 96;
 
 /// An IPv4 address as one of IPv6.
 fn mapped(address: IpAddr) -> Ipv6Addr {
@@ -177,39 +169,32 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// Whether it is an IPv4 address, in one of both forms.
-fn is_v4(address: IpAddr) -> bool {
-    address.to_canonical().is_ipv4()
+/// An address, with or without brackets, as a network of its own.
+fn single(address: &str) -> Option<(Ipv6Addr, u32)> {
+    Some((mapped(address.trim_matches(['[', ']']).parse().ok()?), 128))
 }
 
-/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0` or `[2001:db8::]/32`, taken apart at the slash.
-fn network(address: &str, bits: &str) -> Option<(IpAddr, u32)> {
-    let address = address.trim_matches(['[', ']']).parse().ok()?;
-    match bits.parse::<Ipv4Addr>() {
-        Ok(mask) => {
-            let ones = mask.to_bits().leading_ones();
-            (ones == mask.to_bits().count_ones()).then_some((address, ones))
-        }
-        Err(_) => Some((address, bits.parse::<u8>().ok()?.into())),
-    }
+/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0` or `[2001:db8::]/32`.
+fn network(entry: &str) -> Option<(Ipv6Addr, u32)> {
+    let (address, bits) = entry.split_once('/')?;
+    let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
+    let bits = match bits.parse().map(Ipv4Addr::to_bits) {
+        Ok(mask) if mask.leading_ones() == mask.count_ones() => mask.leading_ones(),
+        Ok(_) => return None,
+        Err(_) => bits.parse::<u8>().ok()?.into(),
+    };
+    Some((mapped(address), if address.is_ipv4() { MAPPED_BITS + bits } else { bits }))
 }
 
 /// `192.168.*`.
-fn wildcard(host: &str) -> Option<(IpAddr, u32)> {
-    let mut octets = [0; 4];
-    let mut bits = 0;
-    let mut is_open = false;
-    for (at, part) in host.split('.').enumerate() {
-        match part {
-            "*" => is_open = true,
-            _ if is_open => return None,
-            _ => {
-                *octets.get_mut(at)? = part.parse().ok()?;
-                bits += 8;
-            }
-        }
+fn wildcard(host: &str) -> Option<(Ipv6Addr, u32)> {
+    let octets = host.trim_end_matches(".*");
+    let count = octets.split('.').count();
+    if octets.len() == host.len() || count > 3 {
+        return None;
     }
-    (is_open && bits < 32).then_some((octets.into(), bits))
+    let address: Ipv4Addr = format!("{octets}{}", ".0".repeat(4 - count)).parse().ok()?;
+    Some((address.to_ipv6_mapped(), MAPPED_BITS + 8 * u32::try_from(count).ok()?))
 }
 
 #[cfg(test)]
