@@ -101,7 +101,7 @@ impl fmt::Debug for Excerpt {
 }
 
 /// Headers that an application adds to a request or a response; checked when they are to be written.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub(crate) struct ExtraHeaders(Vec<(String, Vec<u8>)>);
 
 impl ExtraHeaders {

@@ -44,6 +44,8 @@ pub use client::{ClientHandshake, ClientRequest, ClientRequestError, ClientStep}
 pub(crate) use deflate::agreed_between_equals;
 pub use error::{RequestError, ResponseError};
 pub use extensions::{Extension, ExtensionError, Extensions};
+#[cfg(feature = "rand")]
+pub(crate) use fields::ExtraHeaders;
 pub use fields::{Excerpt, HeaderError};
 #[cfg(feature = "rand")]
 pub(crate) use head::HeadReader;
