@@ -1,7 +1,6 @@
 //! What is said to a proxy for a tunnel, and what its answers come to.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -286,6 +285,7 @@ fn push_short(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProxyFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
 
     fn tunnel(proxy: &str, host: &str) -> Tunnel {
         Tunnel::new(&Proxy::parse(proxy).unwrap(), host, 443, HandshakeLimits::default()).unwrap()

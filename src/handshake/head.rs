@@ -63,15 +63,6 @@ struct Line {
     value: Range<usize>,
 }
 
-/// Why the scan of new bytes stopped.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Stop {
-    /// There are no more of them.
-    Input,
-    BlankLine,
-    BareLf,
-}
-
 /// No registered method is half as long.
 const METHOD_BYTES: usize = 40;
 /// Where the status code of a response ends.
@@ -110,14 +101,12 @@ impl HeadReader {
         }
         let room = limits.max_head_bytes.saturating_sub(self.bytes.len());
         let within = &input[..input.len().min(room)];
-        let (consumed, stop) = self.scan(within);
+        let (consumed, is_end) = self.scan(within);
         self.bytes.extend_from_slice(&within[..consumed]);
-        let is_over_limit = stop == Stop::Input && input.len() > room;
+        let is_over_limit = !is_end && input.len() > room;
         let len = self.bytes.len();
-        let due = match stop {
-            Stop::Input if !is_over_limit => self.first_line_end.max(previous_power_of_two(len)),
-            _ => len,
-        };
+        let doubled = len.checked_ilog2().map_or(0, |log| 1 << log);
+        let due = if is_end || is_over_limit { len } else { self.first_line_end.max(doubled) };
         if due > self.parsed {
             self.parts = match self.parse(due, limits) {
                 Ok(parts) => parts,
@@ -143,14 +132,14 @@ impl HeadReader {
     }
 
     /// Follows the lines of new bytes, up to the blank line or the first LF without a CR before it; returns how many
-    /// bytes that are.
-    fn scan(&mut self, input: &[u8]) -> (usize, Stop) {
+    /// bytes that are, and whether one of these two is there.
+    fn scan(&mut self, input: &[u8]) -> (usize, bool) {
         let (before, mut from) = (self.bytes.len(), 0);
         while let Some(len) = line_len(&input[from..]) {
             let end = from + len;
             let previous = if end >= 2 { input.get(end - 2) } else { self.bytes.last() };
             if previous != Some(&b'\r') {
-                return (end, Stop::BareLf);
+                return (end, true);
             }
             let line_bytes = before + end - self.line_start;
             self.line_start = before + end;
@@ -159,11 +148,11 @@ impl HeadReader {
                 // Before a request one empty line is skipped: the parser finds any other.
                 (0, 2) => {}
                 (0, _) => self.first_line_end = self.line_start,
-                (_, 2) => return (end, Stop::BlankLine),
+                (_, 2) => return (end, true),
                 _ => self.lines += 1,
             }
         }
-        (input.len(), Stop::Input)
+        (input.len(), false)
     }
 
     /// Parses the first `len` bytes. What is refused is refused with any more bytes as well.
@@ -305,13 +294,6 @@ impl Parts {
         let line =
             |header: &Header<'_>| Line { name: range(header.name.as_bytes()), value: range(header.value) };
         Self { start, marks, lines: headers.iter().map(line).collect() }
-    }
-}
-
-const fn previous_power_of_two(len: usize) -> usize {
-    match len.checked_ilog2() {
-        Some(log) => 1 << log,
-        None => 0,
     }
 }
 
