@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-DIRECT = {"base64", "bytes", "rand", "sha1", "simdutf8"}
+DIRECT = {"base64", "bytes", "httparse", "rand", "sha1", "simdutf8"}
 OPTIONAL = {
     "futures-core",
     "futures-sink",
@@ -18,7 +18,7 @@ OPTIONAL = {
     "zlib-rs",
 }  # off by default, so that what it needs is not counted
 MOST = 18  # crates in all, the library included
-NO_RUST_VERSION = {"simdutf8"}  # it states none; it builds with compilers far older than ours
+NO_RUST_VERSION = {"httparse", "simdutf8"}  # they state none; they build with compilers far older than ours
 
 
 def output(*command):

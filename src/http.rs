@@ -13,7 +13,7 @@ use crate::{UriError, WebSocketUri};
 impl TryFrom<&Uri> for WebSocketUri {
     type Error = UriError;
 
-    /// Only absolute URIs with the scheme `ws` or `wss` have all that is needed.
+    /// Only absolute URIs with the scheme `ws`, `wss`, `http` or `https` have all that is needed.
     fn try_from(uri: &Uri) -> Result<Self, UriError> {
         Self::parse(&uri.to_string())
     }

@@ -33,19 +33,20 @@ impl WebSocketUri {
     /// Parses and checks every component, so that nothing in the URI can break out of the request line or the
     /// `Host` header.
     ///
-    /// The scheme and the host may be in any case. Characters beyond ASCII in path and query become
-    /// percent-encoded UTF-8.
+    /// The scheme and the host may be in any case; `http` and `https` mean `ws` and `wss`, as in browsers. In path and
+    /// query characters beyond ASCII become percent-encoded UTF-8, and the blank and ``"<>[]^`{|}`` are
+    /// percent-encoded too.
     ///
     /// # Errors
     ///
-    /// Other schemes than `ws` and `wss`, a fragment, user information, a host that is empty, beyond ASCII
-    /// (write it in its `xn--` form) or malformed, a port over 65535, and any character that RFC 3986 does
-    /// not allow.
+    /// Other schemes than these four, a fragment, user information, a host that is empty, beyond ASCII
+    /// (write it in its `xn--` form) or malformed, a port over 65535, a control character, a
+    /// backslash, or a `%` without two hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, UriError> {
         let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
         let secure = match scheme {
-            _ if scheme.eq_ignore_ascii_case("ws") => false,
-            _ if scheme.eq_ignore_ascii_case("wss") => true,
+            _ if ["ws", "http"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) => false,
+            _ if ["wss", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) => true,
             _ => return Err(UriError::Scheme),
         };
         let rest = rest.strip_prefix("//").ok_or(UriError::Scheme)?;
@@ -209,7 +210,8 @@ const fn is_name_byte(byte: u8) -> bool {
         || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
 }
 
-/// Path and query, percent-encoded where they go beyond ASCII; `offset` is where they begin in the URI.
+/// Path and query, percent-encoded where the characters are not those of RFC 3986; `offset` is where they begin in the
+/// URI.
 fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {
     let mut name = String::with_capacity(resource.len() + 1);
     // RFC 6455 §3: the resource name is "/" if the path component is empty.
@@ -228,7 +230,8 @@ fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {
             }
             b'/' | b'?' | b':' | b'@' => name.push(byte.into()),
             _ if is_name_byte(byte) => name.push(byte.into()),
-            0x80.. => {
+            // What browsers escape, or send as it is although RFC 3986 has no place for it.
+            b' ' | b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{'..=b'}' | 0x80.. => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 name.extend(['%', HEX[usize::from(byte >> 4)].into(), HEX[usize::from(byte & 15)].into()]);
             }
@@ -242,7 +245,7 @@ fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum UriError {
-    /// It does not begin with `ws://` or `wss://`.
+    /// It does not begin with `ws://` or `wss://`, nor with `http://` or `https://`, which mean the same.
     Scheme,
     /// It has a fragment; a `#` that belongs to the path is written `%23`.
     Fragment,
@@ -254,7 +257,7 @@ pub enum UriError {
     HostNotAscii,
     /// The port is no number up to 65535.
     Port,
-    /// A character that path and query cannot hold.
+    /// A control character or a backslash in path or query.
     Character {
         /// Its offset in bytes.
         at: usize,

@@ -104,11 +104,14 @@ fn other_origins_get_no_credentials_and_nobody_gets_them_back() {
         .header("cookie", "secret")
         .header("X-Api-Key", "secret")
         .header("User-Agent", "test/1")
+        .host("virtual.example")
         .subprotocol("chat")
         .redirects(5);
     hello!(connector.connect().unwrap());
     let (first, second) = (first.join().unwrap(), second.join().unwrap());
     assert_eq!(first[0].matches("secret").count(), 3);
+    assert!(first[0].contains("\r\nHost: virtual.example\r\n"));
+    assert!(first[1].contains(&format!("\r\nHost: 127.0.0.1:{port}\r\n")));
     for head in [&second[0], &first[1]] {
         assert!(!head.contains("secret"), "{head}");
         assert!(head.contains("User-Agent: test/1\r\n") && head.contains("Sec-WebSocket-Protocol: chat\r\n"));
@@ -133,7 +136,7 @@ fn redirect_error(responses: Vec<Vec<u8>>) -> RedirectError {
 fn redirects_end() {
     let round = vec![redirect_to("302", "/"); 3];
     assert!(matches!(redirect_error(round), RedirectError::TooMany(refusal) if refusal.body() == b"move"));
-    for location in ["ftp://other/", "ws://me:secret@other/", "ws://other/a b", ""] {
+    for location in ["ftp://other/", "ws://me:secret@other/", "ws://other/a\\b", ""] {
         let error = redirect_error(vec![
             redirect_to("302", location)[..].to_vec();
             if location.is_empty() { 3 } else { 1 }

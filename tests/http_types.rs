@@ -21,8 +21,10 @@ fn uris_come_and_go() {
     let websocket = WebSocketUri::try_from(&uri).unwrap();
     assert_eq!((websocket.host(), websocket.port(), websocket.is_secure()), ("example.com", 8443, true));
     assert_eq!(Uri::try_from(&websocket).unwrap(), "wss://example.com:8443/chat?room=1");
+    let https: Uri = "https://example.com:8443/chat?room=1".parse().unwrap();
+    assert_eq!(WebSocketUri::try_from(&https), Ok(websocket));
     for (uri, error) in
-        [("https://a/", UriError::Scheme), ("/chat", UriError::Scheme), ("ws://u:p@a/", UriError::UserInfo)]
+        [("ftp://a/", UriError::Scheme), ("/chat", UriError::Scheme), ("ws://u:p@a/", UriError::UserInfo)]
     {
         assert_eq!(WebSocketUri::try_from(&uri.parse::<Uri>().unwrap()), Err(error), "{uri}");
     }

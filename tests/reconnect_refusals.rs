@@ -111,7 +111,7 @@ fn a_socks_proxy_that_refuses_for_good_is_not_asked_again() {
 
 #[test]
 fn what_cannot_be_asked_for_is_asked_for_once() {
-    for url in ["http://localhost/", "ws://", "ws://me:secret@localhost/"] {
+    for url in ["ftp://localhost/", "ws://", "ws://me:secret@localhost/"] {
         assert_eq!(attempts(url, None), [1; 2], "{url}");
     }
     assert_eq!(attempts("ws://localhost/", Some("ftp://localhost/")), [1; 2]);

@@ -267,7 +267,7 @@ fn until_ready<T>(mut act: impl FnMut() -> Result<T, Error>) -> T {
 fn what_cannot_be_asked_for_is_an_error_before_anything_is_sent() {
     // conf: CQ-12 UR-01
     let uri = |url: &str| handshake_error(blocking::connect(url));
-    assert!(matches!(uri("http://localhost/"), HandshakeError::Uri(_)));
+    assert!(matches!(uri("ftp://localhost/"), HandshakeError::Uri(_)));
     assert!(matches!(uri("ws://localhost/#top"), HandshakeError::Uri(_)));
     if cfg!(not(feature = "rustls")) {
         assert_eq!(uri("wss://localhost/"), HandshakeError::TlsNeeded);
@@ -286,7 +286,7 @@ fn errors_say_their_cause_once() {
     let error = Error::from(HandshakeError::TlsNeeded);
     assert_eq!(error.to_string(), HandshakeError::TlsNeeded.to_string());
     assert!(error.source().is_none(), "a chain of sources would say it twice");
-    let handshake = handshake_error(blocking::connect("http://localhost/"));
+    let handshake = handshake_error(blocking::connect("ftp://localhost/"));
     assert!(handshake.source().unwrap().is::<UriError>());
     let error = Error::from(handshake);
     assert!(error.to_string().ends_with("begins with ws:// or wss://"), "{error}");

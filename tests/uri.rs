@@ -21,9 +21,14 @@ fn the_scheme_is_ws_or_wss_in_any_case() {
     assert!(!parse("wS://h/").is_secure());
     assert!(parse("wss://h/").is_secure());
     assert!(parse("WSS://h/").is_secure());
+    // As in browsers.
+    assert_eq!(parse("http://h:81/x"), parse("ws://h:81/x"));
+    assert_eq!(parse("HTTPS://h/x"), parse("wss://h/x"));
+    assert_eq!((parse("http://h/").port(), parse("https://h/").port()), (80, 443));
     for text in [
-        "http://h/",
-        "https://h/",
+        "httpx://h/",
+        "https:/h",
+        "http:h",
         "wsx://h/",
         "w://h/",
         "//h/",
@@ -109,7 +114,12 @@ fn every_component_is_checked() {
         let error = refused(text);
         assert!(matches!(error, UriError::Host | UriError::Port), "{text}: {error:?}");
     }
-    for bad in "\r\n\0\t \"<>\\^`{}|[]\x7f\x1b".chars() {
+    // What browsers escape is escaped, what they refuse or drop is refused.
+    for (escaped, hex) in " \"<>[]^`{|}".chars().zip("20 22 3C 3E 5B 5D 5E 60 7B 7C 7D".split(' ')) {
+        assert_eq!(parse(&format!("ws://h/a{escaped}b")).resource_name(), format!("/a%{hex}b"));
+        assert_eq!(parse(&format!("ws://h?a{escaped}b")).resource_name(), format!("/?a%{hex}b"));
+    }
+    for bad in "\r\n\0\t\\\x7f\x1b".chars() {
         for text in [format!("ws://h/a{bad}b"), format!("ws://h?a{bad}b")] {
             assert_eq!(refused(&text), UriError::Character { at: 8 }, "{text:?}");
         }

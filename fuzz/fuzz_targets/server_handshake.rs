@@ -1,15 +1,18 @@
 //! A request cut anywhere gets the same verdict as a whole one, and every verdict is an HTTP response that httparse reads.
+//! A naive parser of the tests reads the same heads.
 //! The first byte is the size of the pieces.
 
 #![no_main]
 
 mod meter;
+#[path = "../../tests/support/naive_head.rs"]
+mod naive_head;
 
 use core::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use sansocket::handshake::{
-    Acceptance, HandshakeLimits, RefusedRequest, Request, ServerHandshake, ServerStep,
+    Acceptance, HandshakeLimits, RefusedRequest, Request, RequestError, ServerHandshake, ServerStep,
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -57,11 +60,28 @@ fuzz_target!(|data: &[u8]| {
         (Verdict::NeedMore, Verdict::NeedMore) => {}
         (Verdict::Request(request, at), Verdict::Request(same, here)) => {
             assert_eq!((&request, at), (&same, here));
+            let naive = naive_head::request(bytes).expect("a blank line").expect("a head");
+            let head = request.head();
+            assert_eq!(
+                (&naive.first[..2], naive.len),
+                (&[head.method().into(), head.target().into()][..], at)
+            );
+            assert!(head.headers().eq(naive.borrowed()), "other headers");
             request.accept(&Acceptance::new(), &mut out).expect("nothing was chosen that was not offered");
             assert_eq!(status(&out), 101);
         }
         (Verdict::Refused(refused), Verdict::Refused(same)) => {
             assert_eq!(refused.error(), same.error());
+            // The naive parser knows no other versions.
+            let error = refused.error();
+            let is_head = !matches!(error, RequestError::Head(_)) && error.status() != 505;
+            match naive_head::request(bytes) {
+                Some(naive) if !matches!(error, RequestError::HttpVersion { .. }) => {
+                    assert_eq!(is_head, naive.is_ok())
+                }
+                Some(naive) => assert!(is_head || naive.is_err()),
+                None => assert!(!is_head),
+            }
             refused.write_response(&mut out).expect("a Vec has room");
             assert_eq!(status(&out), refused.error().status());
             assert!(!refused.to_string().contains(char::is_control), "bytes of the peer are escaped");

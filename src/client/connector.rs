@@ -111,6 +111,16 @@ impl<Over> Connector<Over> {
         self.with(|request| request.header(name, value))
     }
 
+    /// Sends this `Host` instead of the one of the URL, to reach a virtual host at another address. A malformed one shows
+    /// when connecting.
+    ///
+    /// The host to connect to, and the name that a TLS certificate must have, are still those of the URL. It does not go
+    /// to another origin that a redirect leads to.
+    #[must_use]
+    pub fn host(self, host: &str) -> Self {
+        self.with(|request| request.host(host))
+    }
+
     /// Sends an `Origin`, as a browser does for its page. Default: none.
     #[must_use]
     pub fn origin(self, origin: impl AsRef<[u8]>) -> Self {

@@ -1,8 +1,9 @@
 //! Which proxy the environment wants.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Proxy, ProxyUrlError};
 use crate::WebSocketUri;
@@ -19,8 +20,10 @@ use crate::WebSocketUri;
 /// `localhost` are reached without a proxy.
 ///
 /// `no_proxy` or `NO_PROXY` lists hosts that are reached without one, separated by commas or blanks: `*` for all;
-/// a name, which stands for its subdomains as well, with or without `.` or `*.` before it; an address; a network such as
-/// `10.0.0.0/8`; each but the networks with `:port` behind it where it is for one port only.
+/// a name, which stands for its subdomains as well, with or without `.` or `*.` before it; `<local>` for all names without
+/// a dot; an address; a network such as `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10.*` or `[2001:db8::]/32`; each but those with
+/// a slash with `:port` behind it where it is for one port only. An IPv4 address inside IPv6 (`::ffff:10.1.2.3`) counts as
+/// both.
 ///
 /// ```
 /// use sansocket::WebSocketUri;
@@ -92,7 +95,7 @@ impl ProxySettings {
     pub fn proxy_for(&self, uri: &WebSocketUri) -> Result<Option<&Proxy>, ProxyUrlError> {
         let (host, port) = (uri.host().trim_end_matches('.'), uri.port());
         let address = host.parse::<IpAddr>().ok();
-        let is_loopback = address.map_or(host == "localhost", |address| address.is_loopback());
+        let is_loopback = address.map_or(host == "localhost", |address| address.to_canonical().is_loopback());
         if is_loopback || self.without.iter().any(|entry| entry.matches(host, address, port)) {
             return Ok(None);
         }
@@ -106,66 +109,92 @@ impl ProxySettings {
 #[derive(Clone, Debug)]
 enum Without {
     All,
+    /// Names without a dot.
+    Local,
     Name(String, Option<u16>),
-    Address(IpAddr, Option<u16>),
-    /// The first so many bits.
-    Network(IpAddr, u8),
+    /// The first so many bits of an address; IPv4 stands inside IPv6.
+    Network(Ipv6Addr, u32, Option<u16>),
 }
 
 impl Without {
     fn parse(entry: &str) -> Self {
-        if entry == "*" {
-            return Self::All;
+        match entry {
+            "*" => return Self::All,
+            _ if entry.eq_ignore_ascii_case("<local>") => return Self::Local,
+            _ => {}
         }
-        if let Some((address, bits)) = entry.split_once('/') {
-            if let (Ok(address), Ok(bits)) = (address.parse(), bits.parse()) {
-                return Self::Network(address, bits);
-            }
+        if let Some((address, bits)) = network(entry).or_else(|| single(entry)) {
+            return Self::Network(address, bits, None);
         }
-        if let Ok(address) = entry.trim_matches(['[', ']']).parse() {
-            return Self::Address(address, None);
+        let with_port = entry.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = with_port.map_or((entry, None), |(host, port)| (host, Some(port)));
+        if let Some((address, bits)) = single(host).or_else(|| wildcard(host)) {
+            return Self::Network(address, bits, port);
         }
-        let (host, port) = match entry.rsplit_once(':') {
-            Some((host, port)) => match port.parse() {
-                Ok(port) => (host, Some(port)),
-                Err(_) => (entry, None),
-            },
-            None => (entry, None),
-        };
-        match host.trim_matches(['[', ']']).parse() {
-            Ok(address) => Self::Address(address, port),
-            Err(_) => {
-                let name = host.strip_prefix('*').unwrap_or(host).trim_matches('.');
-                Self::Name(name.to_ascii_lowercase(), port)
-            }
-        }
+        let name = host.strip_prefix('*').unwrap_or(host).trim_matches('.');
+        Self::Name(name.to_ascii_lowercase(), port)
     }
 
     fn matches(&self, host: &str, address: Option<IpAddr>, port: u16) -> bool {
         let is_port = |wanted: &Option<u16>| wanted.is_none_or(|wanted| wanted == port);
         match self {
             Self::All => true,
+            Self::Local => address.is_none() && !host.contains('.'),
             Self::Name(name, wanted) => {
                 let before = host.strip_suffix(name.as_str());
                 let is_below = before.is_some_and(|before| before.is_empty() || before.ends_with('.'));
                 is_below && !name.is_empty() && is_port(wanted)
             }
-            Self::Address(other, wanted) => address == Some(*other) && is_port(wanted),
-            Self::Network(network, bits) => match (network, address) {
-                (IpAddr::V4(network), Some(IpAddr::V4(address))) => {
-                    let shift = 32_u32.saturating_sub((*bits).into());
-                    let differ = network.to_bits() ^ address.to_bits();
-                    differ.checked_shr(shift).unwrap_or(0) == 0
-                }
-                (IpAddr::V6(network), Some(IpAddr::V6(address))) => {
-                    let shift = 128_u32.saturating_sub((*bits).into());
-                    let differ = network.to_bits() ^ address.to_bits();
-                    differ.checked_shr(shift).unwrap_or(0) == 0
-                }
-                _ => false,
-            },
+            Self::Network(network, bits, wanted) => {
+                let is_within = |address: IpAddr| {
+                    let differ = network.to_bits() ^ mapped(address).to_bits();
+                    let is_same = differ.checked_shr(128_u32.saturating_sub(*bits)).unwrap_or(0) == 0;
+                    // A network of IPv6 around all of IPv4 does not mean addresses that are written as IPv4.
+                    is_same && (*bits >= MAPPED_BITS || address.is_ipv6())
+                };
+                address.is_some_and(is_within) && is_port(wanted)
+            }
         }
     }
+}
+
+/// The bits before an IPv4 address inside IPv6.
+const MAPPED_BITS: u32 = 96;
+
+/// An IPv4 address as one of IPv6.
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+/// An address, with or without brackets, as a network of its own.
+fn single(address: &str) -> Option<(Ipv6Addr, u32)> {
+    Some((mapped(address.trim_matches(['[', ']']).parse().ok()?), 128))
+}
+
+/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0` or `[2001:db8::]/32`.
+fn network(entry: &str) -> Option<(Ipv6Addr, u32)> {
+    let (address, bits) = entry.split_once('/')?;
+    let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
+    let bits = match bits.parse().map(Ipv4Addr::to_bits) {
+        Ok(mask) if mask.leading_ones() == mask.count_ones() => mask.leading_ones(),
+        Ok(_) => return None,
+        Err(_) => bits.parse::<u8>().ok()?.into(),
+    };
+    Some((mapped(address), if address.is_ipv4() { MAPPED_BITS + bits } else { bits }))
+}
+
+/// `192.168.*`.
+fn wildcard(host: &str) -> Option<(Ipv6Addr, u32)> {
+    let octets = host.trim_end_matches(".*");
+    let count = octets.split('.').count();
+    if octets.len() == host.len() || count > 3 {
+        return None;
+    }
+    let address: Ipv4Addr = format!("{octets}{}", ".0".repeat(4 - count)).parse().ok()?;
+    Some((address.to_ipv6_mapped(), MAPPED_BITS + 8 * u32::try_from(count).ok()?))
 }
 
 #[cfg(test)]
@@ -190,7 +219,7 @@ mod tests {
             ("HTTPS_PROXY", "b:3128"),
             ("http_proxy", "c"),
             ("HTTP_PROXY", "d"),
-            ("all_proxy", "socks5h://e"),
+            ("all_proxy", "socks://e"),
             ("ALL_PROXY", "f"),
         ];
         let wss: Vec<_> = (0..7).map(|from| choice(&all[from..], "wss://host/")).collect();
@@ -200,7 +229,7 @@ mod tests {
         let cgi = [("HTTP_PROXY", "evil"), ("REQUEST_METHOD", "GET")];
         assert_eq!(choice(&cgi, "ws://host/"), "none");
         assert_eq!(choice(&[("https_proxy", " "), ("HTTPS_PROXY", "b")], "wss://host/"), "b");
-        for local in ["ws://127.0.0.1/", "ws://localhost./", "ws://[::1]/"] {
+        for local in ["ws://127.0.0.1/", "ws://localhost./", "ws://[::1]/", "ws://[::ffff:127.0.0.1]/"] {
             assert_eq!(choice(&all, local), "none", "{local}");
         }
     }
@@ -244,6 +273,31 @@ mod tests {
             ("2001:db8::1", "[2001:db8::1]", true),
             ("[2001:db8::1]:81", "[2001:db8::1]:81", true),
             ("[2001:db8::1]:81", "[2001:db8::1]", false),
+            ("[2001:db8::]/32", "[2001:db8:1::1]", true),
+            ("[2001:db8::]/32", "[2001:db9::1]", false),
+            ("192.168.*", "192.168.77.1", true),
+            ("192.168.*.*", "192.168.77.1", true),
+            ("192.168.*", "192.169.0.1", false),
+            ("192.168.*:81", "192.168.77.1", false),
+            ("192.168.*:81", "192.168.77.1:81", true),
+            ("192.*.1", "192.168.0.1", false),
+            ("1.2.3.4.*", "1.2.3.4", false),
+            ("10.0.0.0/255.0.0.0", "10.1.2.3", true),
+            ("10.0.0.0/255.0.0.0", "11.1.2.3", false),
+            ("0.0.0.0/0.0.0.0", "8.8.8.8", true),
+            ("10.0.0.0/255.0.255.0", "10.0.0.0", false),
+            ("<local>", "intranet", true),
+            ("<LOCAL>", "intranet.", true),
+            ("<local>", "intranet.example", false),
+            ("<local>", "8.8.8.8", false),
+            ("<local>", "[2001:db8::1]", false),
+            ("10.0.0.0/8", "[::ffff:10.1.2.3]", true),
+            ("10.1.2.3", "[::ffff:10.1.2.3]", true),
+            ("::ffff:10.1.2.3", "10.1.2.3", true),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", true),
+            ("::ffff:10.0.0.0/104", "11.1.2.3", false),
+            ("::/0", "[::ffff:10.1.2.3]", true),
+            ("10.0.0.0/8", "[2001:db8::1]", false),
         ] {
             let chosen =
                 choice(&[("ALL_PROXY", "proxy"), ("no_proxy", list)], &alloc::format!("ws://{host}/"));

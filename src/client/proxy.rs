@@ -8,6 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::{ProxyUrlError, ProxyUrlProblem};
+use crate::handshake::ExtraHeaders;
 use crate::uri::Authority;
 
 /// A proxy that connections go through: HTTP with `CONNECT`, the same inside TLS, or SOCKS5.
@@ -30,6 +31,7 @@ pub struct Proxy {
     host: String,
     port: u16,
     pub(super) credentials: Option<Credentials>,
+    pub(super) headers: ExtraHeaders,
 }
 
 /// How a proxy is spoken to.
@@ -53,8 +55,8 @@ pub(super) struct Credentials {
 impl Proxy {
     /// Parses `[scheme://][user[:password]@]host[:port]`.
     ///
-    /// The schemes are `http` (the default, port 80), `https` (port 443), `socks5` and `socks5h` (both with port 1080,
-    /// and both let the proxy resolve names). What user and password cannot hold is percent-encoded.
+    /// The schemes are `http` (the default, port 80), `https` (port 443), `socks5`, `socks5h` and `socks` (with port 1080;
+    /// all of them let the proxy resolve names). What user and password cannot hold is percent-encoded.
     ///
     /// # Errors
     ///
@@ -64,7 +66,7 @@ impl Proxy {
         let kind = match scheme.to_ascii_lowercase().as_str() {
             "http" => ProxyKind::Http,
             "https" => ProxyKind::Https,
-            "socks5" | "socks5h" => ProxyKind::Socks5,
+            "socks5" | "socks5h" | "socks" => ProxyKind::Socks5,
             _ => return Err(ProxyUrlProblem::Scheme.into()),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -77,7 +79,8 @@ impl Proxy {
         }
         let authority = Authority::parse(authority).map_err(ProxyUrlProblem::Authority)?;
         let port = authority.port.unwrap_or_else(|| kind.default_port());
-        let proxy = Self { kind, host: authority.host.to_ascii_lowercase(), port, credentials: None };
+        let host = authority.host.to_ascii_lowercase();
+        let proxy = Self { kind, host, port, credentials: None, headers: ExtraHeaders::new() };
         let Some(user_info) = user_info else { return Ok(proxy) };
         let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
         proxy.with_credentials(decode(user)?, decode(password)?)
@@ -94,6 +97,17 @@ impl Proxy {
         password: impl AsRef<[u8]>,
     ) -> Result<Self, ProxyUrlError> {
         self.with_credentials(user.as_ref().to_owned(), password.as_ref().to_owned())
+    }
+
+    /// Adds a header line to the `CONNECT` request, such as `User-Agent`, or `Proxy-Authorization` with another scheme than
+    /// basic. SOCKS5 has no headers and gets none.
+    ///
+    /// It is checked when connecting. `Host`, and `Proxy-Authorization` beside [`credentials`](Self::credentials), are
+    /// refused: the request has them already. So are headers of bodies and upgrades.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push(name, value);
+        self
     }
 
     /// How the proxy is spoken to.
@@ -151,7 +165,7 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// Without user and password.
+/// Without user, password and headers.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Proxy").field(&format!("{self}")).finish()

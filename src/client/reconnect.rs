@@ -276,7 +276,10 @@ fn is_final_connect(error: &ConnectError) -> bool {
         ConnectError::Tls(error) => is_final_tls(error.io()),
         ConnectError::Proxy { failure, .. } => match failure {
             ProxyFailure::Refused(refusal) => is_final_refusal(refusal),
-            ProxyFailure::NoAuthentication | ProxyFailure::Credentials | ProxyFailure::TooLong => true,
+            ProxyFailure::NoAuthentication
+            | ProxyFailure::Credentials
+            | ProxyFailure::TooLong
+            | ProxyFailure::Header(_) => true,
             // RFC 1928 §6: "connection not allowed by ruleset", "Command not supported", "Address type not supported".
             ProxyFailure::SocksRefused(reply) => matches!(reply.0, 2 | 7 | 8),
             ProxyFailure::Unreachable(error) => is_final_connect(error),

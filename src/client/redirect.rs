@@ -17,13 +17,8 @@ pub(super) fn resolve(base: &WebSocketUri, location: &str) -> Result<WebSocketUr
     // A fragment is for whoever shows the document.
     let location = location.split('#').next().unwrap_or_default();
     let secure = base.is_secure();
-    if let Some((scheme, rest)) = split_scheme(location) {
-        let secure = match scheme.to_ascii_lowercase().as_str() {
-            "ws" | "http" => false,
-            "wss" | "https" => true,
-            _ => return Err(UriError::Scheme),
-        };
-        return parse(secure, rest.strip_prefix("//").ok_or(UriError::Host)?);
+    if has_scheme(location) {
+        return WebSocketUri::parse(location);
     }
     if let Some(rest) = location.strip_prefix("//") {
         return parse(secure, rest);
@@ -55,11 +50,11 @@ fn parse(secure: bool, rest: &str) -> Result<WebSocketUri, UriError> {
     WebSocketUri::parse(&format!("{}://{rest}", if secure { "wss" } else { "ws" }))
 }
 
-fn split_scheme(location: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = location.split_once(':')?;
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    is_scheme.then_some((scheme, rest))
+fn has_scheme(location: &str) -> bool {
+    location.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    })
 }
 
 /// RFC 3986 §5.2.4, for a path that begins with a slash.
@@ -104,6 +99,8 @@ mod tests {
             ("..", "wss://host:8443/a/"),
             ("?r=2", "wss://host:8443/a/b/c?r=2"),
             ("", "wss://host:8443/a/b/c?q=1"),
+            ("/a b/{c}|\u{e9}?[d]", "wss://host:8443/a%20b/%7Bc%7D%7C%C3%A9?%5Bd%5D"),
+            ("https://other/a b", "wss://other/a%20b"),
             ("#top", "wss://host:8443/a/b/c?q=1"),
         ] {
             assert_eq!(resolve(&base, location).unwrap().to_string(), expected, "{location}");
@@ -111,10 +108,10 @@ mod tests {
         for (location, error) in [
             ("ftp://other/", UriError::Scheme),
             ("mailto:me", UriError::Scheme),
-            ("https:other", UriError::Host),
+            ("https:other", UriError::Scheme),
             ("https://", UriError::Host),
             ("https://me:pw@other/", UriError::UserInfo),
-            ("/a b", UriError::Character { at: 17 }),
+            ("/a\\b", UriError::Character { at: 17 }),
         ] {
             assert_eq!(resolve(&base, location), Err(error), "{location}");
         }

@@ -1,7 +1,6 @@
 //! What is said to a proxy for a tunnel, and what its answers come to.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -40,7 +39,7 @@ impl Tunnel {
         let credentials = proxy.credentials.as_ref();
         Ok(match proxy.kind {
             ProxyKind::Http | ProxyKind::Https => Self {
-                output: connect_request(host, port, credentials).into_bytes(),
+                output: connect_request(host, port, proxy)?,
                 state: State::Http { reader: HeadReader::response(), interim: 0, limits },
             },
             ProxyKind::Socks5 => {
@@ -127,16 +126,34 @@ const fn tunnel_begins(rest: &[u8]) -> Result<bool, ProxyFailure> {
 }
 
 /// RFC 6455 §4.1: the example of a `CONNECT` request.
-fn connect_request(host: &str, port: u16, credentials: Option<&Credentials>) -> String {
+fn connect_request(host: &str, port: u16, proxy: &Proxy) -> Result<Vec<u8>, ProxyFailure> {
     let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-    if let Some(Credentials { user, password }) = credentials {
+    let mut reserved = RESERVED_IN_CONNECT;
+    if let Some(Credentials { user, password }) = &proxy.credentials {
         let encoded = STANDARD.encode([user, &b":"[..], password].concat());
         request.extend(["Proxy-Authorization: Basic ", &encoded, "\r\n"]);
+    } else {
+        reserved = reserved.get(1..).unwrap_or_default();
     }
-    request.push_str("\r\n");
-    request
+    let mut request = request.into_bytes();
+    proxy.headers.write(reserved, &mut request).map_err(ProxyFailure::Header)?;
+    request.extend_from_slice(b"\r\n");
+    Ok(request)
 }
+
+/// Headers of a `CONNECT` that the library alone writes; the first one only if there are credentials.
+const RESERVED_IN_CONNECT: &[&str] = &[
+    "Proxy-Authorization",
+    "Host",
+    "Upgrade",
+    "Connection",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Trailer",
+    "TE",
+    "Expect",
+];
 
 /// SOCKS5 (RFC 1928), with user and password (RFC 1929).
 ///
@@ -268,6 +285,7 @@ fn push_short(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProxyFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
 
     fn tunnel(proxy: &str, host: &str) -> Tunnel {
         Tunnel::new(&Proxy::parse(proxy).unwrap(), host, 443, HandshakeLimits::default()).unwrap()
@@ -303,6 +321,36 @@ mod tests {
     }
 
     #[test]
+    fn an_http_proxy_gets_the_headers_that_were_added() {
+        // conf: CQ-12 CQ-15
+        let request = |proxy: Proxy| {
+            let tunnel = Tunnel::new(&proxy, "host", 443, HandshakeLimits::default());
+            tunnel.map(|mut tunnel| String::from_utf8(tunnel.take_output()).unwrap())
+        };
+        let proxy = Proxy::parse("https://proxy").unwrap().header("User-Agent", "test/1");
+        let bearer = proxy.clone().header("Proxy-Authorization", "Bearer abc");
+        assert!(!format!("{bearer:?} {bearer}").contains("abc"));
+        assert_eq!(
+            request(bearer).unwrap(),
+            "CONNECT host:443 HTTP/1.1\r\nHost: host:443\r\nUser-Agent: test/1\r\n\
+             Proxy-Authorization: Bearer abc\r\n\r\n"
+        );
+        for (name, value) in [
+            ("Host", "other"),
+            ("content-length", "5"),
+            ("Transfer-Encoding", "chunked"),
+            ("X", "1\r\nEvil: 1"),
+            ("X\r\nEvil", "1"),
+            ("", "1"),
+        ] {
+            let refused = request(proxy.clone().header(name, value));
+            assert!(matches!(refused, Err(ProxyFailure::Header(_))), "{name}");
+        }
+        let twice = proxy.credentials("me", "secret").unwrap().header("proxy-authorization", "Bearer abc");
+        assert!(matches!(request(twice), Err(ProxyFailure::Header(_))));
+    }
+
+    #[test]
     fn an_http_proxy_opens_refuses_or_fails_in_pieces_of_any_size() {
         // conf: CQ-15
         let long = [b"HTTP/1.1 200 ".as_slice(), &[b'a'; 20_000]].concat();
@@ -310,6 +358,7 @@ mod tests {
             (&b"HTTP/1.1 200 OK\r\n\r\n"[..], "open"),
             (b"HTTP/1.0 200 Connection established\r\nContent-Length: 9\r\n\r\n", "open"),
             (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 Fine\r\n\r\n", "open"),
+            (b"HTTP/1.1 200 OK\r\nVia: one,\r\n two\r\n\r\n", "open"),
             (b"HTTP/1.1 407 Who?\r\nContent-Length: 3\r\n\r\nyou", "refused with status 407"),
             (b"HTTP/1.1 502 Bad\r\n\r\nuntil the end", "refused with status 502"),
             (b"HTTP/1.1 101 Yes\r\n\r\n", "the stream ended before the answer"),

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::deflate::Deflate;
 use crate::redacted::{Redacted, RedactedList};
 use crate::sink::{Full, Sink};
-use crate::uri::WebSocketUri;
+use crate::uri::{WebSocketUri, is_authority};
 
 /// What a client asks a server for; good for any number of attempts.
 ///
@@ -52,6 +52,7 @@ use crate::uri::WebSocketUri;
 #[derive(Clone)]
 pub struct ClientRequest {
     uri: WebSocketUri,
+    host: Option<String>,
     origin: Option<Vec<u8>>,
     subprotocols: Vec<String>,
     subprotocol_required: bool,
@@ -69,6 +70,7 @@ impl ClientRequest {
     pub fn new(uri: WebSocketUri) -> Self {
         Self {
             uri,
+            host: None,
             origin: None,
             subprotocols: Vec::new(),
             subprotocol_required: false,
@@ -89,7 +91,7 @@ impl ClientRequest {
 
     /// Adds a header line such as `Authorization` or `Cookie`. It is checked by [`start`](Self::start).
     ///
-    /// The headers of the handshake itself are refused: `Host`, `Origin`, `Upgrade`, `Connection`, all of
+    /// The headers of the handshake itself are refused: `Host` (see [`host`](Self::host)), `Origin`, `Upgrade`, `Connection`, all of
     /// `Sec-WebSocket-*`, and those of bodies and hops.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -102,8 +104,19 @@ impl ClientRequest {
     pub(crate) fn redirected(mut self, uri: WebSocketUri, same_origin: bool) -> Self {
         if !same_origin {
             self.headers.retain(|name| HARMLESS.iter().any(|harmless| harmless.eq_ignore_ascii_case(name)));
+            self.host = None;
         }
         self.uri = uri;
+        self
+    }
+
+    /// Sends this `Host`, a name or an address with or without a port, instead of the one of the URI: to reach a virtual
+    /// host at another address. It is checked by [`start`](Self::start); the last call counts.
+    ///
+    /// The host to connect to, and the name that a TLS certificate must have, are still those of the URI.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
         self
     }
 
@@ -227,7 +240,12 @@ impl ClientRequest {
 
     fn encode(&self, key: &str, extensions: &Extensions) -> Result<Vec<u8>, ClientRequestError> {
         let mut bytes = format!("GET {} HTTP/1.1\r\n", self.uri.resource_name()).into_bytes();
-        write_header(&mut bytes, "Host", self.uri.authority().as_bytes());
+        let host = match &self.host {
+            Some(host) if is_authority(host.as_bytes()) => host.clone(),
+            Some(_) => return Err(ClientRequestError::Host),
+            None => self.uri.authority(),
+        };
+        write_header(&mut bytes, "Host", host.as_bytes());
         write_header(&mut bytes, "Upgrade", b"websocket");
         write_header(&mut bytes, "Connection", b"Upgrade");
         write_header(&mut bytes, "Sec-WebSocket-Key", key.as_bytes());
@@ -273,6 +291,8 @@ const HARMLESS: &[&str] = &["User-Agent", "Accept-Language"];
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ClientRequestError {
+    /// The host is not a name or an address, with or without a port.
+    Host,
     /// The origin has a control character.
     Origin,
     /// The subprotocol that was offered at this position, counted from 1, is no token. Its name is not shown, since
@@ -289,6 +309,7 @@ pub enum ClientRequestError {
 impl fmt::Display for ClientRequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Host => f.write_str("the host must be a name or an address, with or without a port"),
             Self::Origin => f.write_str("the origin has a control character"),
             Self::Subprotocol(position) => write!(f, "subprotocol number {position} is no token"),
             Self::SubprotocolRepeated(position) => {
@@ -445,6 +466,7 @@ impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientRequest")
             .field("uri", &self.uri)
+            .field("host", &self.host)
             .field("origin", &self.origin.as_ref().map(Redacted::of))
             .field("subprotocols", &RedactedList(&self.subprotocols))
             .field("extensions", &self.extensions)

@@ -14,7 +14,7 @@ use super::head::HeadError;
 pub enum RequestError {
     /// The bytes are no HTTP/1.1 head, or more of one than the limits allow.
     Head(HeadError),
-    /// An HTTP version below 1.1, which knows no upgrade, or above 1.x.
+    /// Another HTTP version than 1.1: those before it know no upgrade.
     HttpVersion {
         /// The digit before the dot.
         major: u8,
@@ -60,12 +60,12 @@ impl RequestError {
         match self {
             Self::Head(HeadError::TargetTooLong { .. }) => 414,
             Self::Head(HeadError::TooLong { .. } | HeadError::TooManyHeaders { .. }) => 431,
-            Self::HttpVersion { major: 2.., .. } => 505,
+            Self::HttpVersion { major: 2.., .. } | Self::HttpVersion { major: 1, minor: 2.. } => 505,
             Self::Method(_) => 405,
             Self::NotAnUpgrade | Self::UnsupportedVersion(_) => 426,
             Self::Expectation => 417,
             Self::TimedOut => 408,
-            Self::Head(HeadError::Byte { .. })
+            Self::Head(HeadError::Byte { .. } | HeadError::Version { .. })
             | Self::HttpVersion { .. }
             | Self::Target(_)
             | Self::Host
@@ -88,7 +88,10 @@ impl RequestError {
 
 impl From<HeadError> for RequestError {
     fn from(error: HeadError) -> Self {
-        Self::Head(error)
+        match error {
+            HeadError::Version { major, minor } => Self::HttpVersion { major, minor },
+            error => Self::Head(error),
+        }
     }
 }
 
@@ -162,8 +165,6 @@ pub enum ResponseError {
     SubprotocolNotOffered(Excerpt),
     /// The request requires that a subprotocol is chosen, and none was.
     SubprotocolMissing,
-    /// The `101` announces a body.
-    Body,
     /// The response was not complete in time.
     TimedOut,
     /// The stream ended before the response was complete.
@@ -200,7 +201,6 @@ impl fmt::Display for ResponseError {
                 return write!(f, "the server chose subprotocol {name}, which was not offered");
             }
             Self::SubprotocolMissing => "the server chose no subprotocol, but one is required",
-            Self::Body => "the 101 response announces a body",
             Self::TimedOut => "the response was not complete in time",
             Self::EndOfStream => "the stream ended before the response was complete",
         })

@@ -11,8 +11,7 @@ use core::fmt;
 use core::str;
 use core::str::FromStr;
 
-use super::fields::is_token;
-use super::octets::{is_token_byte, token_len};
+use super::fields::{is_token, is_token_byte, token_len};
 
 /// An extension with its parameters: one offer of a client, or one answer of a server (RFC 6455 §9.1).
 ///

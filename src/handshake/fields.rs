@@ -5,15 +5,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::octets::{token_len, value_len};
+/// `tchar` of RFC 9110 §5.6.2: what names, methods, subprotocols and extensions are made of.
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// How many bytes at the front are of a token.
+pub(super) fn token_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(bytes.len())
+}
 
 /// Whether `text` is a token: not empty, no blank, no separator, nothing beyond ASCII.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && token_len(text.as_bytes()) == text.len()
-}
-
-pub(crate) const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
 }
 
 /// Takes blanks, SP and HTAB, off both ends.
@@ -96,7 +101,7 @@ impl fmt::Debug for Excerpt {
 }
 
 /// Headers that an application adds to a request or a response; checked when they are to be written.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub(crate) struct ExtraHeaders(Vec<(String, Vec<u8>)>);
 
 impl ExtraHeaders {
@@ -143,7 +148,7 @@ impl fmt::Debug for ExtraHeaders {
 
 /// Whether a value stays on its line: no CR, LF, NUL nor other control characters but the tab.
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
-    value_len(value) == value.len()
+    value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..))
 }
 
 pub(crate) fn write_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -8,7 +8,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::octets::are_base64;
 use crate::redacted::Redacted;
 
 /// What a server answers in `Sec-WebSocket-Accept` to the key of a client (RFC 6455 §4.2.2).
@@ -54,7 +53,8 @@ impl Key {
     /// The 4 bits that encode nothing may be set, as in the RFC's own misprinted example (erratum 3150).
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let key: [u8; 24] = value.try_into().ok()?;
-        (are_base64(&key[..22]) && key[22..] == *b"==").then_some(Self(key))
+        let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        (key[..22].iter().all(is_base64) && key[22..] == *b"==").then_some(Self(key))
     }
 
     pub(super) const fn as_bytes(&self) -> &[u8] {

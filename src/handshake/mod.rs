@@ -31,7 +31,6 @@ mod fields;
 mod head;
 mod key;
 mod limits;
-mod octets;
 mod offer;
 mod opened;
 mod refusal;
@@ -45,6 +44,8 @@ pub use client::{ClientHandshake, ClientRequest, ClientRequestError, ClientStep}
 pub(crate) use deflate::agreed_between_equals;
 pub use error::{RequestError, ResponseError};
 pub use extensions::{Extension, ExtensionError, Extensions};
+#[cfg(feature = "rand")]
+pub(crate) use fields::ExtraHeaders;
 pub use fields::{Excerpt, HeaderError};
 #[cfg(feature = "rand")]
 pub(crate) use head::HeadReader;

@@ -137,12 +137,8 @@ impl Expected {
             None => None,
         };
         let subprotocol = self.check_subprotocol(head)?;
-        // Whoever takes this for a body would read other bytes as frames than the sender meant.
-        if head.values("transfer-encoding").next().is_some()
-            || head.values("content-length").any(|len| len != b"0")
-        {
-            return Err(ResponseError::Body);
-        }
+        // RFC 9112 §6.3: "any response with a 1xx ... status code is always terminated by the first empty line after the
+        // header fields, regardless of the header fields present in the message".
         let negotiated = Negotiated {
             subprotocol,
             extensions,

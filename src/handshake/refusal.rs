@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str;
 
-use super::fields::{Single, list_elements, single};
+use super::fields::list_elements;
 use super::offer::is_version;
 use super::opened::ResponseHead;
 use crate::redacted::Redacted;
@@ -30,8 +30,9 @@ impl Refusal {
         &self.head
     }
 
-    /// The body without its transfer coding, up to
-    /// [`max_refusal_body_bytes`](super::HandshakeLimits::max_refusal_body_bytes).
+    /// The body without its chunks, up to
+    /// [`max_refusal_body_bytes`](super::HandshakeLimits::max_refusal_body_bytes). Another transfer coding, such as
+    /// gzip, is not undone.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -177,21 +178,24 @@ impl Body {
 
 impl Framing {
     fn of(head: &ResponseHead) -> Self {
-        let mut codings = head.header_values("transfer-encoding").flat_map(list_elements);
-        match codings.next() {
+        let codings = head.header_values("transfer-encoding").flat_map(list_elements);
+        let mut lengths = head.header_values("content-length").flat_map(list_elements);
+        let first = lengths.next();
+        match (codings.last(), first) {
+            (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Self::Chunked(Chunk::Size(0, 0)),
             // RFC 9112 §6.3: with another final coding than chunked the body ends with the stream.
-            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none() => {
-                Self::Chunked(Chunk::Size(0, 0))
+            (Some(_), _) => Self::UntilEof,
+            (None, None) if head.header("content-length").is_none() => Self::UntilEof,
+            (None, Some(digits))
+                if digits.iter().all(u8::is_ascii_digit) && lengths.all(|other| other == digits) =>
+            {
+                // More than can be counted is more than will come.
+                let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                Self::after_length(length.unwrap_or(u64::MAX))
             }
-            Some(_) => Self::UntilEof,
-            None => match single(head.header_values("content-length")) {
-                Single::One(digits) if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
-                    // More than can be counted is more than will come.
-                    let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-                    Self::after_length(length.unwrap_or(u64::MAX))
-                }
-                _ => Self::UntilEof,
-            },
+            // RFC 9112 §6.3: the user agent "MUST close the connection to the server and discard the received response":
+            // nobody knows where the body ends. The head is still shown.
+            (None, _) => Self::Cut,
         }
     }
 

@@ -22,14 +22,13 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Checks what holds for any request: version, target and `Host`.
+    /// Checks what holds for any request: target and `Host`.
     pub(super) fn new(head: Head) -> Result<Self, RequestError> {
-        let (major, minor) = head.request_version();
-        if major != 1 {
-            return Err(RequestError::HttpVersion { major, minor });
-        }
+        let minor = head.request_minor_version();
         let (authority, path_start) = match head.has_path_only() {
             true => (None, 0),
+            // RFC 9112 §3.2.4: the asterisk-form asks about the server as a whole, as health checks of proxies do.
+            false if head.target() == "*" && head.method() == "OPTIONS" => (None, 0),
             false => split_target(head.target())?,
         };
         // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
@@ -64,7 +63,7 @@ impl RequestHead {
         self.head.target()
     }
 
-    /// The path, not decoded; it begins with a slash.
+    /// The path, not decoded. It begins with a slash, except for the `*` of an `OPTIONS` request about the whole server.
     #[must_use]
     pub fn path(&self) -> &str {
         let path = self.path_and_query().split('?').next().unwrap_or_default();
@@ -101,7 +100,7 @@ impl RequestHead {
 
     /// The digit after `HTTP/1.`.
     pub(super) fn minor_version(&self) -> u8 {
-        self.head.request_version().1
+        self.head.request_minor_version()
     }
 
     pub(super) fn asks_for_websocket(&self) -> bool {

@@ -99,8 +99,8 @@ impl ServerHandshake {
     ///
     /// # Errors
     ///
-    /// The request is refused, at the first byte from which that is certain. Send the response that the error
-    /// [writes](RefusedRequest::write_response), then close the stream.
+    /// The request is refused: for its form with the line end after the fault, or once the bytes have doubled, or at the
+    /// blank line. Send the response that the error [writes](RefusedRequest::write_response), then close the stream.
     pub fn receive(mut self, now: Duration, input: &[u8]) -> Result<ServerStep, RefusedRequest> {
         let consumed = match self.reader.read(input, &self.limits) {
             Ok(consumed) => consumed,

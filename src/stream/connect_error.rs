@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use std::io;
 
 use super::error::response_kind;
-use crate::handshake::{Refusal, ResponseError};
+use crate::handshake::{HeaderError, Refusal, ResponseError};
 use crate::{CloseCode, UriError};
 
 /// The steps of opening a connection, in their order.
@@ -109,7 +109,7 @@ impl ProxyFailure {
             Self::Refused(_) | Self::SocksRefused(_) | Self::NoAuthentication | Self::Credentials => {
                 io::ErrorKind::ConnectionRefused
             }
-            Self::TooLong => io::ErrorKind::InvalidInput,
+            Self::TooLong | Self::Header(_) => io::ErrorKind::InvalidInput,
             Self::Response(error) => response_kind(error),
             Self::NotSocks | Self::EarlyBytes => io::ErrorKind::InvalidData,
             Self::EndOfStream => io::ErrorKind::UnexpectedEof,
@@ -160,6 +160,8 @@ pub enum ProxyFailure {
     Credentials,
     /// The name of the host, the user or the password is longer than the 255 bytes that SOCKS5 has room for.
     TooLong,
+    /// A header that was added to the `CONNECT` request cannot be sent.
+    Header(HeaderError),
     /// What came is no HTTP response.
     Response(ResponseError),
     /// What came is no SOCKS5.
@@ -183,6 +185,7 @@ impl fmt::Display for ProxyFailure {
             Self::NoAuthentication => "takes no authentication that was offered",
             Self::Credentials => "does not accept user and password",
             Self::TooLong => "host, user or password is longer than socks5 can say",
+            Self::Header(error) => return error.fmt(f),
             Self::Response(error) => return error.fmt(f),
             Self::NotSocks => "the answer is no socks5",
             Self::EarlyBytes => "bytes came behind the answer",

@@ -53,6 +53,18 @@ fn to(uri: &str) -> ClientRequest {
 }
 
 #[test]
+fn the_host_of_a_virtual_host_can_be_set() {
+    // conf: CQ-02
+    for host in ["virtual.example", "virtual.example:8080", "127.0.0.1", "[::1]:81"] {
+        let request = sent(&to("ws://127.0.0.1:9001/chat").host("other").host(host));
+        assert_eq!((request.target.as_str(), request.all("host")), ("/chat", vec![host]));
+    }
+    for host in ["", "a b", "a\r\nEvil: 1", "u@h", "h:x", "h/", "[::1", "h\u{e9}", "a,b\0"] {
+        assert_eq!(refused(&to("ws://h/").host(host)), ClientRequestError::Host, "{host:?}");
+    }
+}
+
+#[test]
 fn the_request_is_what_the_rfc_asks_for() {
     // conf: CQ-01 CQ-03 CQ-04 CQ-07 CQ-10 CQ-11
     let mut out = Vec::new();

@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use sansocket::handshake::{Acceptance, Extensions, HandshakeLimits, Response};
+use sansocket::handshake::{Acceptance, Extensions, HandshakeLimits, RequestError, Response, ResponseError};
 
+use crate::naive_head;
 use crate::support::*;
 
 /// A valid head with random bytes exchanged, inserted or removed.
@@ -53,20 +54,22 @@ proptest! {
         // conf: SQ-25
         match serve(&bytes) {
             Served::Request(request, rest) => {
-                // httparse reads the same.
-                let mut headers = [httparse::EMPTY_HEADER; 110];
-                let mut parsed = httparse::Request::new(&mut headers);
-                let len = parsed.parse(&bytes).unwrap().unwrap();
-                prop_assert_eq!(&bytes[len..], &rest[..]);
-                prop_assert_eq!(parsed.method, Some(request.head().method()));
-                prop_assert_eq!(parsed.path, Some(request.head().target()));
-                let theirs: Vec<_> = parsed.headers.iter().map(|header| (header.name, header.value)).collect();
-                prop_assert_eq!(request.head().headers().collect::<Vec<_>>(), theirs);
+                // The naive parser reads the same.
+                let naive = naive_head::request(&bytes).unwrap().unwrap();
+                prop_assert_eq!(&bytes[naive.len..], &rest[..]);
+                let head = request.head();
+                prop_assert_eq!(&naive.first[..2], [head.method().as_bytes(), head.target().as_bytes()]);
+                prop_assert!(head.headers().eq(naive.borrowed()));
                 let mut out = Vec::new();
                 request.accept(&Acceptance::new(), &mut out).unwrap();
                 prop_assert_eq!(ParsedResponse::parse(&out).status, 101);
             }
             Served::Refused(refused) => {
+                let is_head = !matches!(refused.error(), RequestError::Head(_)) && refused.error().status() != 505;
+                if let Some(naive) = naive_head::request(&bytes) {
+                    let known = naive.is_ok() || matches!(refused.error(), RequestError::HttpVersion { .. });
+                    prop_assert_eq!(is_head, known, "{:?}", refused);
+                }
                 let mut out = Vec::new();
                 refused.write_response(&mut out).unwrap();
                 prop_assert_eq!(ParsedResponse::parse(&out).status, refused.error().status());
@@ -81,7 +84,16 @@ proptest! {
     fn a_client_gives_one_verdict_however_the_response_is_cut(bytes in mutated(full_response())) {
         // conf: CR-18
         let request = client().subprotocol("chat").extension(&"x-a".parse().unwrap());
-        let _ = connect(&request, &bytes);
+        match (connect(&request, &bytes), naive_head::response(&bytes)) {
+            (Connected::Open(opened, rest), Some(Ok(naive))) => {
+                prop_assert_eq!(&bytes[naive.len..], &rest[..]);
+                prop_assert!(opened.response().headers().eq(naive.borrowed()));
+            }
+            (Connected::Error(ResponseError::Head(_)), None | Some(Err(()))) => {}
+            (Connected::Error(ResponseError::Head(_)) | Connected::Open(..), naive) => prop_assert!(false, "{:?}", naive),
+            (Connected::Error(_) | Connected::Refused(_), naive) => prop_assert!(naive.is_some_and(|naive| naive.is_ok())),
+            (Connected::NeedMore, naive) => prop_assert!(naive.is_none_or(|naive| naive.is_ok())),
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod client_response;
 mod elsewhere;
 mod extensions;
 mod hostile;
+#[path = "../support/naive_head.rs"]
+mod naive_head;
 mod pair;
 mod server_answer;
 mod server_request;
