@@ -210,10 +210,17 @@ const fn is_name_byte(byte: u8) -> bool {
         || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
 }
 
+/// What browsers escape, or send as it is although RFC 3986 has no place for it.
+const fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b' ' | b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{'..=b'}' | 0x80..)
+}
+
 /// Path and query, percent-encoded where the characters are not those of RFC 3986; `offset` is where they begin in the
 /// URI.
 fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {
-    let mut name = String::with_capacity(resource.len() + 1);
+    // The exact size: a name that grows could take three times the memory of the URI.
+    let escaped = resource.bytes().filter(|&byte| is_escaped(byte)).count();
+    let mut name = String::with_capacity(resource.len() + 1 + 2 * escaped);
     // RFC 6455 §3: the resource name is "/" if the path component is empty.
     if !resource.starts_with('/') {
         name.push('/');
@@ -230,8 +237,7 @@ fn resource_name(resource: &str, offset: usize) -> Result<String, UriError> {
             }
             b'/' | b'?' | b':' | b'@' => name.push(byte.into()),
             _ if is_name_byte(byte) => name.push(byte.into()),
-            // What browsers escape, or send as it is although RFC 3986 has no place for it.
-            b' ' | b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{'..=b'}' | 0x80.. => {
+            _ if is_escaped(byte) => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 name.extend(['%', HEX[usize::from(byte >> 4)].into(), HEX[usize::from(byte & 15)].into()]);
             }
