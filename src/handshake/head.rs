@@ -10,8 +10,7 @@
 //! ```
 //!
 //! The doublings keep the work linear and find early what is no HTTP at all. An error is the one that the shortest
-//! prefix has which is refused. httparse tolerates more than this module does: [`HeadReader::scan`],
-//! [`HeadReader::parse`] and [`check_request_line`] refuse that.
+//! prefix has which is refused. httparse tolerates more than this module does; the checks around it refuse that.
 
 use alloc::vec::Vec;
 use core::fmt;
