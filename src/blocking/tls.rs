@@ -126,7 +126,7 @@ struct Below<'a, S, T> {
 }
 
 impl<S: SideData, T: Transport> Below<'_, S, T> {
-    /// What has been decrypted; `None` if that is nothing and more may come.
+    /// Returns decrypted bytes, or `None` if there are none yet and more may come.
     fn read_plaintext(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         match self.conn.reader().read(buf) {
             Ok(len) => Ok(Some(len)),

@@ -57,7 +57,7 @@ impl Outbox {
         self.backlog.handed(handing.start..link.out.queued_in_all(), handing.copy);
     }
 
-    /// The message that was handed on last did not leave, which its sender is told.
+    /// Forgets the message that was handed on last: its sender receives the error.
     pub(crate) fn failed_to_leave(&self) {
         self.backlog.forget_last();
     }

@@ -82,7 +82,7 @@ impl Reconnect {
 
     /// The upper bound for the delay that a server may ask for with `Retry-After`. Default 1 h; zero ignores the header.
     ///
-    /// Clients that are told the same time come back spread over [`first_delay`](Self::first_delay) after it.
+    /// Clients that receive the same time reconnect spread over [`first_delay`](Self::first_delay) after it.
     #[must_use]
     pub fn longest_retry_after(mut self, delay: Duration) -> Self {
         self.longest_retry_after = delay;

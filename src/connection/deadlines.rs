@@ -91,7 +91,7 @@ impl Deadlines {
 
     /// Nothing waits any more; `true` if something did.
     ///
-    /// What is left in the kernel's buffers, with a ping behind it, takes the peer about as long as the stall lasted, if
+    /// The peer needs about as long as the stall lasted for the bytes in the kernel's buffers, with a ping behind them, if
     /// that is at least half of what waited. It is presumed alive until then, for `most` longer at the most.
     fn unblocked(&mut self, now: Duration, most: Option<Duration>) -> bool {
         let stalled = Duration::from_millis(mem::take(&mut self.stalled).into());

@@ -42,7 +42,7 @@ pub(crate) enum InflateError {
 /// Between two pieces of it only `held`, or the inflater with what it made of the latest pieces, takes memory.
 #[derive(Default)]
 pub(crate) struct Inflating {
-    /// What came before there was an inflater.
+    /// Compressed bytes that were received before an inflater was needed.
     held: Vec<u8>,
     zlib: Option<Lease<Inflate>>,
     /// There for the time of a call.
@@ -59,7 +59,7 @@ pub(crate) struct Inflating {
     final_blocks: u64,
     /// Whether the latest block ended and was a final one.
     ended: bool,
-    /// What is wrong with what came last.
+    /// The fault in the latest compressed data, if there is one.
     error: Option<InflateError>,
 }
 
@@ -193,7 +193,7 @@ impl Inflating {
         Some(Inflated { scratch: self.scratch?, len: self.filled })
     }
 
-    /// What lies in the scratch memory.
+    /// The bytes in the scratch memory.
     fn scratch(&self) -> &[u8] {
         self.scratch.as_deref().and_then(|scratch| scratch.get(..self.filled)).unwrap_or_default()
     }

@@ -179,7 +179,7 @@ pub(super) fn is_compatible(others: &Extensions) -> bool {
     !others.iter().any(|other| other.name().starts_with(COMPRESSION))
 }
 
-/// What a server's answer to [`offers`] agrees on, if it has one.
+/// Returns the parameters that a server's answer to [`offers`] agrees on, if it has an answer.
 ///
 /// RFC 7692 §7: "A client MUST _Fail the WebSocket Connection_ if the peer server accepted an extension negotiation offer
 /// for this extension with an extension negotiation response meeting any of the following conditions".

@@ -91,7 +91,7 @@ impl Backlog {
             let count = queue.handed.iter().take_while(|handed| handed.bytes.end <= written).count();
             queue.handed.drain(..count).collect()
         };
-        // A message may be memory of the application, which is told when it is dropped.
+        // A message may own memory of the application, whose `Drop` runs here, without the lock.
         drop(sent);
     }
 
