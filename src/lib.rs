@@ -22,6 +22,8 @@ mod connection;
 mod copy;
 #[cfg(feature = "deflate")]
 pub mod deflate;
+#[cfg(feature = "std")]
+mod engine;
 mod error;
 pub mod frame;
 // Its examples use all of these.
@@ -31,12 +33,12 @@ pub mod handshake;
 #[cfg(feature = "http")]
 mod http;
 mod message;
+#[cfg(feature = "tokio")]
+pub mod poll;
 mod recycled;
 mod redacted;
 mod role;
 mod sink;
-#[cfg(feature = "std")]
-mod stream;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod uri;

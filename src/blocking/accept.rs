@@ -10,9 +10,9 @@ use super::clock::Clock;
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, Incoming, PlainRequest, Transport, WebSocket};
 use crate::Config;
+use crate::engine::Opened;
 use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
 use crate::redacted::Redacted;
-use crate::stream::Opened;
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
 ///

@@ -7,8 +7,8 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::Transport;
+use crate::engine::{Stream, WRITE_SLICE, is_not_now};
 use crate::redacted::TypeName;
-use crate::stream::{Stream, WRITE_SLICE, is_not_now};
 
 /// The shortest bound that streams can set.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);

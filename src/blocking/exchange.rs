@@ -8,8 +8,8 @@ use std::io::{self, IoSlice};
 use super::bounded::{SHORTEST, unless_reset};
 use super::clock::Clock;
 use super::{Error, Transport};
+use crate::engine::is_not_now;
 use crate::redacted::TypeName;
-use crate::stream::is_not_now;
 
 /// How long a refused peer may take to read why.
 const LINGER: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Error, Sender, Transport, WebSocket};
-use crate::stream::{Author, MAX_PART};
+use crate::engine::{Author, MAX_PART};
 use crate::{Chunk, Kind};
 
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).

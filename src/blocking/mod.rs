@@ -64,4 +64,4 @@ pub use reconnect::Reconnecting;
 pub use transport::{Transport, Untimed};
 pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{ConnectError, Error, HandshakeError, Parts};
+pub use crate::engine::{ConnectError, Error, HandshakeError, Parts};

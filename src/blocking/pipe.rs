@@ -48,7 +48,7 @@ pub fn pair(config: impl Into<Arc<crate::Config>>) -> (super::WebSocket<Pipe>, s
     use super::WebSocket;
 
     let (there, here) = pipe();
-    let (client, server) = crate::stream::both_ends(config.into());
+    let (client, server) = crate::engine::both_ends(config.into());
     (WebSocket::over(there, client), WebSocket::over(here, server))
 }
 

@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::{Error, Transport};
 use crate::client::tls::Peer;
 use crate::client::{ConnectError, Step};
-use crate::stream::is_not_now;
+use crate::engine::is_not_now;
 
 /// Sets TLS up over `stream`, all before `until`. Nothing else is sent before it stands.
 pub(super) fn set_up(

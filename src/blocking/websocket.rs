@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
+use crate::engine::{Author, Endpoint, Link, Opened, lend};
 use crate::handshake::ResponseHead;
-use crate::stream::{Author, Endpoint, Link, Opened, lend};
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over a [`Transport`].

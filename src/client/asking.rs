@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::engine::{ConnectError, Error, HandshakeError, Opened, Step};
 use crate::handshake::{ClientHandshake, ClientStep, Refusal, ResponseError};
 use crate::redacted::Redacted;
-use crate::stream::{ConnectError, Error, HandshakeError, Opened, Step};
 use crate::{Config, Connection, MaskKeys};
 
 /// What waits for the server's response.

@@ -8,8 +8,8 @@ use super::connector::{Options, ProxyChoice};
 use super::redirect::{is_redirect, is_same_origin, resolve};
 use super::{Asking, ConnectError, Proxy, ProxyFailure, ProxySettings, RedirectError, Tunnel};
 use crate::UriError;
+use crate::engine::{Error, HandshakeError};
 use crate::handshake::{ClientRequest, Refusal, random_nonce};
-use crate::stream::{Error, HandshakeError};
 
 #[cfg(feature = "rustls")]
 use super::{Step, tls};

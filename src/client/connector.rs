@@ -6,8 +6,8 @@ use core::marker::PhantomData;
 use core::time::Duration;
 
 use super::{Attempt, Proxy, ProxySettings, ProxyUrlError};
+use crate::engine::Error;
 use crate::handshake::{ClientRequest, Extension, HandshakeLimits};
-use crate::stream::Error;
 use crate::{Config, UriError, WebSocketUri};
 
 /// How a client connects: URL, headers, subprotocols, proxy, TLS, timeout, limits.

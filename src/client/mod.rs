@@ -45,6 +45,6 @@ pub use self::{
     reconnect::{Lost, Reconnect, ReconnectEvent, ReconnectState, WhileAway},
 };
 
-pub use crate::stream::{
+pub use crate::engine::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{Reconnect, WhileAway};
-use crate::stream::{Backlog, Error, Link, Stream};
+use crate::engine::{Backlog, Error, Link, Stream};
 use crate::{Message, State};
 
 /// The queue, and what the policy says about it.

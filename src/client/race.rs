@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
-use crate::stream::{ConnectError, Error};
+use crate::engine::{ConnectError, Error};
 
 /// RFC 8305 §5: "One recommended value for a default delay is 250 milliseconds."
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

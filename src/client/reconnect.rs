@@ -7,8 +7,8 @@ use std::io;
 
 use super::retry_after::retry_after;
 use super::{ConnectError, ProxyFailure};
+use crate::engine::{Error, HandshakeError};
 use crate::handshake::{Refusal, random_nonce};
-use crate::stream::{Error, HandshakeError};
 use crate::{CloseCode, Initiator, SendError, Summary};
 
 /// How a client connects again after its connection ended: delays, stop condition, what becomes of messages meanwhile.

@@ -46,7 +46,7 @@ impl ClientStream {
 fn noted<R>(polled: Poll<io::Result<R>>, moved: impl FnOnce(&R) -> bool) -> Poll<io::Result<R>> {
     #[cfg(feature = "rustls")]
     if matches!(&polled, Poll::Ready(Ok(done)) if moved(done)) {
-        super::below::note();
+        crate::poll::below::note();
     }
     #[cfg(not(feature = "rustls"))]
     let _ = moved;

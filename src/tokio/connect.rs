@@ -11,11 +11,14 @@ use super::client_stream::ClientStream;
 use super::dial::dial;
 #[cfg(feature = "rustls")]
 use super::dial::within;
-use super::exchange::Exchange;
 use super::{Error, HandshakeError, WebSocket};
-use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
+use crate::client::{
+    self, Asking, ConnectError, Layer, Progress, ProxyFailure, Reconnect, Route, Step, Tunnel,
+};
+use crate::engine::ReadBuffer;
 use crate::handshake::Refusal;
-use crate::stream::ReadBuffer;
+use crate::poll::Reconnecting;
+use crate::poll::exchange::Exchange;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -167,5 +170,16 @@ where
                 return Ok(Ok(WebSocket::open(exchange.stream, connection, unread, Vec::new(), opened)));
             }
         };
+    }
+}
+
+impl Reconnecting<ClientStream> {
+    /// Connects as `connector` says, each time anew.
+    #[must_use]
+    pub fn with_connector(policy: Reconnect, connector: Connector) -> Self {
+        Self::new(policy, move || {
+            let connector = connector.clone();
+            async move { connector.connect().await }
+        })
     }
 }

@@ -64,49 +64,26 @@
 //! | a ping task of one's own | on by default ([`Config::ping_interval`](crate::Config::ping_interval)) |
 //! | `into_inner()` | [`into_parts()`](WebSocket::into_parts), with the bytes that were read and not taken |
 
-mod accept;
-mod below;
 #[cfg(feature = "rand")]
 mod client_stream;
 #[cfg(feature = "rand")]
 mod connect;
 #[cfg(feature = "rand")]
 mod dial;
-mod drive;
-mod exchange;
-mod feeding;
-#[cfg(any(feature = "futures-core", feature = "futures-sink"))]
-mod futures;
-mod group;
-mod keys;
-mod lending;
-mod message_writer;
-#[cfg(feature = "rand")]
-mod pair;
-mod plain;
-mod polled;
-#[cfg(feature = "rand")]
-mod reconnect;
-mod split;
-mod tunnel;
-mod turn;
-mod waiting;
-mod websocket;
 
-pub use accept::{Acceptor, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
 pub use client_stream::ClientStream;
 #[cfg(feature = "rand")]
 pub use connect::{Connector, Tokio, connect};
-pub use group::Group;
-pub use message_writer::MessageWriter;
-#[cfg(feature = "rand")]
-pub use pair::pair;
-pub use plain::{Incoming, PlainRequest};
-#[cfg(feature = "rand")]
-pub use reconnect::Reconnecting;
-pub use split::{ReceiveHalf, SendHalf};
-pub use tunnel::Tunnel;
-pub use websocket::{Sender, WebSocket};
 
-pub use crate::stream::{ConnectError, Error, HandshakeError, Parts};
+pub use crate::engine::{ConnectError, Error, HandshakeError, Parts};
+#[cfg(feature = "rand")]
+pub use crate::poll::pair;
+pub use crate::poll::{
+    Acceptor, Group, Incoming, MessageWriter, PendingRequest, PlainRequest, ReceiveHalf, SendHalf, Sender,
+    Tunnel, Undecided, WebSocket, accept,
+};
+
+/// A client over tokio that connects again by itself.
+#[cfg(feature = "rand")]
+pub type Reconnecting<S = ClientStream> = crate::poll::Reconnecting<S>;

@@ -14,7 +14,7 @@ use super::drive::wait;
 use super::group::Member;
 use super::polled::{Polled, ready};
 use crate::Delivery;
-use crate::stream::{Endpoint, LARGE, Link, Stream};
+use crate::engine::{Endpoint, LARGE, Link, Stream};
 
 /// What a turn came to.
 pub(super) enum Turn {

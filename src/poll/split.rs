@@ -15,7 +15,7 @@ use super::keys::SharedKeys;
 use super::polled::Polled;
 use super::waiting::{NOBODY, RECEIVER, SENDER, Waiting};
 use super::{Error, WebSocket};
-use crate::stream::{Author, Endpoint, FlushBound, Link, lend};
+use crate::engine::{Author, Endpoint, FlushBound, Link, lend};
 use crate::{Chunk, CloseCode, Event, Fin, Message, Prepared, State, Summary};
 
 /// The receiving half of a connection; see [`WebSocket::split`].

@@ -17,8 +17,8 @@ use super::polled::Polled;
 use super::turn::Turn;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
+use crate::engine::{Author, Endpoint, Link, Opened};
 use crate::handshake::ResponseHead;
-use crate::stream::{Author, Endpoint, Link, Opened};
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
 /// An open WebSocket connection over anything that is `AsyncRead + AsyncWrite`.
@@ -75,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Starts after an opening handshake of this module; `response` is still to be written.
-    pub(super) fn open(
+    pub(crate) fn open(
         mut stream: Polled<S>,
         connection: Connection,
         unread: &[u8],

@@ -13,7 +13,7 @@ use ::tokio::time::Instant;
 use super::Error;
 use super::polled::Polled;
 use super::waiting::RECEIVER;
-use crate::stream::{LARGE, ReadBuffer, Stream};
+use crate::engine::{LARGE, ReadBuffer, Stream};
 
 /// How long a refused peer may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,28 +25,28 @@ const MOST_AHEAD: usize = 4096;
 
 /// A stream whose connection is not open yet.
 #[derive(Debug)]
-pub(super) struct Exchange<S> {
-    pub(super) stream: Polled<S>,
+pub(crate) struct Exchange<S> {
+    pub(crate) stream: Polled<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream: Polled::new(stream) }
     }
 
     /// The exchange began at `epoch`, perhaps before there was a stream.
     #[cfg(feature = "rand")]
-    pub(super) fn since(stream: S, epoch: Instant) -> Self {
+    pub(crate) fn since(stream: S, epoch: Instant) -> Self {
         Self { stream: Polled::since(stream, epoch) }
     }
 
     /// The time since the exchange began.
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.stream.now()
     }
 
     /// One read into a buffer in which nothing is unread; `None` when nothing came until `until`.
-    pub(super) fn read<'a>(
+    pub(crate) fn read<'a>(
         &'a mut self,
         buffer: &'a mut ReadBuffer,
         until: Option<Duration>,
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     }
 
     /// Writes all of `bytes`.
-    pub(super) async fn write(&mut self, bytes: &[u8], until: Option<Duration>) -> Result<(), Error> {
+    pub(crate) async fn write(&mut self, bytes: &[u8], until: Option<Duration>) -> Result<(), Error> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let write = |stream: &mut Polled<S>| stream.write(&[IoSlice::new(rest)], None);
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     }
 
     /// Sends the last words and waits a moment, so that no reset destroys them before the peer has read them.
-    pub(super) async fn end(mut self, last: Vec<u8>) {
+    pub(crate) async fn end(mut self, last: Vec<u8>) {
         let until = self.now().checked_add(LINGER);
         if self.write(&last, until).await.is_err() {
             return;

@@ -9,7 +9,7 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use super::polled::Polled;
 use super::{Error, Sender};
 use crate::Message;
-use crate::stream::Link;
+use crate::engine::Link;
 
 #[must_use = "futures do nothing unless awaited"]
 pub(super) struct Feeding<'s, 'm, S, M> {

@@ -6,7 +6,7 @@ use ::tokio::io::{DuplexStream, duplex};
 
 use super::WebSocket;
 use crate::Config;
-use crate::stream::both_ends;
+use crate::engine::both_ends;
 
 /// How many bytes wait in one direction before a write does.
 const CAPACITY: usize = 64 << 10;

@@ -15,7 +15,7 @@ use super::Error;
 use super::group::Member;
 use super::polled::Polled;
 use super::waiting::{RECEIVER, Waiting};
-use crate::stream::Link;
+use crate::engine::Link;
 
 /// What a call works on.
 pub(super) trait Driven<S> {

@@ -16,12 +16,12 @@ use ::tokio::time::{Instant, Sleep, sleep_until};
 
 use super::below;
 use super::waiting::{RECEIVER, SENDER, Waiting};
+use crate::engine::{Stream, is_not_now};
 use crate::redacted::TypeName;
-use crate::stream::{Stream, is_not_now};
 
 /// An asynchronous stream as one that may not be ready; it wakes all who wait.
-pub(super) struct Polled<T> {
-    pub(super) io: T,
+pub(crate) struct Polled<T> {
+    pub(crate) io: T,
     waker: Waker,
     /// Which sides made calls that did not end, while there are only the two.
     pending: [bool; 2],

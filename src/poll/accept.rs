@@ -13,11 +13,11 @@ use super::exchange::Exchange;
 use super::plain::refuse;
 use super::{Error, HandshakeError, Incoming, PlainRequest, WebSocket};
 use crate::Config;
+use crate::engine::{Opened, ReadBuffer, queue};
 use crate::handshake::{
     Acceptance, HandshakeLimits, RefusedRequest, Request, Response, ServerHandshake, ServerStep,
 };
 use crate::redacted::Redacted;
-use crate::stream::{Opened, ReadBuffer, queue};
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
 ///

@@ -22,7 +22,7 @@ pub(super) fn forget() {
 /// Bytes moved.
 #[cfg(feature = "rustls")]
 #[inline]
-pub(super) fn note() {
+pub(crate) fn note() {
     MOVED.set(true);
 }
 

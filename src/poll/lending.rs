@@ -13,7 +13,7 @@ use super::group::Member;
 use super::turn::Turn;
 use super::waiting::RECEIVER;
 use super::{Error, Sender, WebSocket};
-use crate::stream::Endpoint;
+use crate::engine::Endpoint;
 use crate::{Event, Message};
 
 type Lent<'a, S> = Option<(Message<'a>, Sender<'a, S>)>;

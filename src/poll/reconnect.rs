@@ -7,8 +7,7 @@ use core::pin::Pin;
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::time::{Instant, Sleep, sleep};
 
-use super::client_stream::ClientStream;
-use super::{Connector, Error, WebSocket};
+use super::{Error, WebSocket};
 use crate::client::{Course, Lost, Outbox, Reconnect, ReconnectState};
 use crate::{CloseCode, Message, SendError};
 
@@ -48,7 +47,7 @@ use crate::{CloseCode, Message, SendError};
 /// No message whose bytes were written, even in part, is sent again. Messages that were accepted with `Ok` and not written
 /// whole when the connection ended are [counted](Self::messages_lost); with a queue, those of which no byte was written wait
 /// for the next connection instead. If you need acknowledgements, add them to your protocol.
-pub struct Reconnecting<S = ClientStream> {
+pub struct Reconnecting<S> {
     open: Box<dyn FnMut() -> Opening<WebSocket<S>> + Send>,
     course: Course,
     outbox: Outbox,
@@ -64,17 +63,6 @@ enum Stage<S> {
     Opening(Opening<WebSocket<S>>),
     Open(Box<WebSocket<S>>),
     Stopped,
-}
-
-impl Reconnecting {
-    /// Connects as `connector` says, each time anew.
-    #[must_use]
-    pub fn with_connector(policy: Reconnect, connector: Connector) -> Self {
-        Self::new(policy, move || {
-            let connector = connector.clone();
-            async move { connector.connect().await }
-        })
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {

@@ -10,8 +10,8 @@ use bytes::{Buf, Bytes};
 
 use super::WebSocket;
 use super::waiting::{RECEIVER, SENDER};
+use crate::engine::{Endpoint, Link, MAX_PART, lend};
 use crate::redacted::Redacted;
-use crate::stream::{Endpoint, Link, MAX_PART, lend};
 use crate::{CloseCode, Event, Found, Kind, Message};
 
 /// A connection whose binary messages are a stream of bytes in both directions, for tunnels of TCP.

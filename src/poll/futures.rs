@@ -14,7 +14,7 @@ use super::waiting::SENDER;
 use super::{Error, WebSocket};
 use crate::Message;
 #[cfg(feature = "futures-sink")]
-use crate::stream::Link;
+use crate::engine::Link;
 
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]

@@ -8,7 +8,7 @@ use std::io;
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Error, SendHalf, Sender, WebSocket};
-use crate::stream::{Author, Link, MAX_PART};
+use crate::engine::{Author, Link, MAX_PART};
 use crate::{Chunk, Kind};
 
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).
