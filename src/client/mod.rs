@@ -4,13 +4,13 @@
 //! (feature `tokio`) `tokio` carry it out.
 
 #[cfg(feature = "rand")]
-mod asking;
-#[cfg(feature = "rand")]
 mod attempt;
 #[cfg(feature = "rand")]
 mod connector;
 #[cfg(feature = "rand")]
 mod environment;
+#[cfg(feature = "rand")]
+mod opening;
 #[cfg(feature = "rand")]
 mod outbox;
 #[cfg(feature = "rand")]
@@ -30,8 +30,8 @@ mod tunnel;
 
 #[cfg(feature = "rand")]
 pub(crate) use self::{
-    asking::{Asking, Progress},
     attempt::{Attempt, Layer, Route},
+    opening::ClientOpening,
     outbox::Outbox,
     race::Race,
     reconnect::Course,

@@ -5,6 +5,7 @@ mod backlog;
 mod budget;
 mod buffer;
 mod connect_error;
+mod driver;
 mod endpoint;
 mod error;
 #[cfg(feature = "tokio")]
@@ -16,6 +17,7 @@ mod output;
 mod pair;
 mod parts;
 mod sending;
+mod server;
 mod spares;
 mod waits;
 
@@ -29,19 +31,20 @@ pub(crate) use buffer::{LARGE, ReadBuffer};
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
+pub(crate) use driver::{Driver, Input, Progress, StateMachine};
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
 #[cfg(feature = "tokio")]
 pub(crate) use flush::FlushBound;
 pub(crate) use fragments::Author;
 pub(crate) use link::{Link, WRITE_SLICE};
-#[cfg(feature = "tokio")]
-pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
 pub(crate) use sending::MAX_PART;
+pub(crate) use server::{Established, Linger, Pending, Refused, ServerOpening};
+pub(crate) use server::{Acceptor, Undecided};
 pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.

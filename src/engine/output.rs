@@ -320,8 +320,7 @@ impl Output {
 }
 
 /// A queue of the thread, for what is to leave first on a connection that does not exist yet.
-#[cfg(feature = "tokio")]
-pub(crate) fn queue() -> Vec<u8> {
+pub(super) fn queue() -> Vec<u8> {
     first()
 }
 
