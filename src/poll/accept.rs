@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::Deref;
 use core::time::Duration;
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::exchange::Exchange;
 use super::plain::refuse;
@@ -19,27 +20,15 @@ use crate::handshake::{
 };
 use crate::redacted::Redacted;
 
-/// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
-///
-/// It takes any Origin; use [`Acceptor::read_request`] for a server that browsers reach. Over TCP set
-/// `TCP_NODELAY` before, or small messages wait for each other. Dropping the future drops the stream.
-///
-/// # Errors
-///
-/// [`Error::Handshake`] for a request that is not one for a WebSocket or took too long; the client has got the HTTP
-/// response that says so, and up to a second to read it. [`Error::Io`] if the stream failed.
-pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
-    Acceptor::new().accept(stream).await
-}
-
 /// How a server accepts connections; one serves any number of them.
 #[derive(Clone, Debug, Default)]
-pub struct Acceptor {
+pub struct Acceptor<R> {
     config: Arc<Config>,
     limits: HandshakeLimits,
+    runtime: PhantomData<R>,
 }
 
-impl Acceptor {
+impl<R: Runtime> Acceptor<R> {
     /// The defaults of [`Config`] and [`HandshakeLimits`].
     #[must_use]
     pub fn new() -> Self {
@@ -67,10 +56,11 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// As [`accept`].
-    pub async fn accept<S>(&self, stream: S) -> Result<WebSocket<S>, Error>
+    /// [`Error::Handshake`] for a request that is not one for a WebSocket or took too long; the client has got the HTTP
+    /// response that says so, and up to a second to read it. [`Error::Io`] if the stream failed.
+    pub async fn accept<S>(&self, stream: S) -> Result<WebSocket<S, R>, Error>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        R: Io<S>,
     {
         let mut exchange = Exchange::new(stream);
         match self.receive(&mut exchange).await? {
@@ -93,10 +83,10 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// As [`accept`].
-    pub async fn read_request<S>(&self, stream: S) -> Result<PendingRequest<S>, Error>
+    /// Returns the same errors as [`accept`](Self::accept).
+    pub async fn read_request<S>(&self, stream: S) -> Result<PendingRequest<S, R>, Error>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        R: Io<S>,
     {
         match self.read(stream).await? {
             Incoming::Request(pending) => Ok(pending),
@@ -126,9 +116,9 @@ impl Acceptor {
     /// # Errors
     ///
     /// As [`read_request`](Self::read_request), for requests that are not valid.
-    pub async fn read<S>(&self, stream: S) -> Result<Incoming<S>, Error>
+    pub async fn read<S>(&self, stream: S) -> Result<Incoming<S, R>, Error>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        R: Io<S>,
     {
         let mut exchange = Exchange::new(stream);
         match self.receive(&mut exchange).await? {
@@ -143,10 +133,10 @@ impl Acceptor {
     /// Receives a valid request, and what was read behind it.
     async fn receive<S>(
         &self,
-        exchange: &mut Exchange<S>,
+        exchange: &mut Exchange<S, R>,
     ) -> Result<Result<(Request, Vec<u8>), RefusedRequest>, Error>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        R: Io<S>,
     {
         self.config.validate()?;
         let mut handshake = ServerHandshake::new(self.limits, Duration::ZERO);
@@ -175,14 +165,14 @@ impl Acceptor {
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
 ///
 /// Dropping it closes the stream without an answer.
-pub struct PendingRequest<S> {
-    exchange: Exchange<S>,
+pub struct PendingRequest<S, R: Runtime> {
+    exchange: Exchange<S, R>,
     request: Request,
     unread: Vec<u8>,
     config: Arc<Config>,
 }
 
-impl<S> Deref for PendingRequest<S> {
+impl<S, R: Runtime> Deref for PendingRequest<S, R> {
     type Target = Request;
 
     fn deref(&self) -> &Request {
@@ -190,14 +180,14 @@ impl<S> Deref for PendingRequest<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
+impl<S, R: Io<S>> PendingRequest<S, R> {
     /// Accepts: answers `101` and opens the connection.
     ///
     /// # Errors
     ///
     /// [`Undecided`] if the acceptance does not fit the request: a subprotocol that the client did not offer, a header
     /// that cannot be sent. Nothing was written and the request is still there.
-    pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
+    pub async fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S, R>, Undecided<S, R>> {
         let beginning = match self.open(acceptance)?.begin() {
             Ok(ws) => return Ok(ws),
             Err(beginning) => beginning,
@@ -207,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
 
     /// The connection; the answer is still to be written.
     #[allow(clippy::result_large_err)]
-    fn open(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
+    fn open(self, acceptance: &Acceptance) -> Result<WebSocket<S, R>, Undecided<S, R>> {
         let Self { exchange, request, unread, config } = self;
         let mut response = queue();
         match request.accept_as(acceptance, &config, &mut response) {
@@ -228,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
     /// # Errors
     ///
     /// [`Undecided`] if the response cannot be sent, for instance for a status of 1xx; the request is still there.
-    pub async fn reject(self, response: &Response) -> Result<(), Undecided<S>> {
+    pub async fn reject(self, response: &Response) -> Result<(), Undecided<S, R>> {
         let Self { exchange, request, unread, config } = self;
         let mut bytes = Vec::new();
         match request.reject(response, &mut bytes) {
@@ -265,32 +255,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PendingRequest<S> {
 /// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Undecided<S> {
+pub struct Undecided<S, R: Runtime> {
     /// The request, for another try.
-    pub pending: PendingRequest<S>,
+    pub pending: PendingRequest<S, R>,
     /// What is wrong with the answer.
     pub error: Error,
 }
 
-impl<S> fmt::Display for Undecided<S> {
+impl<S, R: Runtime> fmt::Display for Undecided<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl<S: fmt::Debug> core::error::Error for Undecided<S> {
+impl<S: fmt::Debug, R: Runtime> core::error::Error for Undecided<S, R> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.error.source()
     }
 }
 
-impl<S> From<Undecided<S>> for Error {
-    fn from(undecided: Undecided<S>) -> Self {
+impl<S, R: Runtime> From<Undecided<S, R>> for Error {
+    fn from(undecided: Undecided<S, R>) -> Self {
         undecided.error
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for PendingRequest<S> {
+impl<S: fmt::Debug, R: Runtime> fmt::Debug for PendingRequest<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingRequest")
             .field("exchange", &self.exchange)

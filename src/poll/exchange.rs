@@ -5,10 +5,10 @@ use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io::{self, IoSlice};
-
-use ::tokio::io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "rand")]
-use ::tokio::time::Instant;
+use std::time::Instant;
+
+use super::runtime::{Io, Runtime};
 
 use super::Error;
 use super::polled::Polled;
@@ -25,11 +25,11 @@ const MOST_AHEAD: usize = 4096;
 
 /// A stream whose connection is not open yet.
 #[derive(Debug)]
-pub(crate) struct Exchange<S> {
-    pub(crate) stream: Polled<S>,
+pub(crate) struct Exchange<S, R: Runtime> {
+    pub(crate) stream: Polled<S, R>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
+impl<S, R: Io<S>> Exchange<S, R> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream: Polled::new(stream) }
     }
@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         &'a mut self,
         buffer: &'a mut ReadBuffer,
         until: Option<Duration>,
-    ) -> impl Future<Output = Result<Option<usize>, Error>> + use<'a, S> {
+    ) -> impl Future<Output = Result<Option<usize>, Error>> + use<'a, S, R> {
         poll_fn(move |context| {
             let read = self.poll(context, until, |stream| {
                 let room = buffer.room(LARGE);
@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     pub(crate) async fn write(&mut self, bytes: &[u8], until: Option<Duration>) -> Result<(), Error> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let write = |stream: &mut Polled<S>| stream.write(&[IoSlice::new(rest)], None);
+            let write = |stream: &mut Polled<S, R>| stream.write(&[IoSlice::new(rest)], None);
             match poll_fn(|context| self.poll(context, until, write)).await? {
                 None => return Err(Error::TimedOut),
                 Some(0) => return Err(Error::Io(io::ErrorKind::WriteZero.into())),
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         if self.write(&last, until).await.is_err() {
             return;
         }
-        let shutdown = |stream: &mut Polled<S>| stream.shutdown_write();
+        let shutdown = |stream: &mut Polled<S, R>| stream.shutdown_write();
         if !matches!(poll_fn(|context| self.poll(context, until, shutdown)).await, Ok(Some(()))) {
             return;
         }
@@ -105,12 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
 
     /// Does `act` until it need not wait any more, or until the time is up and it was tried once more: a task that has used
     /// up its budget is told to wait though bytes lie there.
-    fn poll<R>(
+    fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
         until: Option<Duration>,
-        mut act: impl FnMut(&mut Polled<S>) -> io::Result<R>,
-    ) -> Poll<Result<Option<R>, Error>> {
+        mut act: impl FnMut(&mut Polled<S, R>) -> io::Result<T>,
+    ) -> Poll<Result<Option<T>, Error>> {
         drop(self.stream.begin(RECEIVER, context.waker()));
         let mut is_due = false;
         let done = loop {

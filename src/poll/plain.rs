@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::exchange::Exchange;
 use super::{Error, HandshakeError, PendingRequest};
@@ -10,24 +10,24 @@ use crate::handshake::{RefusedRequest, RequestError, RequestHead, Response};
 
 /// What came on a stream: a request for a WebSocket, or an ordinary one.
 #[derive(Debug)]
-pub enum Incoming<S> {
+pub enum Incoming<S, R: Runtime> {
     /// A valid request for a WebSocket, which waits for the decision.
-    Request(PendingRequest<S>),
+    Request(PendingRequest<S, R>),
     /// Another HTTP request, such as `GET /health`, which waits for its response.
-    Plain(PlainRequest<S>),
+    Plain(PlainRequest<S, R>),
 }
 
 /// An HTTP request that does not ask for a WebSocket. Dropping it closes the stream without an answer.
 #[derive(Debug)]
-pub struct PlainRequest<S> {
-    exchange: Exchange<S>,
+pub struct PlainRequest<S, R: Runtime> {
+    exchange: Exchange<S, R>,
     refused: RefusedRequest,
     head: RequestHead,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> PlainRequest<S> {
+impl<S, R: Io<S>> PlainRequest<S, R> {
     /// The request, if it is one; otherwise the client is told what is wrong with it.
-    pub(super) async fn new(exchange: Exchange<S>, refused: RefusedRequest) -> Result<Self, Error> {
+    pub(super) async fn new(exchange: Exchange<S, R>, refused: RefusedRequest) -> Result<Self, Error> {
         match refused.plain_request().cloned() {
             Some(head) => Ok(Self { exchange, refused, head }),
             None => Err(refuse(exchange, refused).await),
@@ -67,10 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PlainRequest<S> {
 }
 
 /// Tells the client why there is no connection.
-pub(super) async fn refuse<S>(exchange: Exchange<S>, refused: RefusedRequest) -> Error
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) async fn refuse<S, R: Io<S>>(exchange: Exchange<S, R>, refused: RefusedRequest) -> Error {
     let mut response = Vec::new();
     if *refused.error() != RequestError::EndOfStream && refused.write_response(&mut response).is_ok() {
         exchange.end(response).await;

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use core::fmt;
 use core::pin::Pin;
+use std::time::Instant;
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
-use ::tokio::time::{Instant, Sleep, sleep};
+use super::runtime::{Io, Runtime, Timer};
 
 use super::{Error, WebSocket};
 use crate::client::{Course, Lost, Outbox, Reconnect, ReconnectState};
@@ -47,25 +47,25 @@ use crate::{CloseCode, Message, SendError};
 /// No message whose bytes were written, even in part, is sent again. Messages that were accepted with `Ok` and not written
 /// whole when the connection ended are [counted](Self::messages_lost); with a queue, those of which no byte was written wait
 /// for the next connection instead. If you need acknowledgements, add them to your protocol.
-pub struct Reconnecting<S> {
-    open: Box<dyn FnMut() -> Opening<WebSocket<S>> + Send>,
+pub struct Reconnecting<S, R: Runtime> {
+    open: Box<dyn FnMut() -> Opening<WebSocket<S, R>> + Send>,
     course: Course,
     outbox: Outbox,
-    stage: Stage<S>,
+    stage: Stage<S, R>,
     epoch: Instant,
 }
 
 type Opening<W> = Pin<Box<dyn Future<Output = Result<W, Error>> + Send>>;
 
-enum Stage<S> {
+enum Stage<S, R: Runtime> {
     /// `None`: for nothing.
-    Waiting(Option<Pin<Box<Sleep>>>),
-    Opening(Opening<WebSocket<S>>),
-    Open(Box<WebSocket<S>>),
+    Waiting(Option<Pin<Box<R::Timer>>>),
+    Opening(Opening<WebSocket<S, R>>),
+    Open(Box<WebSocket<S, R>>),
     Stopped,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
+impl<S: Send + 'static, R: Io<S>> Reconnecting<S, R> {
     /// Connects with `open`, which also sets up the session: it logs in, subscribes, asks for a new token before.
     ///
     /// Until it is done there is no connection, and messages wait or not as the policy says. It has no time limit but those
@@ -73,14 +73,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     #[must_use]
     pub fn new<F>(policy: Reconnect, mut open: impl FnMut() -> F + Send + 'static) -> Self
     where
-        F: Future<Output = Result<WebSocket<S>, Error>> + Send + 'static,
+        F: Future<Output = Result<WebSocket<S, R>, Error>> + Send + 'static,
     {
         Self {
             open: Box::new(move || Box::pin(open())),
             outbox: Outbox::new(&policy),
             course: Course::new(policy),
             stage: Stage::Waiting(None),
-            epoch: Instant::now(),
+            epoch: R::now(),
         }
     }
 
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    pub async fn connected(&mut self) -> Result<Option<&mut WebSocket<S>>, Error> {
+    pub async fn connected(&mut self) -> Result<Option<&mut WebSocket<S, R>>, Error> {
         loop {
             match &mut self.stage {
                 Stage::Open(ws) if ws.summary().is_none() => break,
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
                     let mut ws = Box::new(ws);
                     self.outbox.opened(&mut ws.endpoint.link);
                     self.stage = Stage::Open(ws);
-                    self.course.opened(self.epoch.elapsed());
+                    self.course.opened(R::now().saturating_duration_since(self.epoch));
                 }
                 Err(error) => self.ended(Some(error))?,
             },
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
         match &self.stage {
             Stage::Waiting(sleep) => {
                 let due = sleep.as_ref().map(|sleep| sleep.deadline());
-                let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+                let left = due.map(|due| due.saturating_duration_since(R::now()));
                 ReconnectState::Waiting(left.unwrap_or_default())
             }
             Stage::Opening(_) => ReconnectState::Connecting,
@@ -260,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     }
 
     /// The connection, while it is open: for pings, its subprotocol, its stream.
-    pub fn socket(&mut self) -> Option<&mut WebSocket<S>> {
+    pub fn socket(&mut self) -> Option<&mut WebSocket<S, R>> {
         match &mut self.stage {
             Stage::Open(ws) => Some(ws),
             _ => None,
@@ -274,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
 
     /// The connection ended, cleanly if there is no error; the error comes back if it was the last.
     fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
-        let now = self.epoch.elapsed();
+        let now = R::now().saturating_duration_since(self.epoch);
         let messages_lost = match &self.stage {
             Stage::Open(ws) => self.outbox.ended(&ws.endpoint.link),
             _ => 0,
@@ -287,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
             (None, _) => None,
         };
         if let Some(delay) = retry_in {
-            self.stage = Stage::Waiting(Some(Box::pin(sleep(delay))));
+            self.stage = Stage::Waiting(Some(Box::pin(R::sleep(delay))));
             return Ok(());
         }
         self.stage = Stage::Stopped;
@@ -295,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Reconnecting<S> {
     }
 }
 
-impl<S> fmt::Debug for Reconnecting<S> {
+impl<S, R: Runtime> fmt::Debug for Reconnecting<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reconnecting").field("course", &self.course).finish_non_exhaustive()
     }

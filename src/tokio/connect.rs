@@ -11,13 +11,12 @@ use super::client_stream::ClientStream;
 use super::dial::dial;
 #[cfg(feature = "rustls")]
 use super::dial::within;
-use super::{Error, HandshakeError, WebSocket};
+use super::{Error, HandshakeError, Reconnecting, Tokio, WebSocket};
 use crate::client::{
     self, Asking, ConnectError, Layer, Progress, ProxyFailure, Reconnect, Route, Step, Tunnel,
 };
 use crate::engine::ReadBuffer;
 use crate::handshake::Refusal;
-use crate::poll::Reconnecting;
 use crate::poll::exchange::Exchange;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
@@ -28,10 +27,6 @@ use crate::poll::exchange::Exchange;
 pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket<ClientStream>, Error> {
     Connector::new(url).connect().await
 }
-
-/// Marks what belongs to this adapter.
-#[derive(Debug)]
-pub enum Tokio {}
 
 /// How a client over tokio connects; see [`client::Connector`] for all it can be told.
 ///
@@ -125,7 +120,7 @@ async fn ask_for_tunnel(
     epoch: Instant,
     until: Option<Duration>,
 ) -> Result<ClientStream, Option<ProxyFailure>> {
-    let mut exchange = Exchange::since(stream, epoch);
+    let mut exchange = Exchange::<_, Tokio>::since(stream, epoch.into_std());
     let mut buffer = ReadBuffer::default();
     let failed = |error| match error {
         Error::TimedOut => None,
@@ -151,7 +146,7 @@ async fn handshake<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut exchange = Exchange::since(stream, epoch);
+    let mut exchange = Exchange::<_, Tokio>::since(stream, epoch.into_std());
     match exchange.write(&asking.unsent, asking.until()).await {
         Err(Error::TimedOut) => return Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
         wrote => wrote?,
