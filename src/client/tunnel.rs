@@ -366,9 +366,8 @@ mod tests {
     #[test]
     fn an_http_proxy_gets_the_headers_that_were_added() {
         // conf: CQ-12 CQ-15
-        let request = |proxy: Proxy| {
-            start(&proxy, "host").map(|(_, output)| String::from_utf8(output).unwrap())
-        };
+        let request =
+            |proxy: Proxy| start(&proxy, "host").map(|(_, output)| String::from_utf8(output).unwrap());
         let proxy = Proxy::parse("https://proxy").unwrap().header("User-Agent", "test/1");
         let bearer = proxy.clone().header("Proxy-Authorization", "Bearer abc");
         assert!(!format!("{bearer:?} {bearer}").contains("abc"));

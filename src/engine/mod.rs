@@ -27,7 +27,7 @@ use std::io::{self, IoSlice};
 #[cfg(feature = "rand")]
 pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
-pub(crate) use buffer::{LARGE, ReadBuffer};
+pub(crate) use buffer::LARGE;
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
@@ -43,8 +43,9 @@ pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
 pub(crate) use sending::MAX_PART;
+pub use server::Acceptor;
+pub(crate) use server::Undecided;
 pub(crate) use server::{Established, Linger, Pending, Refused, ServerOpening};
-pub(crate) use server::{Acceptor, Undecided};
 pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.

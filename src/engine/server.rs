@@ -250,7 +250,8 @@ impl<T: Stream> Refused<T> {
     pub(crate) fn refuse(self) -> (Error, Option<Driver<T, Linger>>) {
         let Self { stream, refused } = self;
         let mut output = Vec::new();
-        let is_told = *refused.error() != RequestError::EndOfStream && refused.write_response(&mut output).is_ok();
+        let is_told =
+            *refused.error() != RequestError::EndOfStream && refused.write_response(&mut output).is_ok();
         let driver = is_told.then(|| Linger::start(stream, output));
         (HandshakeError::Refused(refused).into(), driver)
     }

@@ -7,7 +7,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `websocket`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
-//! | `accept`, `plain`, `exchange` | the server's opening handshake |
+//! | `accept`, `plain`, `opening` | the server's opening handshake; the driver of all openings, polled |
 //! | `reconnect`, `group` | a client that connects again, many connections |
 //! | `runtime` | what a runtime supplies: I/O, a clock, a timer, yielding |
 //! | `polled` | the stream, its wakers and its timer |
@@ -17,7 +17,6 @@
 mod accept;
 pub(crate) mod below;
 mod drive;
-pub(crate) mod exchange;
 mod feeding;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
@@ -25,6 +24,7 @@ mod group;
 mod keys;
 mod lending;
 mod message_writer;
+pub(crate) mod opening;
 mod plain;
 pub(crate) mod polled;
 #[cfg(feature = "rand")]
@@ -36,7 +36,7 @@ mod turn;
 mod waiting;
 mod websocket;
 
-pub use accept::{Acceptor, PendingRequest, Undecided};
+pub use accept::{PendingRequest, Undecided};
 pub use group::Group;
 pub use message_writer::MessageWriter;
 pub use plain::{Incoming, PlainRequest};
@@ -46,4 +46,6 @@ pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::{Sender, WebSocket};
 
-pub(crate) use crate::engine::{Error, HandshakeError, Parts};
+pub(crate) use crate::engine::{Error, Parts};
+
+pub use crate::engine::Acceptor;

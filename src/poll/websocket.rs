@@ -1,7 +1,6 @@
 //! A connection over an asynchronous stream.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -17,7 +16,7 @@ use super::polled::Polled;
 use super::turn::Turn;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
-use crate::engine::{Author, Endpoint, Link, Opened};
+use crate::engine::{Author, Endpoint, Established, Link, Opened};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
@@ -74,18 +73,13 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         ws
     }
 
-    /// Starts after an opening handshake of this module; `response` is still to be written.
-    pub(crate) fn open(
-        mut stream: Polled<S, R>,
-        connection: Connection,
-        unread: &[u8],
-        response: Vec<u8>,
-        opened: Opened,
-    ) -> Self {
+    /// Starts after an opening handshake of this module; the response is still to be written.
+    pub(crate) fn open(mut stream: Polled<S, R>, established: Established) -> Self {
+        let Established { connection, unread, response, opened } = established;
         stream.set_time(Duration::ZERO);
         let close = connection.config().close_timeout.unwrap_or(Duration::MAX);
         stream.begin_timer(connection.poll_timeout().map(|due| due.min(close)));
-        let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, unread);
+        let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, &unread);
         *endpoint.link.out.sink() = response;
         Self::with(endpoint, opened.boxed())
     }
