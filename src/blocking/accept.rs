@@ -7,7 +7,8 @@ use std::io;
 
 use super::bounded::Bounded;
 use super::{Error, Incoming, PlainRequest, Transport, WebSocket};
-use crate::engine::{self, Driver, Linger, Pending, Refused, ServerOpening};
+use crate::engine::driver::Driver;
+use crate::engine::server::{self, Linger, Pending, Refused, ServerOpening};
 use crate::handshake::{Acceptance, Request, Response};
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
@@ -29,10 +30,10 @@ pub fn accept<S: Transport>(transport: S) -> Result<WebSocket<S>, Error> {
 pub enum Blocking {}
 
 /// How a server accepts connections over `std`'s streams; one serves any number of them.
-pub type Acceptor = engine::Acceptor<Blocking>;
+pub type Acceptor = server::Acceptor<Blocking>;
 
 /// Over `std`'s streams: [`blocking::Acceptor`](Acceptor).
-impl engine::Acceptor<Blocking> {
+impl server::Acceptor<Blocking> {
     /// Accepts a WebSocket in one step, whatever its path, Origin and subprotocols.
     ///
     /// # Errors
@@ -136,7 +137,7 @@ impl<S: Transport> Opening<S> {
 pub struct PendingRequest<S>(Pending<Bounded<S>>);
 
 /// The decision could not be carried out. It turns into an [`Error`] with `?`.
-pub type Undecided<S> = engine::Undecided<Option<PendingRequest<S>>>;
+pub type Undecided<S> = server::Undecided<Option<PendingRequest<S>>>;
 
 impl<S> Deref for PendingRequest<S> {
     type Target = Request;

@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::dial::dial;
 use super::{Error, HandshakeError, Transport, WebSocket};
 use crate::client::{self, ClientOpening, Layer, Route};
-use crate::engine::Driver;
+use crate::engine::driver::Driver;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///

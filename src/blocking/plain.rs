@@ -3,7 +3,7 @@
 use super::accept::linger;
 use super::bounded::Bounded;
 use super::{Error, PendingRequest, Transport};
-use crate::engine::Refused;
+use crate::engine::server::Refused;
 use crate::handshake::{RequestHead, Response};
 
 /// What came on a stream: a request for a WebSocket, or an ordinary one.

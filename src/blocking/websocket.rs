@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
-use crate::engine::{Author, Endpoint, Established, Link, Opened, lend};
+use crate::engine::server::Established;
+use crate::engine::{Author, Endpoint, Link, Opened, lend};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 

@@ -12,13 +12,13 @@ mod environment;
 #[cfg(feature = "rand")]
 mod opening;
 #[cfg(feature = "rand")]
-mod outbox;
-#[cfg(feature = "rand")]
 mod proxy;
 #[cfg(feature = "rand")]
 mod race;
 #[cfg(feature = "rand")]
 mod reconnect;
+#[cfg(feature = "rand")]
+mod reconnecting;
 #[cfg(feature = "rand")]
 mod redirect;
 #[cfg(feature = "rand")]
@@ -32,9 +32,8 @@ mod tunnel;
 pub(crate) use self::{
     attempt::{Attempt, Layer, Route},
     opening::ClientOpening,
-    outbox::Outbox,
     race::Race,
-    reconnect::Course,
+    reconnecting::{Opener, Socket},
     tunnel::Tunnel,
 };
 #[cfg(feature = "rand")]
@@ -43,6 +42,7 @@ pub use self::{
     environment::ProxySettings,
     proxy::{Proxy, ProxyKind},
     reconnect::{Lost, Reconnect, ReconnectEvent, ReconnectState, WhileAway},
+    reconnecting::Reconnecting,
 };
 
 pub use crate::engine::{

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Step;
-use crate::engine::{
-    ConnectError, Error, Established, HandshakeError, Input, Opened, Progress, StateMachine,
-};
+use crate::engine::driver::{Input, Progress, StateMachine};
+use crate::engine::server::Established;
+use crate::engine::{ConnectError, Error, HandshakeError, Opened};
 use crate::handshake::{ClientHandshake, ClientStep, Refusal, ResponseError};
 use crate::{Config, MaskKeys};
 

@@ -14,7 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::proxy::{Credentials, Proxy, ProxyKind};
 use super::{ConnectError, ProxyFailure, SocksReply, Step};
-use crate::engine::{Error, Input, Progress, StateMachine};
+use crate::engine::Error;
+use crate::engine::driver::{Input, Progress, StateMachine};
 use crate::handshake::{Body, HandshakeLimits, HeadReader, Refusal, ResponseError, ResponseHead};
 
 /// A tunnel that a proxy is asked for.

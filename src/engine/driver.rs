@@ -92,10 +92,6 @@ impl<T: Stream, M: StateMachine> Driver<T, M> {
         Err(Error::Io(io::ErrorKind::NotConnected.into()))
     }
 
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.0.as_ref()?.machine.deadline()
-    }
-
     /// How long it may still take, `None` without a limit.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let running = self.0.as_ref()?;
@@ -117,14 +113,20 @@ impl<T, M> Driver<T, M> {
     pub(crate) fn has_output(&self) -> bool {
         self.0.as_ref().is_some_and(|running| !running.output.is_empty())
     }
+}
 
-    #[cfg(feature = "tokio")]
+/// For a stream that does not wait.
+#[cfg(feature = "tokio")]
+impl<T: Stream, M: StateMachine> Driver<T, M> {
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.0.as_ref()?.machine.deadline()
+    }
+
     pub(crate) fn stream_mut(&mut self) -> Option<&mut T> {
         self.0.as_mut().map(|running| &mut running.stream)
     }
 
-    /// For a stream that does not wait: the timer for the deadline has fired. What the stream has by now still counts.
-    #[cfg(feature = "tokio")]
+    /// The timer for the deadline has fired. What the stream has by now still counts.
     pub(crate) fn set_alarm(&mut self) {
         if let Some(running) = &mut self.0 {
             running.alarm = true;

@@ -1,11 +1,9 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
-#[cfg(feature = "rand")]
-mod backlog;
 mod budget;
 mod buffer;
 mod connect_error;
-mod driver;
+pub(crate) mod driver;
 mod endpoint;
 mod error;
 #[cfg(feature = "tokio")]
@@ -16,22 +14,21 @@ mod output;
 #[cfg(feature = "rand")]
 mod pair;
 mod parts;
+#[cfg(feature = "rand")]
+mod send_queue;
 mod sending;
-mod server;
+pub(crate) mod server;
 mod spares;
 mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
-#[cfg(feature = "rand")]
-pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
 pub(crate) use buffer::LARGE;
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
-pub(crate) use driver::{Driver, Input, Progress, StateMachine};
 pub(crate) use endpoint::{Endpoint, lend};
 pub use error::{Error, HandshakeError};
 #[cfg(feature = "tokio")]
@@ -42,10 +39,9 @@ pub(crate) use link::{Link, WRITE_SLICE};
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+#[cfg(feature = "rand")]
+pub(crate) use send_queue::SendQueue;
 pub(crate) use sending::MAX_PART;
-pub use server::Acceptor;
-pub(crate) use server::Undecided;
-pub(crate) use server::{Established, Linger, Pending, Refused, ServerOpening};
 pub(crate) use waits::is_not_now;
 
 /// A byte stream with a clock of its own.

@@ -12,7 +12,7 @@ use std::thread_local;
 use bytes::{Buf, Bytes};
 
 #[cfg(feature = "rand")]
-use super::backlog::Draining;
+use super::send_queue::Draining;
 use super::spares::Spares;
 use crate::Sink;
 use crate::redacted::Redacted;

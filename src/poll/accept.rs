@@ -9,7 +9,7 @@ use super::plain::refuse;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};
 use super::{Acceptor, Error, Incoming, PlainRequest, WebSocket};
-use crate::engine::{self, Pending, Refused, ServerOpening};
+use crate::engine::server::{self, Pending, Refused, ServerOpening};
 use crate::handshake::{Acceptance, Request, Response};
 
 /// Over an asynchronous runtime, as `tokio::Acceptor` for instance.
@@ -108,7 +108,7 @@ impl<R: Runtime> Acceptor<R> {
 pub struct PendingRequest<S, R: Runtime>(Pending<Polled<S, R>>);
 
 /// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
-pub type Undecided<S, R> = engine::Undecided<PendingRequest<S, R>>;
+pub type Undecided<S, R> = server::Undecided<PendingRequest<S, R>>;
 
 impl<S, R: Runtime> Deref for PendingRequest<S, R> {
     type Target = Request;

@@ -46,6 +46,5 @@ pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::{Sender, WebSocket};
 
+pub use crate::engine::server::Acceptor;
 pub(crate) use crate::engine::{Error, Parts};
-
-pub use crate::engine::Acceptor;

@@ -7,7 +7,8 @@ use super::Error;
 use super::polled::Polled;
 use super::runtime::Io;
 use super::waiting::RECEIVER;
-use crate::engine::{Driver, StateMachine, Stream};
+use crate::engine::Stream;
+use crate::engine::driver::{Driver, StateMachine};
 
 /// Runs a state machine to its outcome. All state is in the future; dropping it drops the stream.
 pub(crate) fn run<S, R: Io<S>, M: StateMachine>(

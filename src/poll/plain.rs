@@ -4,7 +4,7 @@ use super::opening::run;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};
 use super::{Error, PendingRequest};
-use crate::engine::Refused;
+use crate::engine::server::Refused;
 use crate::handshake::{RequestHead, Response};
 
 /// What came on a stream: a request for a WebSocket, or an ordinary one.

@@ -16,7 +16,8 @@ use super::polled::Polled;
 use super::turn::Turn;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
-use crate::engine::{Author, Endpoint, Established, Link, Opened};
+use crate::engine::server::Established;
+use crate::engine::{Author, Endpoint, Link, Opened};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
@@ -325,12 +326,12 @@ impl<S, R: Io<S>> WebSocket<S, R> {
 
     /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
     #[cfg(feature = "rand")]
-    pub(super) async fn wait_for_end(&mut self) -> Result<(), Error> {
+    pub(super) fn poll_end(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
         let find_end = |endpoint: &mut Endpoint<Polled<S, R>>| {
             while endpoint.find(None, |_| false)?.is_some() {}
             Ok(())
         };
-        poll_fn(|context| self.poll_with(RECEIVER, context, find_end)).await
+        self.poll_with(RECEIVER, context, find_end)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.

@@ -15,7 +15,7 @@ use super::{Error, HandshakeError, Reconnecting, Tokio, WebSocket};
 #[cfg(feature = "rustls")]
 use crate::client::ConnectError;
 use crate::client::{self, Layer, Reconnect, Route};
-use crate::engine::{Driver, StateMachine};
+use crate::engine::driver::{Driver, StateMachine};
 use crate::poll::opening::run;
 use crate::poll::polled::Polled;
 
