@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::{Connector, Error, Transport, WebSocket};
 use crate::client::{self, Reconnect, Socket};
 use crate::engine::SendQueue;
-use crate::{CloseCode, Message, SendError, State, Summary};
+use crate::{CloseCode, Connection, Message};
 
 /// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
 ///
@@ -75,12 +75,8 @@ impl<S: Transport> Socket for WebSocket<S> {
         self.endpoint.link.drain(queue);
     }
 
-    fn state(&self) -> State {
-        self.endpoint.link.connection.state()
-    }
-
-    fn summary(&self) -> Option<Summary<'_>> {
-        self.summary()
+    fn connection(&self) -> &Connection {
+        &self.endpoint.link.connection
     }
 
     fn poll_next(
@@ -151,6 +147,23 @@ impl<S: Transport> client::Reconnecting<WebSocket<S>> {
         Ok(self.socket())
     }
 
+    /// Queues a message; with a connection it leaves before the next receive waits, otherwise the policy decides as for
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`send`](Self::send).
+    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
+        self.queue(message.into()).map(drop)
+    }
+
+    /// Returns whether a connection has taken the message.
+    fn queue(&mut self, message: Message<'_>) -> Result<bool, Error> {
+        let Some((socket, sending)) = self.start_send(&message) else { return self.put(message) };
+        let taken = socket.feed(&message);
+        self.taken(message, sending, taken)
+    }
+
     /// Sends a message. When this returns, the message has left, or is queued, or was dropped, as the policy says.
     ///
     /// While queued messages have not been handed to the connection yet, the message is queued behind them.
@@ -166,26 +179,6 @@ impl<S: Transport> client::Reconnecting<WebSocket<S>> {
         }
         let flushed = self.socket().map_or(Ok(()), WebSocket::flush);
         self.flushed(flushed)
-    }
-
-    /// Queues a message; with a connection it leaves before the next receive waits, otherwise the policy decides as for
-    /// [`send`](Self::send).
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`send`](Self::send).
-    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.queue(message.into()).map(drop)
-    }
-
-    /// Returns whether a connection has taken the message.
-    fn queue(&mut self, message: Message<'_>) -> Result<bool, Error> {
-        let Some((socket, sending)) = self.start_send(&message) else { return self.put(message) };
-        match socket.feed(&message) {
-            // Nothing was taken.
-            Err(Error::Send(SendError::Closed)) => self.put(message),
-            fed => fed.map(|()| self.sent(sending)),
-        }
     }
 
     /// Closes the connection, if there is one, and connects no more, also if closing fails.

@@ -48,3 +48,18 @@ pub use self::{
 pub use crate::engine::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
+
+/// Does the same with whichever stream a client has.
+#[cfg(feature = "rand")]
+macro_rules! delegate {
+    ($stream:ident in $client_stream:expr => $act:expr) => {
+        match $client_stream {
+            Self::Tcp($stream) => $act,
+            #[cfg(feature = "rustls")]
+            Self::Tls($stream) => $act,
+        }
+    };
+}
+
+#[cfg(feature = "rand")]
+pub(crate) use delegate;

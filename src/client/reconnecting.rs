@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::reconnect::RetryState;
 use super::{Lost, Reconnect, ReconnectState, WhileAway};
 use crate::engine::{Error, SendQueue};
-use crate::{Message, State, Summary};
+use crate::{Connection, Message, SendError, State};
 
 /// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
 ///
@@ -54,9 +54,7 @@ pub trait Socket: Sized {
     /// From now on the connection sends the messages of `queue`, while it receives.
     fn drain(&mut self, queue: &Arc<SendQueue>);
 
-    fn state(&self) -> State;
-
-    fn summary(&self) -> Option<Summary<'_>>;
+    fn connection(&self) -> &Connection;
 
     /// Receives, and waits for `timeout` at most if it blocks.
     fn poll_next(
@@ -164,11 +162,13 @@ impl<W: Socket> Reconnecting<W> {
     pub(crate) fn poll_connected(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             match &mut self.stage {
-                Stage::Open(socket) if socket.summary().is_some() => match ready!(socket.poll_end(context)) {
-                    // Over a stream that does not wait.
-                    Err(error) if error.is_temporary() => return Poll::Ready(Err(error)),
-                    ended => self.ended(ended.err())?,
-                },
+                Stage::Open(socket) if socket.connection().summary().is_some() => {
+                    match ready!(socket.poll_end(context)) {
+                        // Over a stream that does not wait.
+                        Err(error) if error.is_temporary() => return Poll::Ready(Err(error)),
+                        ended => self.ended(ended.err())?,
+                    }
+                }
                 Stage::Open(_) | Stage::Stopped => return Poll::Ready(Ok(())),
                 _ => ready!(self.poll_advance(context, None))?,
             }
@@ -203,7 +203,7 @@ impl<W: Socket> Reconnecting<W> {
     /// The connection that takes a message now, unless queued ones go before it.
     pub(crate) fn start_send(&mut self, message: &Message<'_>) -> Option<(&mut W, Sending)> {
         let Stage::Open(socket) = &mut self.stage else { return None };
-        if socket.state() != State::Open || self.queue.is_waiting() {
+        if socket.connection().state() != State::Open || self.queue.is_waiting() {
             return None;
         }
         let keeps = matches!(self.while_away, WhileAway::Queue(_));
@@ -211,14 +211,23 @@ impl<W: Socket> Reconnecting<W> {
         Some((socket, Sending { start, copy: keeps.then(|| message.clone().into_owned()) }))
     }
 
-    /// The connection has taken the message. Returns `true`, for a flush that may follow.
-    pub(crate) fn sent(&mut self, sending: Sending) -> bool {
+    /// The outcome of a message that the connection was to take. Returns whether it did, and a flush may follow.
+    pub(crate) fn taken(
+        &mut self,
+        message: Message<'_>,
+        sending: Sending,
+        taken: Result<(), Error>,
+    ) -> Result<bool, Error> {
+        if matches!(taken, Err(Error::Send(SendError::Closed))) {
+            return self.put(message);
+        }
+        taken?;
         self.forget_written();
         if let Stage::Open(socket) = &self.stage {
             let (end, _) = socket.output_counts();
             self.queue.add_unwritten(sending.start..end, sending.copy);
         }
-        true
+        Ok(true)
     }
 
     /// The message that was sent last was flushed.
@@ -291,6 +300,7 @@ impl<W: Socket> Reconnecting<W> {
         let retry_in = match (&error, &self.stage) {
             (Some(error), _) => self.retry.ended(now, Lost::Failed(error), messages_lost),
             (None, Stage::Open(socket)) => socket
+                .connection()
                 .summary()
                 .and_then(|summary| self.retry.ended(now, Lost::Closed(&summary), messages_lost)),
             (None, _) => None,

@@ -223,11 +223,40 @@ impl<P> From<Undecided<P>> for Error {
     }
 }
 
+/// What came on a stream: a request for a WebSocket, or an ordinary one.
+#[derive(Debug)]
+pub enum Incoming<R, P> {
+    /// A valid request for a WebSocket, which waits for the decision.
+    Request(R),
+    /// Another HTTP request, such as `GET /health`, which waits for its response.
+    Plain(P),
+}
+
 /// A request that got no connection, and its stream.
 #[derive(Debug)]
 pub(crate) struct Refused<T> {
-    pub(crate) stream: T,
+    stream: T,
     refused: RefusedRequest,
+}
+
+/// An ordinary HTTP request, and its stream.
+#[derive(Debug)]
+pub(crate) struct Plain<T> {
+    pub(crate) head: RequestHead,
+    pub(crate) refused: Refused<T>,
+}
+
+impl<T: Stream> Plain<T> {
+    pub(crate) const fn stream(&self) -> &T {
+        &self.refused.stream
+    }
+
+    pub(crate) fn respond(self, response: &Response) -> Result<Driver<T, Linger>, Error> {
+        let Refused { stream, refused } = self.refused;
+        let mut output = Vec::new();
+        refused.respond(response, &mut output).map_err(HandshakeError::Reject)?;
+        Ok(Linger::start(stream, output))
+    }
 }
 
 impl<T: Stream> Refused<T> {
@@ -236,14 +265,11 @@ impl<T: Stream> Refused<T> {
     }
 
     /// The request, if it is an ordinary one.
-    pub(crate) fn head(&self) -> Option<&RequestHead> {
-        self.refused.plain_request()
-    }
-
-    pub(crate) fn respond(self, response: &Response) -> Result<Driver<T, Linger>, Error> {
-        let mut output = Vec::new();
-        self.refused.respond(response, &mut output).map_err(HandshakeError::Reject)?;
-        Ok(Linger::start(self.stream, output))
+    pub(crate) fn into_plain(self) -> Result<Plain<T>, Self> {
+        match self.refused.plain_request().cloned() {
+            Some(head) => Ok(Plain { head, refused: self }),
+            None => Err(self),
+        }
     }
 
     /// The error for the caller, and what tells the client, if it is there to be told.

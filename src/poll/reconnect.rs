@@ -12,7 +12,7 @@ use super::runtime::{Io, Runtime};
 use super::{Error, WebSocket};
 use crate::client::{self, Reconnect, Socket};
 use crate::engine::SendQueue;
-use crate::{CloseCode, Message, SendError, State, Summary};
+use crate::{CloseCode, Connection, Message};
 
 /// A client that connects again by itself, over an asynchronous runtime.
 pub type Reconnecting<S, R> = client::Reconnecting<WebSocket<S, R>>;
@@ -58,22 +58,6 @@ impl<S, R: Io<S>> client::Opener<WebSocket<S, R>> for Opener<S, R> {
 impl<S, R: Io<S>> Socket for WebSocket<S, R> {
     type Opener = Opener<S, R>;
 
-    fn output_counts(&self) -> (u64, u64) {
-        self.endpoint.link.output_counts()
-    }
-
-    fn drain(&mut self, queue: &Arc<SendQueue>) {
-        self.endpoint.link.drain(queue);
-    }
-
-    fn state(&self) -> State {
-        self.endpoint.link.connection.state()
-    }
-
-    fn summary(&self) -> Option<Summary<'_>> {
-        self.summary()
-    }
-
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -84,6 +68,17 @@ impl<S, R: Io<S>> Socket for WebSocket<S, R> {
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_end(context)
+    }
+    fn output_counts(&self) -> (u64, u64) {
+        self.endpoint.link.output_counts()
+    }
+
+    fn drain(&mut self, queue: &Arc<SendQueue>) {
+        self.endpoint.link.drain(queue);
+    }
+
+    fn connection(&self) -> &Connection {
+        &self.endpoint.link.connection
     }
 }
 
@@ -159,11 +154,8 @@ impl<S: Send + 'static, R: Io<S>> client::Reconnecting<WebSocket<S, R>> {
     /// Returns whether a connection has taken the message.
     async fn queue(&mut self, message: Message<'_>) -> Result<bool, Error> {
         let Some((socket, sending)) = self.start_send(&message) else { return self.put(message) };
-        match socket.feed(&message).await {
-            // Nothing was taken.
-            Err(Error::Send(SendError::Closed)) => self.put(message),
-            fed => fed.map(|()| self.sent(sending)),
-        }
+        let taken = socket.feed(&message).await;
+        self.taken(message, sending, taken)
     }
 
     /// Closes the connection, if there is one, and connects no more, also if closing fails or the future is dropped.

@@ -8,9 +8,9 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::time::Instant;
 
 use super::client_stream::ClientStream;
-use super::dial::dial;
 #[cfg(feature = "rustls")]
-use super::dial::within;
+use super::dial::before;
+use super::dial::dial;
 use super::{Error, HandshakeError, Reconnecting, Tokio, WebSocket};
 #[cfg(feature = "rustls")]
 use crate::client::ConnectError;
@@ -93,7 +93,8 @@ impl client::Connector<Tokio> {
 
 /// The stream to the server.
 async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
-    let dialled = dial(&route.host, route.port, epoch, until).await;
+    let deadline = until.and_then(|until| epoch.checked_add(until));
+    let dialled = dial(&route.host, route.port, deadline).await;
     let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
     for layer in route.layers {
         stream = match layer {
@@ -102,7 +103,7 @@ async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<C
             Layer::Tls { step, peer } => {
                 let connector = tokio_rustls::TlsConnector::from(peer.config.clone());
                 let connected = connector.connect(peer.name.clone(), Box::new(stream));
-                let connected = within(step, epoch, until, connected).await?;
+                let connected = before(deadline, connected).await.ok_or(ConnectError::TimedOut { step })?;
                 ClientStream::Tls(Box::new(connected.map_err(|error| ConnectError::Tls(peer.failed(error)))?))
             }
         };
