@@ -43,10 +43,9 @@ impl StateMachine for ClientOpening {
             Ok(ClientStep::Refused(refusal)) => Ok(Progress::Done(Err(refusal))),
             Ok(ClientStep::Open { opened, consumed }) => {
                 let unread = bytes.get(consumed..).unwrap_or_default().to_vec();
-                let response = Some(opened.response().clone());
-                let (connection, negotiated) =
-                    opened.into_connection(config, MaskKeys::thread(), Duration::ZERO);
-                let opened = Opened { subprotocol: negotiated.subprotocol, response };
+                let (connection, negotiated, response) =
+                    opened.into_parts(config, MaskKeys::thread(), Duration::ZERO);
+                let opened = Opened { subprotocol: negotiated.subprotocol, response: Some(response) };
                 Ok(Progress::Done(Ok(Established { connection, unread, response: Vec::new(), opened })))
             }
             Err(ResponseError::TimedOut) => Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
