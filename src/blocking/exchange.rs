@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use super::bounded::{SHORTEST, unless_reset};
 use super::clock::Clock;
 use super::{Error, Transport};
-use crate::engine::is_not_now;
+use crate::engine::is_not_ready;
 use crate::redacted::TypeName;
 
 /// How long a refused peer may take to read why.
@@ -117,7 +117,7 @@ impl<S: Transport> Exchange<S> {
             Ok(Some(done)) => return Ok(Step::Done(done)),
             Ok(None) => true,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            Err(error) if is_not_now(&error) => {
+            Err(error) if is_not_ready(&error) => {
                 let took = self.now().saturating_sub(began);
                 left.is_some_and(|left| took >= left / 2)
             }

@@ -142,7 +142,7 @@ impl<S: Transport> Reconnecting<S> {
             match &mut self.stage {
                 Stage::Open(ws) if ws.summary().is_none() => break,
                 // It says why it ended as often as it is asked.
-                Stage::Open(ws) => match ws.wait_for_end() {
+                Stage::Open(ws) => match ws.endpoint.wait_for_end() {
                     // Over a stream that does not wait.
                     Err(error) if error.is_temporary() => return Err(error),
                     ended => self.ended(ended.err())?,

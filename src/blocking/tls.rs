@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::{Error, Transport};
 use crate::client::tls::Peer;
 use crate::client::{ConnectError, Step};
-use crate::engine::is_not_now;
+use crate::engine::is_not_ready;
 
 /// Sets TLS up over `stream`, all before `until`. Nothing else is sent before it stands.
 pub(super) fn set_up(
@@ -34,7 +34,7 @@ pub(super) fn set_up(
             Ok(()) => {}
             // The clock says whether there is time for another wait.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if until.is_some() && is_not_now(&error) => {}
+            Err(error) if until.is_some() && is_not_ready(&error) => {}
             Err(error) => return Err(failed(error).into()),
         }
     }

@@ -6,33 +6,32 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `websocket`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
+//! | `websocket`, `sender`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
 //! | `accept`, `plain`, `exchange` | the server's opening handshake |
 //! | `reconnect`, `group` | a client that connects again, many connections |
 //! | `runtime` | what a runtime supplies: I/O, a clock, a timer, yielding |
 //! | `polled` | the stream, its wakers and its timer |
-//! | `drive`, `turn`, `lending`, `feeding` | one call, polled; the fast paths of receiving and feeding |
+//! | `driver`, `fast` | one call, polled; the fast paths of receiving and feeding |
 //! | `waiting`, `keys`, `below` | who waits for the connection; masking keys outside the lock; bytes below TLS |
 
 mod accept;
 pub(crate) mod below;
-mod drive;
+mod driver;
 pub(crate) mod exchange;
-mod feeding;
+mod fast;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
 mod keys;
-mod lending;
 mod message_writer;
 mod plain;
 pub(crate) mod polled;
 #[cfg(feature = "rand")]
 mod reconnect;
 pub(crate) mod runtime;
+mod sender;
 mod split;
 mod tunnel;
-mod turn;
 mod waiting;
 mod websocket;
 
@@ -42,8 +41,9 @@ pub use message_writer::MessageWriter;
 pub use plain::{Incoming, PlainRequest};
 #[cfg(feature = "rand")]
 pub use reconnect::Reconnecting;
+pub use sender::Sender;
 pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
-pub use websocket::{Sender, WebSocket};
+pub use websocket::WebSocket;
 
 pub(crate) use crate::engine::{Error, HandshakeError, Parts};
