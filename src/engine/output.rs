@@ -311,15 +311,21 @@ impl Output {
 
     pub(crate) fn clear(&mut self, spare: usize) {
         self.written = 0;
-        if let Some(rare) = &mut self.rare {
-            rare.len = 0;
-            let payloads = mem::take(&mut rare.payloads);
-            if let Some(sent) = &mut rare.sent {
-                sent.extend(payloads.into_iter().map(|(_, payload)| payload));
-            }
-            self.drop_rare();
+        if self.rare.is_some() {
+            self.clear_payloads();
         }
         recycle(mem::take(&mut self.bytes), spare);
+    }
+
+    #[cold]
+    fn clear_payloads(&mut self) {
+        let Some(rare) = &mut self.rare else { return };
+        rare.len = 0;
+        let payloads = mem::take(&mut rare.payloads);
+        if let Some(sent) = &mut rare.sent {
+            sent.extend(payloads.into_iter().map(|(_, payload)| payload));
+        }
+        self.drop_rare();
     }
 
     /// Whether messages that waited for the connection are still to be handed on.

@@ -209,35 +209,31 @@ impl<S: Stream> Link<S> {
 
     /// Encodes into the output, also if that is full.
     pub(crate) fn encode(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
-        let is_large = |payload: &[u8]| self.is_large(payload.len());
-        let shared = match what {
-            Outgoing::Message(message) if is_large(message.as_bytes()) => message.to_shared(),
-            Outgoing::Prepared(prepared) if is_large(prepared.payload()) => Some(prepared.frame().clone()),
-            _ => None,
+        let is_large = match what {
+            Outgoing::Message(message) => self.is_large(message.len()),
+            Outgoing::Prepared(prepared) => self.is_large(prepared.payload().len()),
+            _ => false,
         };
-        let (connection, out) = (&mut self.connection, self.out.sink_for_more());
-        if shared.is_some() {
-            connection.transmit(out);
-        }
+        let (connection, out) = (&mut self.connection, &mut self.out);
         match what {
-            Outgoing::Message(message) if shared.is_some() => {
-                out.extend_from_slice(connection.envelope(message)?.header());
-            }
-            Outgoing::Message(message) => connection.send(message, out)?,
-            Outgoing::Prepared(prepared) if shared.is_some() => {
+            Outgoing::Message(message) if is_large => self.encode_large(message)?,
+            Outgoing::Message(message) => connection.send(message, out.sink_for_more())?,
+            Outgoing::Prepared(prepared) if is_large => {
+                connection.transmit(out.sink());
                 connection.envelope(&Message::from(prepared.payload())).map(drop)?;
+                out.share(prepared.frame().clone());
             }
-            Outgoing::Prepared(prepared) => connection.send_prepared(prepared, out)?,
+            Outgoing::Prepared(prepared) => connection.send_prepared(prepared, out.sink_for_more())?,
             Outgoing::Fragment(author, fragment, fin) => {
-                connection.send_fragment(fragment, fin, out)?;
+                connection.send_fragment(fragment, fin, out.sink_for_more())?;
                 self.author = author;
             }
             Outgoing::Chunk(author, chunk) | Outgoing::FirstChunk(author, chunk) => {
-                connection.send_chunk(chunk, out)?;
+                connection.send_chunk(chunk, out.sink_for_more())?;
                 self.author = author;
             }
-            Outgoing::Ping(payload) => connection.ping(payload, out)?,
-            Outgoing::Pong(payload) => connection.pong(payload, out)?,
+            Outgoing::Ping(payload) => connection.ping(payload, out.sink_for_more())?,
+            Outgoing::Pong(payload) => connection.pong(payload, out.sink_for_more())?,
             Outgoing::Close(code, reason) => {
                 let now = self.read_clock();
                 self.connection.close(now, code, reason, self.out.sink())?;
@@ -247,9 +243,16 @@ impl<S: Stream> Link<S> {
                 self.connection.close_without_code(now, self.out.sink())?;
             }
         }
-        if let Some(bytes) = shared {
-            self.out.share(bytes);
-        }
+        Ok(())
+    }
+
+    /// Encodes a large message, without a copy if its payload is shared.
+    fn encode_large(&mut self, message: &Message<'_>) -> Result<(), SendError> {
+        let out = self.out.sink_for_more();
+        let Some(bytes) = message.to_shared() else { return self.connection.send(message, out) };
+        self.connection.transmit(out);
+        out.extend_from_slice(self.connection.envelope(message)?.header());
+        self.out.share(bytes);
         Ok(())
     }
 

@@ -30,9 +30,11 @@ impl<S, R: Runtime> Driven<S, R> for Link<Polled<S, R>> {
     }
 }
 
-/// What remains to be done after a call, without any lock: it wakes and drops what belongs to others.
+/// What remains to be done after a call, without any lock: it wakes and drops what belongs to others. Nearly always nothing.
 #[must_use]
-pub(super) struct PostPoll {
+pub(super) struct PostPoll(Option<Remains>);
+
+struct Remains {
     side: u64,
     others: Option<Arc<Waiting>>,
     _members: [Option<Box<Member>>; 2],
@@ -44,8 +46,8 @@ pub(super) struct PostPoll {
 impl PostPoll {
     #[inline]
     pub(super) fn run(self) {
-        if let Some(others) = &self.others {
-            others.wake_all_but(self.side);
+        if let Some(Remains { side, others: Some(others), .. }) = &self.0 {
+            others.wake_all_but(*side);
         }
     }
 }
@@ -87,14 +89,19 @@ pub(super) fn drive<S, R: Io<S>, D: Driven<S, R>, T>(
     // Senders wait for room or for their bytes to leave, the receiver writes what they only queued. They are woken by
     // changes, not by a state, or they would wake each other for ever.
     let has_changed = before.is_some_and(|before| link.snapshot() != before);
-    let post_poll = PostPoll {
-        side,
-        others: link.stream.waiting().filter(|_| has_changed).cloned(),
-        _members: [left_at_first, left_at_last],
-        _wakers: [old_waker, own_waker],
-        _payloads: link.out.take_sent(),
+    let others = link.stream.waiting().filter(|_| has_changed).cloned();
+    let payloads = link.out.take_sent();
+    let remains = match (others, left_at_first, left_at_last, old_waker, own_waker) {
+        (None, None, None, None, None) if payloads.is_empty() => None,
+        (others, left_at_first, left_at_last, old_waker, own_waker) => Some(Remains {
+            side,
+            others,
+            _members: [left_at_first, left_at_last],
+            _wakers: [old_waker, own_waker],
+            _payloads: payloads,
+        }),
     };
-    (result, post_poll)
+    (result, PostPoll(remains))
 }
 
 impl<S, R: Io<S>> Link<Polled<S, R>> {

@@ -28,8 +28,18 @@ impl<S, R: Io<S>> Route<'_, S, R> {
             Self::Half(half) if what.is_part() => what.by(half.begin_fragments()),
             _ => what,
         };
-        poll_fn(|context| self.poll_queue(context, |link| link.send(what))).await?;
-        self.flush().await
+        let mut is_queued = false;
+        poll_fn(|context| {
+            self.poll(context, |link, bounds| {
+                if !is_queued {
+                    bounds.flush.reset();
+                    link.queue_in_turn(&bounds.room, |link| link.send(what))?;
+                    is_queued = true;
+                }
+                link.flush_to(&bounds.flush)
+            })
+        })
+        .await
     }
 
     /// Queues something.
