@@ -4,15 +4,15 @@
 #[cfg(feature = "tokio")]
 #[path = "full_queues/asynchronous.rs"]
 mod asynchronous;
-mod stream_support;
+mod blocking_support;
 
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
 use std::thread;
 
+use blocking_support::{SECOND, ms, pattern, server, within};
 use sansocket::blocking::{Error, Transport, WebSocket, pair};
 use sansocket::{CloseCode, Config, Connection, Deadline, Unread};
-use stream_support::{SECOND, ms, pattern, server, within};
 
 /// Both ends have more to say than the pipe between them holds, and receive.
 // conf: CT-07

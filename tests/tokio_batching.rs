@@ -1,7 +1,7 @@
 //! What leaves when, over tokio: one write for what one read brought, nothing earlier, and never more than fits.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::future::poll_fn;
@@ -10,9 +10,9 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
+use blocking_support::{SECOND, keys, ms, pattern, read_all};
 use sansocket::tokio::WebSocket;
 use sansocket::{CloseCode, Config, Connection, Event, Message};
-use stream_support::{SECOND, keys, ms, pattern, read_all};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};

@@ -2,16 +2,16 @@
 //! peer, and no stalled write.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::future::poll_fn;
 use core::pin::pin;
 
+use blocking_support::{SECOND, ms};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::tokio::{Acceptor, WebSocket};
 use sansocket::{Config, State};
-use stream_support::{SECOND, ms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{advance, timeout};

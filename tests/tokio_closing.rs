@@ -1,15 +1,15 @@
 //! How connections over tokio end: by agreement, by a violation, by a half-closed or a vanished peer.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::time::Duration;
 use std::io::ErrorKind;
 
+use blocking_support::{SECOND, keys, ms, pattern, read_all};
 use sansocket::tokio::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Event, Fin, Initiator, Message, ProtocolError, State};
-use stream_support::{SECOND, keys, ms, pattern, read_all};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

@@ -1,7 +1,7 @@
 //! What connections over tokio cost in memory: their state, their futures, and what the allocator of this thread says.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -10,9 +10,9 @@ use core::mem::{size_of, size_of_val};
 use core::time::Duration;
 use std::alloc::System;
 
+use blocking_support::{keys, ms, pattern};
 use sansocket::tokio::{Acceptor, Connector, Error, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Message};
-use stream_support::{keys, ms, pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

@@ -1,7 +1,7 @@
 //! Deadlines over tokio, on a paused clock: they are kept to the millisecond, and nothing waits for ever.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::future::poll_fn;
@@ -10,11 +10,11 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
+use blocking_support::{SECOND, ms};
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::tokio::{Acceptor, Connector, Error, HandshakeError, WebSocket};
 use sansocket::{CloseCode, Config, Deadline, Message, State};
-use stream_support::{SECOND, ms};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_support::{client, events_to_the_end, masked, run, server};

@@ -1,7 +1,7 @@
 //! No flood of a peer keeps other tasks of the thread waiting, whichever way it is received.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::future::{Future, poll_fn};

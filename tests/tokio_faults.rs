@@ -2,17 +2,17 @@
 //! future is dropped at each of its awaits, in both roles and three lanes.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
+mod blocking_support;
 mod faults_support;
-mod stream_support;
 mod tokio_support;
 
 use core::time::Duration;
 use std::io::ErrorKind;
 
+use blocking_support::{owned, pattern};
 use faults_support::{Coding, Seen, Talk, messages, seen};
 use sansocket::tokio::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Event, Fin, Message};
-use stream_support::{owned, pattern};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_support::{Call, Fault, Scripted, cut, once, reluctant, run};
 

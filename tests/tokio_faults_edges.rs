@@ -2,18 +2,18 @@
 //! once, is short or is not ready, and the future that waits for it is dropped.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
+mod blocking_support;
 mod faults_support;
-mod stream_support;
 mod tokio_support;
 
 use core::time::Duration;
 use std::io::ErrorKind;
 
+use blocking_support::{owned, pattern};
 use faults_support::closing::{Way, assert_closed, each_closing, last_words};
 use faults_support::{Coding, Seen, Talk, messages, seen};
 use sansocket::tokio::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Event, Initiator, Message, Role};
-use stream_support::{owned, pattern};
 use tokio_support::{Call, Fault, Scripted, cut, once, reluctant, run};
 
 /// The last one with the future dropped that finds it.

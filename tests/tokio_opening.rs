@@ -1,7 +1,7 @@
 //! The opening handshake over tokio: one step, two steps, refusals, limits, time, and streams that do little at a time.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+mod blocking_support;
 mod tokio_support;
 
 use core::time::Duration;

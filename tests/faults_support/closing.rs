@@ -5,7 +5,7 @@ use core::time::Duration;
 use sansocket::{CloseCode, Event, Message, Role};
 
 use super::{Seen, Talk, messages};
-use crate::stream_support::pattern;
+use crate::blocking_support::pattern;
 
 /// How the application closes.
 #[derive(Clone, Copy, Debug)]

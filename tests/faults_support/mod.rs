@@ -16,7 +16,7 @@ use sansocket::{CloseCode, Config, Connection, Event, Fin, Message, Role};
 
 pub use oracle::Seen;
 
-use crate::stream_support::{keys, pattern, text};
+use crate::blocking_support::{keys, pattern, text};
 
 const NOW: Duration = Duration::ZERO;
 

@@ -9,7 +9,7 @@ use sansocket::{CloseCode, Config, Connection, Deadline, MaskKeys};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::stream_support::{SECOND, ms, pattern};
+use crate::blocking_support::{SECOND, ms, pattern};
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime =

@@ -14,7 +14,7 @@ use sansocket::{Config, Connection, Event};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stream_support::{keys, read_all};
+use crate::blocking_support::{keys, read_all};
 
 pub fn server<S: AsyncRead + AsyncWrite + Unpin>(stream: S, config: impl Into<Arc<Config>>) -> WebSocket<S> {
     WebSocket::over(stream, Connection::server(config, Duration::ZERO))

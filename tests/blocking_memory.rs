@@ -1,7 +1,7 @@
 //! What connections over streams cost in memory, counted by the allocator of the calling thread.
 #![cfg(feature = "std")]
 
-mod stream_support;
+mod blocking_support;
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -10,9 +10,9 @@ use std::alloc::System;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
+use blocking_support::{client, fill, keys, ms, pattern, server, tcp};
 use sansocket::blocking::{Error, Transport, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Message};
-use stream_support::{client, fill, keys, ms, pattern, server, tcp};
 
 struct Counting;
 

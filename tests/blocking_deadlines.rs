@@ -1,16 +1,16 @@
 //! Deadlines over blocking streams: they are kept, and nothing waits for ever.
 #![cfg(feature = "rand")]
 
-mod stream_support;
+mod blocking_support;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Instant;
 
+use blocking_support::{SECOND, client, fill, ms, pattern, server, tcp, within};
 use sansocket::blocking::{Error, Transport, WebSocket, pipe};
 use sansocket::{CloseCode, Config, Connection, Deadline, Message, State, Unread};
-use stream_support::{SECOND, client, fill, ms, pattern, server, tcp, within};
 
 /// What is sent to a peer that takes nothing, as often as it takes to fill the kernel's buffers.
 const BIG: usize = 8 << 20;

@@ -1,17 +1,17 @@
 //! Every I/O call of a whole conversation, plain and compressed, fails once, is short, or comes too early, in both roles.
 #![cfg(feature = "std")]
 
+mod blocking_support;
 mod faults_support;
-mod stream_support;
 
 use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
 
+use blocking_support::{again, keys, owned, pattern, server};
 use faults_support::scripted::{Call, Fault, Scripted, once};
 use faults_support::{Seen, Talk, messages, seen};
 use sansocket::blocking::{Acceptor, Error, Transport, Untimed, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Event, Fin, Message};
-use stream_support::{again, keys, owned, pattern, server};
 
 /// By which calls the application receives and answers.
 #[derive(Clone, Copy, Debug)]

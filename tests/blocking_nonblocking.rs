@@ -1,16 +1,16 @@
 //! Non-blocking TCP sockets: every call can be made again, memory is bounded on both sides.
 #![cfg(feature = "std")]
 
-mod stream_support;
+mod blocking_support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Instant;
 
+use blocking_support::{SECOND, client, fill, ms, pattern, server, tcp};
 use sansocket::blocking::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Deadline, Event, Fin, Message, State};
-use stream_support::{SECOND, client, fill, ms, pattern, server, tcp};
 
 type Ws = WebSocket<TcpStream>;
 

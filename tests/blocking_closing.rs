@@ -1,7 +1,7 @@
 //! How connections over streams end: by agreement, by a violation, by a half-closed or a vanished peer.
 #![cfg(feature = "std")]
 
-mod stream_support;
+mod blocking_support;
 
 use core::mem;
 use core::time::Duration;
@@ -10,9 +10,9 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Instant;
 
+use blocking_support::{SECOND, client, keys, ms, pattern, read_all, server, tcp, within};
 use sansocket::blocking::{Error, Pipe, Transport, Untimed, WebSocket, pipe};
 use sansocket::{CloseCode, Config, Connection, Event, Initiator, Message, ProtocolError, State};
-use stream_support::{SECOND, client, keys, ms, pattern, read_all, server, tcp, within};
 
 /// A masked frame with the key zero.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {

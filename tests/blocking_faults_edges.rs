@@ -1,17 +1,17 @@
 //! Every I/O call of an opening, and of a closing that begins on this side, fails once, is short, or comes too early.
 #![cfg(feature = "std")]
 
+mod blocking_support;
 mod faults_support;
-mod stream_support;
 
 use std::io::ErrorKind;
 
+use blocking_support::{again, owned};
 use faults_support::closing::{Way, assert_closed, each_closing, last_words};
 use faults_support::scripted::{Call, Fault, Scripted, once};
 use faults_support::{Seen, Talk, messages};
 use sansocket::blocking::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Event, Initiator, Message, Role};
-use stream_support::{again, owned};
 
 const HARMLESS: [Fault; 4] = [
     Fault::Short,

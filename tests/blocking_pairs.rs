@@ -1,15 +1,15 @@
 //! The streams that come with the crate, as users meet them: pairs in memory, Unix sockets, anything else untimed.
 #![cfg(feature = "rand")]
 
-mod stream_support;
+mod blocking_support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::Instant;
 
+use blocking_support::{SECOND, client, ms, pattern, server, tcp, text, within};
 use sansocket::blocking::{Error, Transport, Untimed, WebSocket, pipe};
 use sansocket::{Chunk, CloseCode, Config, Delivery, Event, Message, SendError};
-use stream_support::{SECOND, client, ms, pattern, server, tcp, text, within};
 
 fn echo<S: Transport>(mut ws: WebSocket<S>) -> Result<(), Error> {
     while let Some((message, mut tx)) = ws.recv_ref()? {

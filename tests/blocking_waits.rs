@@ -2,17 +2,17 @@
 //! be set any more.
 #![cfg(feature = "rand")]
 
-mod stream_support;
+mod blocking_support;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use blocking_support::{SECOND, client, keys, ms, server, within};
 use sansocket::blocking::{Acceptor, Connector, Error, Transport, WebSocket};
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::{CloseCode, Config, Connection, Deadline};
-use stream_support::{SECOND, client, keys, ms, server, within};
 
 /// How a stream behaves whose peer says nothing and takes nothing.
 #[derive(Clone, Copy, Debug)]
