@@ -2,6 +2,7 @@
 //!
 //! What one read brought is answered in one write. An idle connection costs its state and no buffer.
 
+#[path = "../../options/mod.rs"]
 mod options;
 
 use std::collections::BTreeSet;

@@ -5,9 +5,10 @@
 //! the read, and is part of every figure ("read + echo"). The same copy alone is timed in turn with it ("memcpy").
 //! Small messages come as many as a read of 64 KiB brings; the output is emptied after each read, as if written.
 //!
-//! `cargo bench --bench codec` takes about two minutes and ends in a table; it prints the medians and the minima of the
+//! `cargo bench --package codec` takes about two minutes and ends in a table; it prints the medians and the minima of the
 //! samples that criterion took. `-- --test` runs everything once; `-- whole/` selects by name.
 
+#[path = "../wire/mod.rs"]
 mod wire;
 
 use core::hint::black_box;
