@@ -1,11 +1,11 @@
 //! A connection over a stream.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
+use crate::engine::server::Established;
 use crate::engine::{Author, Endpoint, Link, Opened, lend};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
@@ -59,15 +59,10 @@ impl<S: Transport> WebSocket<S> {
         Self { endpoint, opened: Opened { subprotocol, response }.boxed() }
     }
 
-    /// Starts after an opening handshake of this module; `response` is still to be written.
-    pub(super) fn open(
-        transport: S,
-        connection: Connection,
-        unread: &[u8],
-        response: Vec<u8>,
-        opened: Opened,
-    ) -> Self {
-        let mut ws = Self::with_unread(transport, connection, unread);
+    /// Starts after an opening handshake of this module.
+    pub(super) fn open(transport: S, established: Established) -> Self {
+        let Established { connection, unread, response, opened } = established;
+        let mut ws = Self::with_unread(transport, connection, &unread);
         *ws.endpoint.link.out.sink() = response;
         // A stream that fails now fails the first call too.
         let _ = ws.endpoint.link.flush(None);

@@ -1,10 +1,9 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
-#[cfg(feature = "rand")]
-mod backlog;
 mod budget;
 mod buffer;
 mod connect_error;
+pub(crate) mod driver;
 mod endpoint;
 mod error;
 #[cfg(feature = "tokio")]
@@ -15,17 +14,18 @@ mod output;
 #[cfg(feature = "rand")]
 mod pair;
 mod parts;
+#[cfg(feature = "rand")]
+mod send_queue;
 mod sending;
+pub(crate) mod server;
 mod spares;
 mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
-#[cfg(feature = "rand")]
-pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
-pub(crate) use buffer::{LARGE, ReadBuffer};
+pub(crate) use buffer::LARGE;
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
@@ -35,12 +35,12 @@ pub use error::{Error, HandshakeError};
 pub(crate) use flush::FlushBound;
 pub(crate) use fragments::Author;
 pub(crate) use link::{Link, WRITE_SLICE};
-#[cfg(feature = "tokio")]
-pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+#[cfg(feature = "rand")]
+pub(crate) use send_queue::SendQueue;
 pub(crate) use sending::MAX_PART;
 pub(crate) use waits::is_not_now;
 

@@ -12,7 +12,7 @@ use std::thread_local;
 use bytes::{Buf, Bytes};
 
 #[cfg(feature = "rand")]
-use super::backlog::Draining;
+use super::send_queue::Draining;
 use super::spares::Spares;
 use crate::Sink;
 use crate::redacted::Redacted;
@@ -320,8 +320,7 @@ impl Output {
 }
 
 /// A queue of the thread, for what is to leave first on a connection that does not exist yet.
-#[cfg(feature = "tokio")]
-pub(crate) fn queue() -> Vec<u8> {
+pub(super) fn queue() -> Vec<u8> {
     first()
 }
 

@@ -3,12 +3,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::Future;
-use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
-use ::tokio::task::yield_now;
+use super::runtime::{Io, Runtime};
 use bytes::Bytes;
 
 use super::Error;
@@ -18,8 +15,8 @@ use super::waiting::{RECEIVER, Waiting};
 use crate::engine::Link;
 
 /// What a call works on.
-pub(super) trait Driven<S> {
-    fn link(&mut self) -> &mut Link<Polled<S>>;
+pub(super) trait Driven<S, R: Runtime> {
+    fn link(&mut self) -> &mut Link<Polled<S, R>>;
 
     /// Looks at what else may end the connection; returns the place in a group that it leaves.
     fn attend(&mut self) -> Option<Box<Member>> {
@@ -62,12 +59,12 @@ impl Due {
 }
 
 /// Does `act` for `side` until it need not wait any more; meanwhile the deadlines go on.
-pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
+pub(super) fn drive<S, R: Io<S>, T: Driven<S, R>, O>(
     on: &mut T,
     side: u64,
     context: &Context<'_>,
-    mut act: impl FnMut(&mut T) -> Result<R, Error>,
-) -> (Poll<Result<R, Error>>, Afterwards) {
+    mut act: impl FnMut(&mut T) -> Result<O, Error>,
+) -> (Poll<Result<O, Error>>, Afterwards) {
     let link = on.link();
     let before_us = link.stream.begin(side, context.waker());
     let before = link.stream.waiting().map(|_| link.standing());
@@ -75,7 +72,8 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     let result = loop {
         match act(on) {
             Err(Error::WouldBlock) if on.link().budget.take_yield() => {
-                wake_after_the_others(on.link().stream.waker());
+                // The connection's own waker where halves share it, so that no waker of the user runs under their lock.
+                R::wake_after_others(on.link().stream.waker());
                 break Poll::Pending;
             }
             Err(Error::WouldBlock) if wait(on).is_pending() => {
@@ -106,17 +104,9 @@ pub(super) fn drive<S: AsyncRead + AsyncWrite + Unpin, T: Driven<S>, R>(
     (result, Afterwards(Some(Due { side, others, left: [joined, left], wakers, payloads })))
 }
 
-/// Wakes the task again, but only after all others that are ready, and the driver of the runtime: a task that wakes itself
-/// keeps timers and sockets of a runtime with one thread waiting for 60 more polls.
-///
-/// `waker` is the connection's own where halves share it, so that no waker of the user runs under their lock.
-fn wake_after_the_others(waker: &Waker) {
-    let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
-}
-
 /// Ready when a deadline is due, so that what could not go on goes on and finds it.
 #[inline]
-pub(super) fn wait<S: AsyncRead + AsyncWrite + Unpin>(on: &mut impl Driven<S>) -> Poll<()> {
+pub(super) fn wait<S, R: Io<S>>(on: &mut impl Driven<S, R>) -> Poll<()> {
     let link = on.link();
     let come = link.stream.poll_timer(link.connection.poll_timeout());
     if come.is_ready() {

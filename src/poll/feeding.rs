@@ -4,7 +4,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::polled::Polled;
 use super::{Error, Sender};
@@ -12,23 +12,23 @@ use crate::Message;
 use crate::engine::Link;
 
 #[must_use = "futures do nothing unless awaited"]
-pub(super) struct Feeding<'s, 'm, S, M> {
-    link: &'s mut Link<Polled<S>>,
+pub(super) struct Feeding<'s, 'm, S, R: Runtime, M> {
+    link: &'s mut Link<Polled<S, R>>,
     given: Option<M>,
     /// Not to be taken at once.
     waiting: Option<Message<'m>>,
 }
 
-impl<'s, S, M> Feeding<'s, '_, S, M> {
-    pub(super) const fn new(link: &'s mut Link<Polled<S>>, message: M) -> Self {
+impl<'s, S, R: Runtime, M> Feeding<'s, '_, S, R, M> {
+    pub(super) const fn new(link: &'s mut Link<Polled<S, R>>, message: M) -> Self {
         Self { link, given: Some(message), waiting: None }
     }
 }
 
 /// Nothing in it is pinned.
-impl<S, M> Unpin for Feeding<'_, '_, S, M> {}
+impl<S, R: Runtime, M> Unpin for Feeding<'_, '_, S, R, M> {}
 
-impl<'m, S: AsyncRead + AsyncWrite + Unpin, M: Into<Message<'m>>> Future for Feeding<'_, 'm, S, M> {
+impl<'m, S, R: Io<S>, M: Into<Message<'m>>> Future for Feeding<'_, 'm, S, R, M> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
@@ -44,7 +44,7 @@ impl<'m, S: AsyncRead + AsyncWrite + Unpin, M: Into<Message<'m>>> Future for Fee
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, M> Feeding<'_, '_, S, M> {
+impl<S, R: Io<S>, M> Feeding<'_, '_, S, R, M> {
     #[inline(never)]
     fn poll_slowly(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
         let Some(message) = &self.waiting else { return Poll::Pending };

@@ -3,7 +3,7 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::Io;
 
 #[cfg(feature = "futures-core")]
 use super::ReceiveHalf;
@@ -18,7 +18,7 @@ use crate::engine::Link;
 
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]
-impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for WebSocket<S> {
+impl<S: Unpin, R: Io<S>> futures_core::Stream for WebSocket<S, R> {
     type Item = Result<Message<'static>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for WebSocket<S> {
 
 /// As of the whole connection.
 #[cfg(feature = "futures-core")]
-impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for ReceiveHalf<S> {
+impl<S, R: Io<S>> futures_core::Stream for ReceiveHalf<S, R> {
     type Item = Result<Message<'static>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -51,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_core::Stream for ReceiveHalf<S> 
 /// Closing does not wait for the peer, as what it still sends is for the `Stream` side: go on to its end there, or call
 /// [`close`](WebSocket::close), which does both.
 #[cfg(feature = "futures-sink")]
-impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebSocket<S> {
+impl<S: Unpin, R: Io<S>> futures_sink::Sink<Message<'_>> for WebSocket<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for WebS
 /// Flushing writes what was queued when it began; other halves cannot prolong it. Room comes as for
 /// [`feed`](SendHalf::feed).
 #[cfg(feature = "futures-sink")]
-impl<S: AsyncRead + AsyncWrite + Unpin> futures_sink::Sink<Message<'_>> for SendHalf<S> {
+impl<S, R: Io<S>> futures_sink::Sink<Message<'_>> for SendHalf<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -4,13 +4,14 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::marker::PhantomData;
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ::tokio::time::timeout;
+use super::runtime::{Runtime, timeout};
 
 /// A set of connections that are closed together, for instance when a server goes down.
 ///
@@ -44,7 +45,10 @@ use ::tokio::time::timeout;
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Group(Arc<State>);
+pub struct Group<R> {
+    state: Arc<State>,
+    runtime: PhantomData<R>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -61,7 +65,7 @@ struct Members {
     waiting: Vec<Waker>,
 }
 
-impl Group {
+impl<R: Runtime> Group<R> {
     /// An empty set; clones are the same set.
     #[must_use]
     pub fn new() -> Self {
@@ -73,17 +77,17 @@ impl Group {
     /// Returns how many are left. Connections that join later are closed at once. Dropping the future leaves the
     /// connections closing.
     pub async fn shutdown(&self, within: Duration) -> usize {
-        self.0.closing.store(true, Ordering::Release);
-        let wakers: Vec<Waker> = self.0.lock().wakers.values_mut().map(take_waker).collect();
+        self.state.closing.store(true, Ordering::Release);
+        let wakers: Vec<Waker> = self.state.lock().wakers.values_mut().map(take_waker).collect();
         wakers.into_iter().for_each(Waker::wake);
-        let _ = timeout(within, poll_fn(|context| self.poll_empty(context))).await;
+        let _ = timeout::<R, _>(within, poll_fn(|context| self.poll_empty(context))).await;
         self.len()
     }
 
     /// How many connections there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().wakers.len()
+        self.state.lock().wakers.len()
     }
 
     /// Whether there is none.
@@ -93,18 +97,18 @@ impl Group {
     }
 
     pub(super) fn member(&self) -> Member {
-        let mut members = self.0.lock();
+        let mut members = self.state.lock();
         let number = members.next;
         members.next += 1;
         members.wakers.insert(number, Waker::noop().clone());
         drop(members);
-        Member { group: self.0.clone(), number, waker: Waker::noop().clone() }
+        Member { group: self.state.clone(), number, waker: Waker::noop().clone() }
     }
 
     fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
         // Cloned first: a waker's code is not run under the lock.
         let waker = context.waker().clone();
-        let mut members = self.0.lock();
+        let mut members = self.state.lock();
         if members.wakers.is_empty() {
             drop(members);
             return Poll::Ready(());

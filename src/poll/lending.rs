@@ -7,7 +7,7 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::group::Member;
 use super::turn::Turn;
@@ -16,18 +16,18 @@ use super::{Error, Sender, WebSocket};
 use crate::engine::Endpoint;
 use crate::{Event, Message};
 
-type Lent<'a, S> = Option<(Message<'a>, Sender<'a, S>)>;
+type Lent<'a, S, R> = Option<(Message<'a>, Sender<'a, S, R>)>;
 
 #[must_use = "futures do nothing unless awaited"]
-pub(super) enum Lending<'a, S> {
-    Waiting(&'a mut WebSocket<S>),
+pub(super) enum Lending<'a, S, R: Runtime> {
+    Waiting(&'a mut WebSocket<S, R>),
     /// What lay in the input was no text.
-    Failed(Sender<'a, S>, &'a mut Option<Box<Member>>),
+    Failed(Sender<'a, S, R>, &'a mut Option<Box<Member>>),
     Done,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Future for Lending<'a, S> {
-    type Output = Result<Lent<'a, S>, Error>;
+impl<'a, S, R: Io<S>> Future for Lending<'a, S, R> {
+    type Output = Result<Lent<'a, S, R>, Error>;
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -57,9 +57,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Future for Lending<'a, S> {
     }
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Lending<'a, S> {
+impl<'a, S, R: Io<S>> Lending<'a, S, R> {
     #[inline(never)]
-    fn poll_slowly(&mut self, context: &Context<'_>) -> Poll<Result<Lent<'a, S>, Error>> {
+    fn poll_slowly(&mut self, context: &Context<'_>) -> Poll<Result<Lent<'a, S, R>, Error>> {
         if let Self::Waiting(ws) = self {
             let Poll::Ready(found) = ws.poll_with(RECEIVER, context, |endpoint| endpoint.find_message(None))
             else {

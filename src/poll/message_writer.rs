@@ -1,11 +1,10 @@
 //! A message written as a stream of bytes.
 
 use core::future::poll_fn;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::{Error, SendHalf, Sender, WebSocket};
 use crate::engine::{Author, Link, MAX_PART};
@@ -39,8 +38,8 @@ use crate::{Chunk, Kind};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct MessageWriter<'a, S> {
-    over: Over<'a, S>,
+pub struct MessageWriter<'a, S, R: Runtime> {
+    over: Over<'a, S, R>,
     kind: Kind,
     /// Whether the open message is this writer's.
     begun: bool,
@@ -48,43 +47,43 @@ pub struct MessageWriter<'a, S> {
 }
 
 #[derive(Debug)]
-enum Over<'a, S> {
-    Own(Sender<'a, S>),
-    Shared(&'a mut SendHalf<S>),
+enum Over<'a, S, R: Runtime> {
+    Own(Sender<'a, S, R>),
+    Shared(&'a mut SendHalf<S, R>),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<S, R: Io<S>> WebSocket<S, R> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
-    pub fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S> {
+    pub fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S, R> {
         self.sender().into_message_writer(kind)
     }
 
     /// Goes on with a message that was begun and not completed, for instance because its writer was dropped.
     ///
     /// Returns `None` if no message is open.
-    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S>> {
+    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S, R>> {
         let kind = self.endpoint.link.resume_message(Author::OWNER)?;
         Some(MessageWriter { over: Over::Own(self.sender()), kind, begun: true, finished: false })
     }
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Sender<'a, S> {
+impl<'a, S, R: Io<S>> Sender<'a, S, R> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
-    pub const fn into_message_writer(self, kind: Kind) -> MessageWriter<'a, S> {
+    pub const fn into_message_writer(self, kind: Kind) -> MessageWriter<'a, S, R> {
         MessageWriter { over: Over::Own(self), kind, begun: false, finished: false }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
+impl<S, R: Io<S>> SendHalf<S, R> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     ///
     /// Until it is complete, other clones can send neither messages nor fragments:
     /// [`SendError::MessageInProgress`](crate::SendError::MessageInProgress). The same happens to this writer while the
     /// message of another clone is open.
     #[must_use = "the message is sent by writing to it"]
-    pub const fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S> {
+    pub const fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S, R> {
         MessageWriter { over: Over::Shared(self), kind, begun: false, finished: false }
     }
 
@@ -92,14 +91,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     ///
     /// Returns `None` if no message is open, or if it belongs to a half that still exists. A message that nobody can
     /// complete with sense keeps all halves from sending others: close the connection then.
-    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S>> {
+    pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S, R>> {
         let number = self.begin_fragments();
         let kind = self.with_link(|link| link.resume_message(number))?;
         Some(MessageWriter { over: Over::Shared(self), kind, begun: true, finished: false })
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> MessageWriter<'_, S> {
+impl<S, R: Io<S>> MessageWriter<'_, S, R> {
     /// Completes the message; all of it has left when this returns.
     ///
     /// If the future is dropped, the message has been completed or not; calling it again is right in both cases.
@@ -112,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageWriter<'_, S> {
         poll_fn(|context| self.poll_finish(context)).await
     }
 
-    fn poll_finish(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_finish(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
         if !self.finished {
             let last = Chunk { last: true, ..Chunk::new(self.kind, &[][..]) };
             ready!(self.poll_feed(context, &last))?;
@@ -137,20 +136,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageWriter<'_, S> {
         fed
     }
 
-    fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
         match &mut self.over {
             Over::Own(sender) => sender.poll_with(context, Link::flush_own),
             Over::Shared(half) => half.poll_flush_queued(context),
         }
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageWriter<'_, S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    /// Takes a part of `bytes` into the message, as the `write` of an I/O trait does.
+    pub(crate) fn poll_write_part(&mut self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let part = &bytes[..bytes.len().min(MAX_PART)];
         if self.finished {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -161,14 +155,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageWriter<'_, S> {
         let chunk = Chunk::new(self.kind, part);
         ready!(self.poll_feed(context, &chunk))?;
         Poll::Ready(Ok(part.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(ready!(self.poll_flush_queued(context))?))
-    }
-
-    /// Completes the message, not the connection.
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(ready!(self.poll_finish(context))?))
     }
 }

@@ -1,10 +1,15 @@
-//! The engine under wakers and budgets: what the adapters for asynchronous runtimes share.
+//! The types behind the asynchronous adapters, generic over the runtime `R`.
+//!
+//! You need not name them: each adapter has an alias for every one of them, such as
+//! [`tokio::WebSocket<S>`](crate::tokio::WebSocket) for `WebSocket<S, Tokio>`. A runtime is chosen by the adapter; other
+//! crates cannot supply one yet.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `websocket`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
-//! | `accept`, `plain`, `exchange` | the server's opening handshake |
-//! | `reconnect`, `group`, `pair` | a client that connects again, many connections, both ends in memory |
+//! | `accept`, `plain`, `opening` | the server's opening handshake; the driver of all openings, polled |
+//! | `reconnect`, `group` | a client that connects again, many connections |
+//! | `runtime` | what a runtime supplies: I/O, a clock, a timer, yielding |
 //! | `polled` | the stream, its wakers and its timer |
 //! | `drive`, `turn`, `lending`, `feeding` | one call, polled; the fast paths of receiving and feeding |
 //! | `waiting`, `keys`, `below` | who waits for the connection; masking keys outside the lock; bytes below TLS |
@@ -12,7 +17,6 @@
 mod accept;
 pub(crate) mod below;
 mod drive;
-pub(crate) mod exchange;
 mod feeding;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
@@ -20,23 +24,21 @@ mod group;
 mod keys;
 mod lending;
 mod message_writer;
-#[cfg(feature = "rand")]
-mod pair;
+pub(crate) mod opening;
 mod plain;
 pub(crate) mod polled;
 #[cfg(feature = "rand")]
 mod reconnect;
+pub(crate) mod runtime;
 mod split;
 mod tunnel;
 mod turn;
 mod waiting;
 mod websocket;
 
-pub use accept::{Acceptor, PendingRequest, Undecided, accept};
+pub use accept::{PendingRequest, Undecided};
 pub use group::Group;
 pub use message_writer::MessageWriter;
-#[cfg(feature = "rand")]
-pub use pair::pair;
 pub use plain::{Incoming, PlainRequest};
 #[cfg(feature = "rand")]
 pub use reconnect::Reconnecting;
@@ -44,4 +46,5 @@ pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::{Sender, WebSocket};
 
-pub(crate) use crate::engine::{Error, HandshakeError, Parts};
+pub use crate::engine::server::Acceptor;
+pub(crate) use crate::engine::{Error, Parts};

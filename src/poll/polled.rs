@@ -1,18 +1,17 @@
-//! Tokio's traits, clock and timer.
+//! A stream with its wakers, its clock and its timer.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::Future;
 use core::mem;
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::io::{self, IoSlice};
+use std::time::Instant;
 
-use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ::tokio::task::unconstrained;
-use ::tokio::time::{Instant, Sleep, sleep_until};
+use super::runtime::{Io, Runtime, Timer};
 
 use super::below;
 use super::waiting::{RECEIVER, SENDER, Waiting};
@@ -20,7 +19,7 @@ use crate::engine::{Stream, is_not_now};
 use crate::redacted::TypeName;
 
 /// An asynchronous stream as one that may not be ready; it wakes all who wait.
-pub(crate) struct Polled<T> {
+pub(crate) struct Polled<T, R: Runtime> {
     pub(crate) io: T,
     waker: Waker,
     /// Which sides made calls that did not end, while there are only the two.
@@ -30,7 +29,7 @@ pub(crate) struct Polled<T> {
     unbudgeted: bool,
     /// One timer for all deadlines. It is set anew only for an earlier one: a deadline that moved on costs nothing until
     /// the timer goes off.
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<R::Timer>>>,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
     waiting: Option<Arc<Waiting>>,
     /// Whether those register themselves, which the halves do outside of their lock.
@@ -49,13 +48,13 @@ enum Armed {
     ForSilence,
 }
 
-impl<T> Polled<T> {
+impl<T, R: Runtime> Polled<T, R> {
     pub(super) fn new(io: T) -> Self {
-        Self::since(io, Instant::now())
+        Self::since(io, R::now())
     }
 
     /// Counts the time from `epoch`.
-    pub(super) fn since(io: T, epoch: Instant) -> Self {
+    pub(crate) fn since(io: T, epoch: Instant) -> Self {
         Self {
             io,
             waker: Waker::noop().clone(),
@@ -169,7 +168,7 @@ impl<T> Polled<T> {
     pub(super) fn begin_timer(&mut self, first: Option<Duration>) {
         let first = first.and_then(|first| self.instant_of(first));
         match (first, &self.sleep) {
-            (Some(first), None) => self.sleep = Some(Box::pin(sleep_until(first))),
+            (Some(first), None) => self.sleep = Some(Box::pin(R::Timer::at(first))),
             (Some(_), Some(_)) => {}
             (None, _) => self.sleep = None,
         }
@@ -192,13 +191,13 @@ impl<T> Polled<T> {
     fn poll_timer_anew(&mut self, due: Instant) -> Poll<()> {
         self.armed = Armed::No;
         let mut context = Context::from_waker(&self.waker);
-        let at = not_before_the_driver(due);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        let at = not_before_the_driver(due, R::now());
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(R::Timer::at(at)));
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
         }
         // A task that has used up its turn would be told to wait, and the timer not whom to wake.
-        while pin!(unconstrained(sleep.as_mut())).poll(&mut context).is_ready() {
+        while R::without_budget(&mut context, |context| sleep.as_mut().poll(context)).is_ready() {
             if sleep.deadline() >= due {
                 // Gone off: the next deadline sets a new one.
                 self.sleep = None;
@@ -212,24 +211,21 @@ impl<T> Polled<T> {
 
     /// Lets the clock go on from `now`.
     pub(super) fn set_time(&mut self, now: Duration) {
-        (self.began, self.epoch) = (now, Instant::now());
+        (self.began, self.epoch) = (now, R::now());
     }
 
     #[inline(always)]
-    fn poll<R>(
+    fn poll<O>(
         &mut self,
-        mut act: impl FnMut(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
-    ) -> io::Result<R>
-    where
-        T: Unpin,
-    {
+        mut act: impl FnMut(&mut T, &mut Context<'_>) -> Poll<io::Result<O>>,
+    ) -> io::Result<O> {
         below::forget();
         let mut context = Context::from_waker(&self.waker);
         let io = &mut self.io;
         ready(if self.unbudgeted {
-            without_budget(&mut context, |context| act(Pin::new(io), context))
+            R::without_budget(&mut context, |context| act(io, context))
         } else {
-            act(Pin::new(io), &mut context)
+            act(io, &mut context)
         })
     }
 
@@ -238,33 +234,28 @@ impl<T> Polled<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
+impl<T, R: Io<T>> Stream for Polled<T, R> {
     const WAITS: bool = false;
 
     fn now(&self) -> Duration {
-        self.began.saturating_add(self.epoch.elapsed())
+        self.began.saturating_add(R::now().saturating_duration_since(self.epoch))
     }
 
     fn read(&mut self, place: &mut [u8], _: Option<Duration>) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(place);
-        self.poll(|io, context| io.poll_read(context, &mut buffer))?;
-        Ok(buffer.filled().len())
+        self.poll(|io, context| R::poll_read(io, context, place))
     }
 
     #[inline]
     fn write(&mut self, parts: &[IoSlice<'_>], _: Option<Duration>) -> io::Result<usize> {
-        self.poll(|io, context| match parts {
-            [only] => io.poll_write(context, only),
-            _ => io.poll_write_vectored(context, parts),
-        })
+        self.poll(|io, context| R::poll_write(io, context, parts))
     }
 
     fn gathers(&self) -> bool {
-        self.io.is_write_vectored()
+        R::is_write_vectored(&self.io)
     }
 
     fn flush(&mut self, _: Option<Duration>) -> io::Result<()> {
-        self.poll(|io, context| io.poll_flush(context))
+        self.poll(R::poll_flush)
     }
 
     fn lift_budget(&mut self) -> bool {
@@ -272,18 +263,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Polled<T> {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.poll(|io, context| io.poll_shutdown(context))
+        self.poll(R::poll_close)
     }
 
     fn moved_bytes(&mut self) -> bool {
         below::moved()
     }
-}
-
-#[cold]
-#[inline(never)]
-fn without_budget<R>(context: &mut Context<'_>, act: impl FnMut(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
-    pin!(unconstrained(poll_fn(act))).poll(context)
 }
 
 #[inline]
@@ -298,11 +283,11 @@ pub(super) fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
 
 /// A deadline that passed while the thread was busy: what arrived meanwhile is not known to the runtime before its driver
 /// has had a turn, which a timer that lies ahead waits for. Else a peer would be blamed for bytes that lie unread.
-fn not_before_the_driver(due: Instant) -> Instant {
-    due.max(Instant::now() + Duration::from_millis(1))
+fn not_before_the_driver(due: Instant, now: Instant) -> Instant {
+    due.max(now + Duration::from_millis(1))
 }
 
-impl<T> fmt::Debug for Polled<T> {
+impl<T, R: Runtime> fmt::Debug for Polled<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Polled")
             .field("io", &TypeName::of(&self.io))

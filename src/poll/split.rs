@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::drive::drive;
 use super::keys::SharedKeys;
@@ -21,8 +21,8 @@ use crate::{Chunk, CloseCode, Event, Fin, Message, Prepared, State, Summary};
 /// The receiving half of a connection; see [`WebSocket::split`].
 ///
 /// It answers pings, watches the deadlines and writes what the other half queued. When it is dropped nobody does.
-pub struct ReceiveHalf<S> {
-    shared: Arc<Shared<S>>,
+pub struct ReceiveHalf<S, R: Runtime> {
+    shared: Arc<Shared<S, R>>,
     /// Whether the trait `Stream` has told the end.
     #[cfg(feature = "futures-core")]
     pub(super) stream_ended: bool,
@@ -31,8 +31,8 @@ pub struct ReceiveHalf<S> {
 /// A sending half of a connection, which can be cloned for any number of tasks; see [`WebSocket::split`].
 ///
 /// The stream stays open as long as a half is left: after the end, which the receiving half tells, drop them all.
-pub struct SendHalf<S> {
-    shared: Arc<Shared<S>>,
+pub struct SendHalf<S, R: Runtime> {
+    shared: Arc<Shared<S, R>>,
     number: u64,
     /// How far its flush goes, between the polls of that.
     flush: FlushBound,
@@ -44,15 +44,15 @@ pub struct SendHalf<S> {
 
 /// The lock is held while a half is polled and never across an await. Nothing of the application runs under it but
 /// the poll methods of the stream.
-struct Shared<S> {
-    ws: Mutex<WebSocket<S>>,
+struct Shared<S, R: Runtime> {
+    ws: Mutex<WebSocket<S, R>>,
     waiting: Arc<Waiting>,
     next: AtomicU64,
     /// The application's source of masking keys, if there is one.
     keys: Option<SharedKeys>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<S, R: Io<S>> WebSocket<S, R> {
     /// Splits the connection into halves for different tasks; the sending half can be cloned.
     ///
     /// No half holds a lock across an await. Pongs and Close frames go out also if only the receiving half is used.
@@ -75,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # }
     /// ```
     #[must_use]
-    pub fn split(mut self) -> (ReceiveHalf<S>, SendHalf<S>) {
+    pub fn split(mut self) -> (ReceiveHalf<S, R>, SendHalf<S, R>) {
         let link = &mut self.endpoint.link;
         let waiting = link.stream.split();
         link.out.keep_left(true);
@@ -94,12 +94,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-impl<S> Shared<S> {
-    fn lock(&self) -> MutexGuard<'_, WebSocket<S>> {
+impl<S, R: Runtime> Shared<S, R> {
+    fn lock(&self) -> MutexGuard<'_, WebSocket<S, R>> {
         self.ws.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unite(self) -> WebSocket<S> {
+    fn unite(self) -> WebSocket<S, R> {
         let mut ws = self.ws.into_inner().unwrap_or_else(PoisonError::into_inner);
         let link = &mut ws.endpoint.link;
         link.stream.reunite();
@@ -112,26 +112,26 @@ impl<S> Shared<S> {
 }
 
 /// Without the connection, which would be shown under the lock.
-impl<S> fmt::Debug for ReceiveHalf<S> {
+impl<S, R: Runtime> fmt::Debug for ReceiveHalf<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReceiveHalf").finish_non_exhaustive()
     }
 }
 
-impl<S> fmt::Debug for SendHalf<S> {
+impl<S, R: Runtime> fmt::Debug for SendHalf<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendHalf").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
+impl<S, R: Io<S>> Shared<S, R> {
     /// Does `act` for half `number` until it need not wait any more; meanwhile the deadlines go on.
-    fn poll_with<R>(
+    fn poll_with<T>(
         &self,
         number: u64,
         context: &Context<'_>,
-        mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
-    ) -> Poll<Result<R, Error>> {
+        mut act: impl FnMut(&mut Endpoint<Polled<S, R>>) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
         self.draw_keys();
         loop {
             let mut polling = self.waiting.begin_poll(number, context.waker());
@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     fn draw_keys(&self) -> bool {
         let Some(keys) = &self.keys else { return true };
         let stock =
-            |ws: &mut WebSocket<S>| ws.endpoint.link.connection.key_stock().map_or(0, |it| it.lacking());
+            |ws: &mut WebSocket<S, R>| ws.endpoint.link.connection.key_stock().map_or(0, |it| it.lacking());
         let lacking = stock(&mut self.lock());
         if lacking == 0 {
             return true;
@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
+impl<S, R: Io<S>> ReceiveHalf<S, R> {
     /// Waits for the next message; see [`WebSocket::recv`]. Dropping the future loses nothing.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
     /// # Errors
     ///
     /// Both halves, if they belong to different connections or a clone of the sending half still exists.
-    pub fn reunite(self, mut other: SendHalf<S>) -> Result<WebSocket<S>, (Self, SendHalf<S>)> {
+    pub fn reunite(self, mut other: SendHalf<S, R>) -> Result<WebSocket<S, R>, (Self, SendHalf<S, R>)> {
         if !Arc::ptr_eq(&self.shared, &other.shared) || Arc::strong_count(&self.shared) > 2 {
             return Err((self, other));
         }
@@ -252,8 +252,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ReceiveHalf<S> {
     }
 }
 
-impl<S> ReceiveHalf<S> {
-    const fn new(shared: Arc<Shared<S>>) -> Self {
+impl<S, R: Runtime> ReceiveHalf<S, R> {
+    const fn new(shared: Arc<Shared<S, R>>) -> Self {
         Self {
             shared,
             #[cfg(feature = "futures-core")]
@@ -262,26 +262,26 @@ impl<S> ReceiveHalf<S> {
     }
 }
 
-impl<S> SendHalf<S> {
-    fn new(shared: Arc<Shared<S>>) -> Self {
+impl<S, R: Runtime> SendHalf<S, R> {
+    fn new(shared: Arc<Shared<S, R>>) -> Self {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         Self { shared, number, flush: FlushBound::default(), room: FlushBound::default(), has_begun: false }
     }
 }
 
-impl<S> Clone for SendHalf<S> {
+impl<S, R: Runtime> Clone for SendHalf<S, R> {
     fn clone(&self) -> Self {
         Self::new(self.shared.clone())
     }
 }
 
-impl<S> Drop for ReceiveHalf<S> {
+impl<S, R: Runtime> Drop for ReceiveHalf<S, R> {
     fn drop(&mut self) {
         drop(self.shared.waiting.remove(RECEIVER));
     }
 }
 
-impl<S> Drop for SendHalf<S> {
+impl<S, R: Runtime> Drop for SendHalf<S, R> {
     fn drop(&mut self) {
         drop(self.shared.waiting.remove(self.number));
         if self.has_begun {
@@ -290,7 +290,7 @@ impl<S> Drop for SendHalf<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
+impl<S, R: Io<S>> SendHalf<S, R> {
     /// Sends a message; see [`WebSocket::send`].
     ///
     /// # Errors
@@ -455,15 +455,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
         self.flush().await
     }
 
-    async fn until_done<R>(
+    async fn until_done<T>(
         &mut self,
-        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
+        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         poll_fn(|context| self.poll_queue(context, &mut act)).await
     }
 
     /// Does what neither writes nor waits.
-    pub(super) fn with_link<R>(&self, act: impl FnOnce(&mut Link<Polled<S>>) -> R) -> R {
+    pub(super) fn with_link<T>(&self, act: impl FnOnce(&mut Link<Polled<S, R>>) -> T) -> T {
         let mut ws = self.shared.lock();
         let link = &mut ws.endpoint.link;
         let result = act(link);
@@ -476,7 +476,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     /// Queues something without waiting.
     pub(super) fn try_queue(
         &self,
-        act: impl FnOnce(&mut Link<Polled<S>>) -> Result<(), Error>,
+        act: impl FnOnce(&mut Link<Polled<S, R>>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.shared.draw_keys();
         self.flush.reset();
@@ -490,14 +490,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     }
 
     /// Queues something of its own, which the next flush includes.
-    pub(super) fn poll_queue<R>(
+    pub(super) fn poll_queue<T>(
         &mut self,
         context: &Context<'_>,
-        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
-    ) -> Poll<Result<R, Error>> {
+        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
         self.flush.reset();
         let room = &self.room;
-        let act = |endpoint: &mut Endpoint<Polled<S>>| endpoint.link.queue_in_turn(room, &mut act);
+        let act = |endpoint: &mut Endpoint<Polled<S, R>>| endpoint.link.queue_in_turn(room, &mut act);
         self.shared.poll_with(self.number, context, act)
     }
 
@@ -515,7 +515,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SendHalf<S> {
     pub(super) fn poll_bounded(
         &mut self,
         context: &Context<'_>,
-        mut act: impl FnMut(&mut Link<Polled<S>>, &FlushBound) -> Result<(), Error>,
+        mut act: impl FnMut(&mut Link<Polled<S, R>>, &FlushBound) -> Result<(), Error>,
     ) -> Poll<Result<(), Error>> {
         let bound = &self.flush;
         self.shared.poll_with(self.number, context, |endpoint| act(&mut endpoint.link, bound))

@@ -1,11 +1,10 @@
 //! A connection as a stream of bytes.
 
 use core::fmt;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use super::runtime::{Io, Runtime};
 use bytes::{Buf, Bytes};
 
 use super::WebSocket;
@@ -24,39 +23,33 @@ use crate::{CloseCode, Event, Found, Kind, Message};
 /// an error of kind `InvalidData` and closes with 1003. The end of the stream is the clean close, everything else an
 /// error. `copy_bidirectional`, which flushes, and the halves of `tokio::io::split` can be used as over TCP, apart from
 /// these two differences.
-pub struct Tunnel<S> {
-    ws: WebSocket<S>,
+pub struct Tunnel<S, R: Runtime> {
+    ws: WebSocket<S, R>,
     /// What was received and not read yet.
     rest: Bytes,
 }
 
-impl<S> WebSocket<S> {
+impl<S, R: Runtime> WebSocket<S, R> {
     /// Uses the connection as a stream of bytes.
     ///
     /// There is no half-close, and writes need a flush or a reader; see [`Tunnel`].
     #[must_use]
-    pub fn into_tunnel(self) -> Tunnel<S> {
+    pub fn into_tunnel(self) -> Tunnel<S, R> {
         Tunnel { ws: self, rest: Bytes::new() }
     }
 }
 
-impl<S> Tunnel<S> {
+impl<S, R: Runtime> Tunnel<S, R> {
     /// The connection again, and what was received and not read.
     #[must_use]
-    pub fn into_inner(self) -> (WebSocket<S>, Bytes) {
+    pub fn into_inner(self) -> (WebSocket<S, R>, Bytes) {
         (self.ws, self.rest)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        place: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if place.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
+impl<S, R: Io<S>> Tunnel<S, R> {
+    /// Waits for bytes of the peer, which stay until they are [consumed](Self::consume). None of them: the clean end.
+    pub(crate) fn poll_fill(&mut self, context: &Context<'_>) -> Poll<io::Result<&[u8]>> {
         if !self.rest.is_empty() {
             // A reader may take a large message byte by byte.
             ready!(self.ws.poll_with(RECEIVER, context, |endpoint| endpoint.link.pay(None)))?;
@@ -79,26 +72,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Tunnel<S> {
                     let error = io::Error::new(io::ErrorKind::InvalidData, "text message in a tunnel");
                     return Poll::Ready(Err(error));
                 }
-                None => return Poll::Ready(Ok(())),
+                None => break,
             }
         }
-        let len = self.rest.len().min(place.remaining());
-        place.put_slice(&self.rest[..len]);
-        self.rest.advance(len);
+        Poll::Ready(Ok(&self.rest))
+    }
+
+    pub(crate) fn consume(&mut self, len: usize) {
+        self.rest.advance(len.min(self.rest.len()));
         if self.rest.is_empty() {
-            // What was large is given back.
+            // Gives a large buffer back.
             self.rest = Bytes::new();
         }
-        Poll::Ready(Ok(()))
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    /// Queues a message of a part of `bytes`.
+    pub(crate) fn poll_write_part(&mut self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let part = &bytes[..bytes.len().min(MAX_PART)];
         if part.is_empty() {
             return Poll::Ready(Ok(0));
@@ -114,18 +103,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
         Poll::Ready(Ok(part.len()))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.flush_own()))?))
     }
 
-    /// Sends the Close frame. What the peer still sends can be read until its own.
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Sends the Close frame.
+    pub(crate) fn poll_start_close(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         let closed = self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.close_own());
         Poll::Ready(Ok(ready!(closed)?))
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Tunnel<S> {
+impl<S: fmt::Debug, R: Runtime> fmt::Debug for Tunnel<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tunnel").field("ws", &self.ws).field("rest", &Redacted::of(&self.rest)).finish()
     }

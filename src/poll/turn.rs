@@ -2,11 +2,10 @@
 //! It is short, for it is most of what a message costs that comes alone.
 
 use alloc::boxed::Box;
-use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::IoSlice;
 
-use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use super::runtime::Io;
 
 use super::WebSocket;
 use super::below;
@@ -26,7 +25,7 @@ pub(super) enum Turn {
     Unusual,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<S, R: Io<S>> WebSocket<S, R> {
     /// A turn of a connection on which nothing but messages passes, and of which only this task knows.
     #[inline(never)]
     pub(super) fn turn(&mut self, context: &Context<'_>) -> Turn {
@@ -39,13 +38,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if !(link.is_quiet() && link.writes_all_at_once()) {
             return Turn::Unusual;
         }
-        let mut room = ReadBuf::new(input.room(LARGE));
         let mut context = Context::from_waker(context.waker());
         below::forget();
-        let read = Pin::new(&mut link.stream.io).poll_read(&mut context, &mut room);
-        let len = room.filled().len();
-        match read {
-            Poll::Ready(Ok(())) if len > 0 => {
+        match R::poll_read(&mut link.stream.io, &mut context, input.room(LARGE)) {
+            Poll::Ready(Ok(len)) if len > 0 => {
                 link.look_at_the_clock();
                 link.bytes_came(len);
                 input.filled(len);
@@ -62,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             // The end or an error, which whoever asks next is told.
             Poll::Ready(read) => {
                 input.release();
-                let _ = link.read_went(ready(Poll::Ready(read)).map(|()| 0), None);
+                let _ = link.read_went(ready(Poll::Ready(read)), None);
                 Turn::Unusual
             }
         }
@@ -82,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Link<Polled<S>> {
+impl<S, R: Io<S>> Link<Polled<S, R>> {
     /// Whether nothing but messages comes and goes.
     #[inline]
     fn is_quiet(&mut self) -> bool {

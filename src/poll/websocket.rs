@@ -1,13 +1,12 @@
 //! A connection over an asynchronous stream.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use super::runtime::{Io, Runtime};
 
 use super::drive::{Driven, drive};
 use super::feeding::Feeding;
@@ -17,6 +16,7 @@ use super::polled::Polled;
 use super::turn::Turn;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts};
+use crate::engine::server::Established;
 use crate::engine::{Author, Endpoint, Link, Opened};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
@@ -33,8 +33,8 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 ///
 /// When it is dropped without [`close`](Self::close), the peer sees an end without a Close frame (1006).
 #[derive(Debug)]
-pub struct WebSocket<S> {
-    pub(super) endpoint: Endpoint<Polled<S>>,
+pub struct WebSocket<S, R: Runtime> {
+    pub(super) endpoint: Endpoint<Polled<S, R>>,
     /// Whether the trait `Stream` has told the end.
     #[cfg(feature = "futures-core")]
     pub(super) stream_ended: bool,
@@ -44,7 +44,7 @@ pub struct WebSocket<S> {
     opened: Option<Box<Opened>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+impl<S, R: Io<S>> WebSocket<S, R> {
     /// Runs an open connection over `stream`, after an opening handshake that was done elsewhere.
     ///
     /// `connection` must have been made with the time zero: its clock starts now. Call it inside a runtime.
@@ -74,18 +74,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         ws
     }
 
-    /// Starts after an opening handshake of this module; `response` is still to be written.
-    pub(crate) fn open(
-        mut stream: Polled<S>,
-        connection: Connection,
-        unread: &[u8],
-        response: Vec<u8>,
-        opened: Opened,
-    ) -> Self {
+    /// Starts after an opening handshake of this module; the response is still to be written.
+    pub(crate) fn open(mut stream: Polled<S, R>, established: Established) -> Self {
+        let Established { connection, unread, response, opened } = established;
         stream.set_time(Duration::ZERO);
         let close = connection.config().close_timeout.unwrap_or(Duration::MAX);
         stream.begin_timer(connection.poll_timeout().map(|due| due.min(close)));
-        let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, unread);
+        let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, &unread);
         *endpoint.link.out.sink() = response;
         Self::with(endpoint, opened.boxed())
     }
@@ -102,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    const fn with(endpoint: Endpoint<Polled<S>>, opened: Option<Box<Opened>>) -> Self {
+    const fn with(endpoint: Endpoint<Polled<S, R>>, opened: Option<Box<Opened>>) -> Self {
         Self {
             endpoint,
             #[cfg(feature = "futures-core")]
@@ -171,7 +166,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
-    pub fn recv_ref(&mut self) -> impl Future<Output = Result<Option<(Message<'_>, Sender<'_, S>)>, Error>> {
+    pub fn recv_ref(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<(Message<'_>, Sender<'_, S, R>)>, Error>> {
         Lending::Waiting(self)
     }
 
@@ -196,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// The sending side, which borrows this connection.
-    pub(super) fn sender(&mut self) -> Sender<'_, S> {
+    pub(super) fn sender(&mut self) -> Sender<'_, S, R> {
         Sender { link: &mut self.endpoint.link }
     }
 
@@ -329,12 +326,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
     #[cfg(feature = "rand")]
-    pub(super) async fn wait_for_end(&mut self) -> Result<(), Error> {
-        let find_end = |endpoint: &mut Endpoint<Polled<S>>| {
+    pub(super) fn poll_end(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        let find_end = |endpoint: &mut Endpoint<Polled<S, R>>| {
             while endpoint.find(None, |_| false)?.is_some() {}
             Ok(())
         };
-        poll_fn(|context| self.poll_with(RECEIVER, context, find_end)).await
+        self.poll_with(RECEIVER, context, find_end)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.
@@ -347,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Makes the connection one of a set that is shut down together.
-    pub fn join(&mut self, group: &Group) {
+    pub fn join(&mut self, group: &Group<R>) {
         self.member = Some(Box::new(group.member()));
     }
 
@@ -416,20 +413,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Does `act` for `side` until it need not wait any more; meanwhile the deadlines go on.
-    pub(super) fn poll_with<R>(
+    pub(super) fn poll_with<T>(
         &mut self,
         side: u64,
         context: &Context<'_>,
-        mut act: impl FnMut(&mut Endpoint<Polled<S>>) -> Result<R, Error>,
-    ) -> Poll<Result<R, Error>> {
+        mut act: impl FnMut(&mut Endpoint<Polled<S, R>>) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
         let (result, afterwards) = drive(self, side, context, |ws| act(&mut ws.endpoint));
         afterwards.settle();
         result
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driven<S> for WebSocket<S> {
-    fn link(&mut self) -> &mut Link<Polled<S>> {
+impl<S, R: Io<S>> Driven<S, R> for WebSocket<S, R> {
+    fn link(&mut self) -> &mut Link<Polled<S, R>> {
         &mut self.endpoint.link
     }
 
@@ -445,10 +442,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driven<S> for WebSocket<S> {
 }
 
 /// Brings a connection that has failed to its end.
-async fn finish<S>(link: &mut Link<Polled<S>>, member: &mut Option<Box<Member>>) -> Result<(), Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn finish<S, R: Io<S>>(
+    link: &mut Link<Polled<S, R>>,
+    member: &mut Option<Box<Member>>,
+) -> Result<(), Error> {
     let end = Sender { link }.until_done(|link| link.finish(None)).await;
     *member = None;
     end
@@ -458,11 +455,11 @@ where
 ///
 /// Its methods are those of the connection.
 #[derive(Debug)]
-pub struct Sender<'a, S> {
-    pub(super) link: &'a mut Link<Polled<S>>,
+pub struct Sender<'a, S, R: Runtime> {
+    pub(super) link: &'a mut Link<Polled<S, R>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
+impl<S, R: Io<S>> Sender<'_, S, R> {
     /// Sends a message; see [`WebSocket::send`].
     ///
     /// # Errors
@@ -569,27 +566,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<'_, S> {
         self.flush().await
     }
 
-    async fn until_done<R>(
+    async fn until_done<T>(
         &mut self,
-        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
+        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         poll_fn(|context| self.poll_with(context, &mut act)).await
     }
 
     /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
-    pub(super) fn poll_with<R>(
+    pub(super) fn poll_with<T>(
         &mut self,
         context: &Context<'_>,
-        mut act: impl FnMut(&mut Link<Polled<S>>) -> Result<R, Error>,
-    ) -> Poll<Result<R, Error>> {
+        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
+    ) -> Poll<Result<T, Error>> {
         let (result, afterwards) = drive(self, SENDER, context, |sender| act(sender.link));
         afterwards.settle();
         result
     }
 }
 
-impl<S> Driven<S> for Sender<'_, S> {
-    fn link(&mut self) -> &mut Link<Polled<S>> {
+impl<S, R: Runtime> Driven<S, R> for Sender<'_, S, R> {
+    fn link(&mut self) -> &mut Link<Polled<S, R>> {
         self.link
     }
 }

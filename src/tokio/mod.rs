@@ -64,26 +64,92 @@
 //! | a ping task of one's own | on by default ([`Config::ping_interval`](crate::Config::ping_interval)) |
 //! | `into_inner()` | [`into_parts()`](WebSocket::into_parts), with the bytes that were read and not taken |
 
+mod byte_streams;
 #[cfg(feature = "rand")]
 mod client_stream;
 #[cfg(feature = "rand")]
 mod connect;
 #[cfg(feature = "rand")]
 mod dial;
+#[cfg(feature = "rand")]
+mod pair;
+mod runtime;
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(feature = "rand")]
 pub use client_stream::ClientStream;
 #[cfg(feature = "rand")]
-pub use connect::{Connector, Tokio, connect};
+pub use connect::{Connector, connect};
+#[cfg(feature = "rand")]
+pub use pair::pair;
+pub use runtime::Tokio;
+
+use crate::poll;
 
 pub use crate::engine::{ConnectError, Error, HandshakeError, Parts};
-#[cfg(feature = "rand")]
-pub use crate::poll::pair;
-pub use crate::poll::{
-    Acceptor, Group, Incoming, MessageWriter, PendingRequest, PlainRequest, ReceiveHalf, SendHalf, Sender,
-    Tunnel, Undecided, WebSocket, accept,
-};
 
+/// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
+///
+/// It takes any Origin; use [`Acceptor::read_request`] for a server that browsers reach. Over TCP set
+/// `TCP_NODELAY` before, or small messages wait for each other. Dropping the future drops the stream.
+///
+/// # Errors
+///
+/// [`Error::Handshake`] for a request that is not one for a WebSocket or took too long; the client has got the HTTP
+/// response that says so, and up to a second to read it. [`Error::Io`] if the stream failed.
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebSocket<S>, Error> {
+    Acceptor::new().accept(stream).await
+}
+
+/// An open connection over anything that is `AsyncRead + AsyncWrite`.
+pub type WebSocket<S> = poll::WebSocket<S, Tokio>;
+/// The sending side of a connection whose receiving side lends a message.
+pub type Sender<'a, S> = poll::Sender<'a, S, Tokio>;
+/// The receiving half of a connection.
+pub type ReceiveHalf<S> = poll::ReceiveHalf<S, Tokio>;
+/// A sending half of a connection, which can be cloned for any number of tasks.
+pub type SendHalf<S> = poll::SendHalf<S, Tokio>;
+/// One message that is sent while it is being made: an `AsyncWrite`.
+pub type MessageWriter<'a, S> = poll::MessageWriter<'a, S, Tokio>;
+/// A connection as a stream of bytes: `AsyncRead + AsyncWrite`.
+pub type Tunnel<S> = poll::Tunnel<S, Tokio>;
+/// A set of connections that are closed together, for instance when a server goes down.
+pub type Group = poll::Group<Tokio>;
+/// How a server accepts connections; one serves any number of them.
+pub type Acceptor = poll::Acceptor<Tokio>;
+/// What came on a stream: a request for a WebSocket, or an ordinary one.
+pub type Incoming<S> = poll::Incoming<S, Tokio>;
+/// A valid request that waits for the decision.
+pub type PendingRequest<S> = poll::PendingRequest<S, Tokio>;
+/// An HTTP request that does not ask for a WebSocket.
+pub type PlainRequest<S> = poll::PlainRequest<S, Tokio>;
+/// The decision could not be carried out; nothing was written.
+pub type Undecided<S> = poll::Undecided<S, Tokio>;
 /// A client over tokio that connects again by itself.
+/// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
+///
+/// It does so inside [`recv`](Self::recv): one that is not received from does not connect. Every future may be dropped at
+/// any await; attempts and delays go on with the next call.
+///
+/// ```no_run
+/// use sansocket::client::{Reconnect, WhileAway};
+/// use sansocket::tokio::{Connector, Error, Reconnecting};
+///
+/// # async fn follow() -> Result<(), Error> {
+/// let policy = Reconnect::new().while_away(WhileAway::Queue(100)).observe(|event| eprintln!("{event}"));
+/// let mut ws = Reconnecting::new(policy, || async {
+///     let mut ws = Connector::new("wss://news.example/").header("Authorization", "Bearer 0815").connect().await?;
+///     ws.send("subscribe: weather").await?; // sets the session up, each time again
+///     Ok(ws)
+/// });
+/// while let Some(message) = ws.recv().await? {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [What becomes of messages](crate::client::Reconnecting#what-becomes-of-messages) is the same in all adapters.
 #[cfg(feature = "rand")]
-pub type Reconnecting<S = ClientStream> = crate::poll::Reconnecting<S>;
+pub type Reconnecting<S = ClientStream> = poll::Reconnecting<S, Tokio>;

@@ -1,7 +1,7 @@
 //! Messages that waited for a connection, on their way into its output.
 //!
 //! ```text
-//!  waiting ──hand_on──> handed (in the output, not written) ──> written: forgotten
+//!  waiting ──hand_on──> unwritten (in the output) ────────────> written: forgotten
 //!     ^                    │
 //!     └──── no byte left ──┴── a part left, or no copy was kept: lost, and counted
 //! ```
@@ -23,31 +23,31 @@ use crate::{Message, State};
 const HAND_ON_BELOW: usize = 64 << 10;
 
 /// The queue of a client that connects again. It outlives the connections; the latest one drains it.
-pub(crate) struct Backlog(Mutex<Queue>);
+pub struct SendQueue(Mutex<Queue>);
 
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Message<'static>>,
-    handed: VecDeque<Handed>,
+    unwritten: VecDeque<Unwritten>,
     lost: u64,
 }
 
 /// A message in the output of the latest connection.
-struct Handed {
+struct Unwritten {
     /// Its bytes, counted from the beginning of the connection.
     bytes: Range<u64>,
     /// A copy to be sent on the next connection if none of the bytes is written.
     copy: Option<Message<'static>>,
 }
 
-impl Backlog {
+impl SendQueue {
     pub(crate) fn new() -> Self {
         Self(Mutex::default())
     }
 
     /// Adds a message unless `most` wait already; returns whether it was added.
     pub(crate) fn push(&self, message: Message<'_>, most: usize) -> bool {
-        let has_room = |queue: &Queue| queue.waiting.len() + queue.handed.len() < most;
+        let has_room = |queue: &Queue| queue.waiting.len() + queue.unwritten.len() < most;
         if !has_room(&self.lock()) {
             return false;
         }
@@ -60,7 +60,7 @@ impl Backlog {
     /// How many messages wait for a connection, or for the latest one to write them.
     pub(crate) fn len(&self) -> usize {
         let queue = self.lock();
-        queue.waiting.len() + queue.handed.len()
+        queue.waiting.len() + queue.unwritten.len()
     }
 
     /// Whether messages wait that were not handed to the connection.
@@ -74,13 +74,13 @@ impl Backlog {
     }
 
     /// A message is in the output now, as these bytes.
-    pub(crate) fn handed(&self, bytes: Range<u64>, copy: Option<Message<'static>>) {
-        self.lock().handed.push_back(Handed { bytes, copy });
+    pub(crate) fn add_unwritten(&self, bytes: Range<u64>, copy: Option<Message<'static>>) {
+        self.lock().unwritten.push_back(Unwritten { bytes, copy });
     }
 
     /// Forgets the message that was handed on last: its sender learns that it failed.
     pub(crate) fn forget_last(&self) {
-        let last = self.lock().handed.pop_back();
+        let last = self.lock().unwritten.pop_back();
         drop(last);
     }
 
@@ -88,8 +88,8 @@ impl Backlog {
     pub(crate) fn written(&self, written: u64) {
         let sent: Vec<_> = {
             let mut queue = self.lock();
-            let count = queue.handed.iter().take_while(|handed| handed.bytes.end <= written).count();
-            queue.handed.drain(..count).collect()
+            let count = queue.unwritten.iter().take_while(|handed| handed.bytes.end <= written).count();
+            queue.unwritten.drain(..count).collect()
         };
         // A message may own memory of the application, whose `Drop` runs here, without the lock.
         drop(sent);
@@ -101,7 +101,7 @@ impl Backlog {
         self.written(written);
         let mut dropped = Vec::new();
         let mut queue = self.lock();
-        while let Some(handed) = queue.handed.pop_back() {
+        while let Some(handed) = queue.unwritten.pop_back() {
             match handed.copy {
                 Some(copy) if handed.bytes.start >= written => queue.waiting.push_front(copy),
                 other => dropped.push(other),
@@ -123,7 +123,7 @@ impl Backlog {
 
     fn is_empty(&self) -> bool {
         let queue = self.lock();
-        queue.waiting.is_empty() && queue.handed.is_empty()
+        queue.waiting.is_empty() && queue.unwritten.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -132,30 +132,35 @@ impl Backlog {
 }
 
 /// Without the messages.
-impl fmt::Debug for Backlog {
+impl fmt::Debug for SendQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let queue = self.lock();
-        f.debug_struct("Backlog")
+        f.debug_struct("SendQueue")
             .field("waiting", &queue.waiting.len())
-            .field("handed", &queue.handed.len())
+            .field("unwritten", &queue.unwritten.len())
             .field("lost", &queue.lost)
             .finish()
     }
 }
 
-/// The backlog that a connection drains.
+/// The queue that a connection drains.
 #[derive(Debug)]
 pub(super) struct Draining {
-    backlog: Arc<Backlog>,
+    queue: Arc<SendQueue>,
     /// Whether the connection's input was looked at. A connection that opened may hold a Close frame already, and what is
     /// handed to it then is lost.
     pub(super) has_looked: bool,
 }
 
 impl<S: Stream> Link<S> {
-    /// From now on the connection takes messages from `backlog`, whichever of its methods receives.
-    pub(crate) fn drain(&mut self, backlog: &Arc<Backlog>) {
-        self.out.set_draining(Some(Draining { backlog: backlog.clone(), has_looked: false }));
+    /// From now on the connection takes messages from `queue`, whichever of its methods receives.
+    pub(crate) fn drain(&mut self, queue: &Arc<SendQueue>) {
+        self.out.set_draining(Some(Draining { queue: queue.clone(), has_looked: false }));
+    }
+
+    /// How many bytes were queued in all, and how many of them were written.
+    pub(crate) fn output_counts(&self) -> (u64, u64) {
+        (self.out.queued_in_all(), self.out.written_in_all())
     }
 
     /// When the next of them are due that the stream has room for; a call that waits for input ends its wait then.
@@ -174,27 +179,27 @@ impl<S: Stream> Link<S> {
             draining.has_looked = true;
             return false;
         }
-        let backlog = draining.backlog.clone();
-        backlog.written(self.out.written_in_all());
+        let queue = draining.queue.clone();
+        queue.written(self.out.written_in_all());
         let mut has_moved = false;
         let most = HAND_ON_BELOW.min(self.connection.config().max_queued_output);
         while self.connection.state() == State::Open && (self.out.is_empty() || self.out.len() < most) {
-            let Some(message) = backlog.next() else { break };
+            let Some(message) = queue.next() else { break };
             let start = self.out.queued_in_all();
             self.budget.pay_for_handed(message.len());
             match self.take(&message) {
                 Ok(()) => {
-                    backlog.handed(start..self.out.queued_in_all(), Some(message));
+                    queue.add_unwritten(start..self.out.queued_in_all(), Some(message));
                     has_moved = true;
                 }
                 // A message is being sent in fragments, for instance; this one goes next.
                 Err(_) => {
-                    backlog.put_back(message);
+                    queue.put_back(message);
                     break;
                 }
             }
         }
-        if backlog.is_empty() || self.connection.state() != State::Open {
+        if queue.is_empty() || self.connection.state() != State::Open {
             self.out.set_draining(None);
         }
         has_moved
@@ -205,8 +210,8 @@ impl<S: Stream> Link<S> {
 mod tests {
     use super::*;
 
-    fn texts(backlog: &Backlog) -> Vec<alloc::string::String> {
-        core::iter::from_fn(|| backlog.next()).map(|message| alloc::format!("{message:?}")).collect()
+    fn texts(queue: &SendQueue) -> Vec<alloc::string::String> {
+        core::iter::from_fn(|| queue.next()).map(|message| alloc::format!("{message:?}")).collect()
     }
 
     #[test]
@@ -220,33 +225,33 @@ mod tests {
             (25, &["4"], 1),
             (30, &["4"], 0),
         ] {
-            let backlog = Backlog::new();
+            let queue = SendQueue::new();
             for text in ["1", "2", "3", "4"] {
-                assert!(backlog.push(text.into(), 4));
+                assert!(queue.push(text.into(), 4));
             }
-            assert!(!backlog.push("5".into(), 4));
+            assert!(!queue.push("5".into(), 4));
             for n in 0..3 {
-                let message = backlog.next().unwrap();
-                backlog.handed(n * 10..n * 10 + 10, Some(message));
+                let message = queue.next().unwrap();
+                queue.add_unwritten(n * 10..n * 10 + 10, Some(message));
             }
-            assert_eq!(backlog.len(), 4);
-            assert_eq!(backlog.connection_lost(written), lost, "{written}");
-            assert_eq!((backlog.lost(), backlog.len()), (lost, left.len()), "{written}");
+            assert_eq!(queue.len(), 4);
+            assert_eq!(queue.connection_lost(written), lost, "{written}");
+            assert_eq!((queue.lost(), queue.len()), (lost, left.len()), "{written}");
             let left: Vec<_> = left.iter().map(|text| alloc::format!("Text({text:?})")).collect();
-            assert_eq!(texts(&backlog), left, "{written}");
+            assert_eq!(texts(&queue), left, "{written}");
         }
     }
 
     #[test]
     fn without_a_copy_what_was_not_written_whole_is_lost() {
-        let backlog = Backlog::new();
-        backlog.handed(0..10, None);
-        backlog.handed(10..20, None);
-        backlog.handed(20..30, None);
-        backlog.forget_last();
-        backlog.written(9);
-        assert_eq!(backlog.len(), 2);
-        assert_eq!(backlog.connection_lost(10), 1);
-        assert_eq!((backlog.len(), backlog.lost()), (0, 1));
+        let queue = SendQueue::new();
+        queue.add_unwritten(0..10, None);
+        queue.add_unwritten(10..20, None);
+        queue.add_unwritten(20..30, None);
+        queue.forget_last();
+        queue.written(9);
+        assert_eq!(queue.len(), 2);
+        assert_eq!(queue.connection_lost(10), 1);
+        assert_eq!((queue.len(), queue.lost()), (0, 1));
     }
 }
