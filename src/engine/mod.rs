@@ -16,12 +16,13 @@ mod output;
 mod pair;
 mod parts;
 mod sending;
-mod spares;
 mod waits;
 
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+#[cfg(feature = "tokio")]
+pub(crate) use crate::memory::new_queue as queue;
 #[cfg(feature = "rand")]
 pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
@@ -35,8 +36,6 @@ pub use error::{Error, HandshakeError};
 pub(crate) use flush::FlushBound;
 pub(crate) use fragments::Author;
 pub(crate) use link::{Link, WRITE_SLICE};
-#[cfg(feature = "tokio")]
-pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
