@@ -18,7 +18,6 @@ mod parts;
 mod send_queue;
 mod sending;
 pub(crate) mod server;
-mod spares;
 mod waits;
 
 use core::time::Duration;

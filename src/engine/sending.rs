@@ -6,7 +6,7 @@ use std::io::IoSlice;
 
 use super::link::Link;
 use super::{Error, Stream};
-use crate::copy::append;
+use crate::memory::append;
 use crate::{CloseCode, Connection, Kind, Message, Prepared, Role, SendError, State};
 
 /// The most that one write of a stream of bytes puts into a message or fragment.

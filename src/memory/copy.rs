@@ -1,26 +1,26 @@
-//! Copies of payloads, and where copies of the kernel go best.
+//! Copies of payloads, and where in a page the kernel copies fastest.
 
 use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes};
 
-use crate::recycled;
+use super::recycled;
 
 /// How much is copied in one go: whole cache lines, and less than any C library gives to `rep movsb`. On AMD's Zen
 /// that instruction takes up to ten times as long where source and destination lie unluckily in their pages.
 const PIECE: usize = 1984;
 
-/// How much memory needs besides what it is for, to have room for that from the middle of a page on, in bytes.
+/// How much more memory is needed to begin in the middle of a page, in bytes.
 pub(crate) const PAGE: usize = 4096;
 
-/// How far the middle of a page is from `place`, in bytes: there a read goes best.
+/// How far the middle of a page is from `address`, in bytes: there a read goes fastest.
 ///
-/// The kernel copies with `rep movsb`, and mostly from little behind the start of a page, headers before payloads. To
-/// a place up to 31 bytes further on in its page that takes up to five times as long on AMD's Zen 3. That is where memory
-/// begins that an allocator has just got from the system.
+/// The kernel copies with `rep movsb`, mostly from shortly after the start of a page, because headers come before payloads.
+/// Copying to an address up to 31 bytes further on in its page takes up to five times as long on AMD's Zen 3, and that is where
+/// memory begins that an allocator has just got from the system.
 #[inline]
-pub(crate) fn to_middle_of_page(place: *const u8) -> usize {
-    (PAGE / 2).wrapping_sub(place.addr()) % PAGE
+pub(crate) fn offset_to_mid_page(address: *const u8) -> usize {
+    (PAGE / 2).wrapping_sub(address.addr()) % PAGE
 }
 
 /// Appends `bytes` to a vector or to a buffer that grows.
@@ -34,11 +34,11 @@ fn append_pieces(to: &mut impl BufMut, bytes: &[u8]) {
     bytes.chunks(PIECE).for_each(|piece| to.put_slice(piece));
 }
 
-/// Copies `bytes` to the start of `place`, as far as that has room.
-pub(crate) fn overwrite(place: &mut [u8], bytes: &[u8]) {
-    for (place, piece) in place.chunks_mut(PIECE).zip(bytes.chunks(PIECE)) {
-        let len = piece.len().min(place.len());
-        place[..len].copy_from_slice(&piece[..len]);
+/// Copies `bytes` to the start of `target`, as many as fit.
+pub(crate) fn overwrite(target: &mut [u8], bytes: &[u8]) {
+    for (target, piece) in target.chunks_mut(PIECE).zip(bytes.chunks(PIECE)) {
+        let len = piece.len().min(target.len());
+        target[..len].copy_from_slice(&piece[..len]);
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn owned(bytes: &[u8]) -> Bytes {
     let (over, behind) = bytes.split_at(len.min(copy.len()));
     overwrite(&mut copy, over);
     append(&mut copy, behind);
-    recycled::shared(copy, 0..len)
+    recycled::share(copy, 0..len)
 }
 
 #[cfg(test)]
