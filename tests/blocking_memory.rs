@@ -1,6 +1,7 @@
 //! What connections over streams cost in memory, counted by the allocator of the calling thread.
 #![cfg(feature = "std")]
 
+#[path = "blocking_adapter/support.rs"]
 mod blocking_support;
 #[path = "support/heap.rs"]
 mod heap;

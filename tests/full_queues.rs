@@ -4,6 +4,7 @@
 #[cfg(feature = "tokio")]
 #[path = "full_queues/asynchronous.rs"]
 mod asynchronous;
+#[path = "blocking_adapter/support.rs"]
 mod blocking_support;
 
 use core::time::Duration;

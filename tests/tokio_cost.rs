@@ -1,22 +1,21 @@
 //! What connections over tokio cost in memory: their state, their futures, and what the allocator of this thread says.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod blocking_support;
 #[path = "support/heap.rs"]
 mod heap;
+#[path = "tokio_adapter/support.rs"]
 mod tokio_support;
 
 use core::mem::{size_of, size_of_val};
 use core::time::Duration;
 
-use blocking_support::{keys, ms, pattern};
 use heap::{Cost, cost_of, live};
 use sansocket::tokio::{Acceptor, Connector, Error, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_support::{Fault, Scripted, client, cut, masked, run, server, tcp};
+use tokio_support::{Fault, Scripted, client, cut, keys, masked, ms, pattern, run, server, tcp};
 
 /// Lets the thread have its spare read buffer, which it keeps.
 async fn warm_up() {
