@@ -13,6 +13,7 @@
 //! | `server`, `client` | an open connection over a stream |
 //! | `tcp_stream`, `TcpStream` | the adapter's own stream out of one of the standard library |
 //! | `peer_gone` | a stream in memory whose peer has said something and gone |
+//! | `Memory`, `pair` | two ends over a stream in memory |
 //! | `recv_within` | waits for a message, for some time only |
 //! | `accept`, `read_request`, `read`, `answer`, `reject`, `respond`, `refuse`, `into_stream` | the server's opening |
 //! | `connect`, `connect_over` | the client's opening |
@@ -20,8 +21,11 @@
 //! | `HARMLESS`, `insist!`, `start_close`, `REPLACES_PONGS` | what an application does where a stream is not ready |
 
 mod closing;
+mod deadlines;
 mod faults;
 mod faults_edges;
+#[cfg(feature = "rand")]
+mod full_queues;
 mod last_words;
 #[cfg(feature = "rand")]
 mod opening;

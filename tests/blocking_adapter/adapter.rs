@@ -9,12 +9,13 @@ use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 
 use sansocket::blocking::{self, Parts, Pipe, Transport, pipe};
-use sansocket::{CloseCode, Config, Connection, Event, Fin, Message, Role};
+use sansocket::{CloseCode, Config, Connection, Event, Fin, Message};
 
 pub(crate) use sansocket::blocking::Error;
+pub(crate) use sansocket::blocking::Pipe as Memory;
 pub(crate) use std::net::TcpStream;
 
-use crate::support::{self, Call, Fault, Patience, Scripted, again};
+use crate::support::{self, Fault, Patience, again};
 
 /// Streams that come too early each time say so in one of three ways. The calls are made again until they are done.
 pub(crate) const HARMLESS: [(Fault, Patience); 4] = [
@@ -67,8 +68,8 @@ pub(crate) async fn peer_gone(said: &[u8]) -> Pipe {
     stream
 }
 
-pub(crate) async fn recv_within(
-    ws: &mut WebSocket<TcpStream>,
+pub(crate) async fn recv_within<S: Transport>(
+    ws: &mut WebSocket<S>,
     time: Duration,
 ) -> Option<Result<Option<Message<'static>>, Error>> {
     match ws.0.recv_timeout(time) {
@@ -179,16 +180,24 @@ impl<S: Transport> Sender<'_, S> {
 }
 
 #[cfg(feature = "rand")]
+pub(crate) fn pair(config: Config) -> (WebSocket<Pipe>, WebSocket<Pipe>) {
+    let (client, server) = blocking::pair(config);
+    (WebSocket(client), WebSocket(server))
+}
+
+#[cfg(feature = "rand")]
 pub(crate) use opening::*;
 
 #[cfg(feature = "rand")]
 mod opening {
+    use sansocket::Role;
     pub(crate) use sansocket::blocking::{
         Acceptor, ClientStream, Connector, HandshakeError, Incoming, PendingRequest, PlainRequest,
     };
     use sansocket::handshake::{Acceptance, Response};
 
     use super::*;
+    use crate::support::{Call, Scripted};
 
     type Request = PendingRequest<TcpStream>;
 

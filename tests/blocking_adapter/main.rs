@@ -10,6 +10,8 @@ mod closing;
 #[cfg(feature = "rand")]
 mod deadlines;
 mod faults;
+#[cfg(feature = "rand")]
+mod full_queues;
 mod nonblocking;
 #[cfg(feature = "rand")]
 mod opening;

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 pub(crate) use sansocket::tokio::{
     Acceptor, ClientStream, Connector, Error, HandshakeError, Incoming, PendingRequest, PlainRequest,
-    WebSocket,
+    WebSocket, pair,
 };
+pub(crate) use tokio::io::DuplexStream as Memory;
 pub(crate) use tokio::net::TcpStream;
 
 use crate::support::{Call, Fault, Patience, Scripted};
@@ -40,8 +41,8 @@ pub(crate) async fn peer_gone(said: &[u8]) -> DuplexStream {
     stream
 }
 
-pub(crate) async fn recv_within(
-    ws: &mut WebSocket<TcpStream>,
+pub(crate) async fn recv_within<S: AsyncRead + AsyncWrite + Unpin>(
+    ws: &mut WebSocket<S>,
     time: Duration,
 ) -> Option<Result<Option<Message<'static>>, Error>> {
     timeout(time, ws.recv()).await.ok()

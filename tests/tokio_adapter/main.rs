@@ -14,6 +14,7 @@ mod closing;
 mod deadlines;
 mod fairness;
 mod faults;
+mod full_queues;
 #[cfg(all(feature = "futures-core", feature = "futures-sink"))]
 mod halves;
 mod opening;

@@ -1,4 +1,4 @@
-//! The same over tokio, in simulated time.
+//! Queues that are full over tokio, in simulated time: halves, slow and vanished peers.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -9,13 +9,7 @@ use sansocket::{CloseCode, Config, Connection, Deadline, MaskKeys};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::blocking_support::{SECOND, ms, pattern};
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(future)
-}
+use crate::support::{SECOND, ms, pattern, run};
 
 type Halves = (ReceiveHalf<DuplexStream>, SendHalf<DuplexStream>);
 
