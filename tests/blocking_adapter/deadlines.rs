@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{SECOND, fill, ms, pattern, server, tcp, within};
 use sansocket::blocking::{Error, Transport, WebSocket, pipe};
 use sansocket::{CloseCode, Config, Connection, Deadline, Message, State, Unread};
+
+use crate::support::{SECOND, fill, ms, pattern, server, tcp, within};
 
 /// What is sent to a peer that takes nothing, as often as it takes to fill the kernel's buffers.
 const BIG: usize = 8 << 20;

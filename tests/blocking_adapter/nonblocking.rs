@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{SECOND, client, fill, ms, pattern, server, tcp};
 use sansocket::blocking::{Error, WebSocket};
 use sansocket::{CloseCode, Config, Deadline, Event, Fin, Message, State};
+
+use crate::support::{SECOND, client, fill, ms, pattern, server, tcp};
 
 type Ws = WebSocket<TcpStream>;
 

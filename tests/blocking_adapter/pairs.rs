@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{SECOND, client, ms, pattern, server, tcp, text, within};
 use sansocket::blocking::{Error, Transport, Untimed, WebSocket, pipe};
 use sansocket::{Chunk, CloseCode, Config, Delivery, Event, Message, SendError};
+
+use crate::support::{SECOND, client, ms, pattern, server, tcp, text, within};
 
 fn echo<S: Transport>(mut ws: WebSocket<S>) -> Result<(), Error> {
     while let Some((message, mut tx)) = ws.recv_ref()? {

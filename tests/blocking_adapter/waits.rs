@@ -5,11 +5,12 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{SECOND, client, keys, ms, server, within};
 use sansocket::blocking::{Acceptor, Connector, Error, Transport, WebSocket};
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::{CloseCode, Config, Connection, Deadline};
+
+use crate::support::{SECOND, client, keys, ms, server, within};
 
 /// How a stream behaves whose peer says nothing and takes nothing.
 #[derive(Clone, Copy, Debug)]

@@ -6,13 +6,13 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io;
 
-use crate::support::{SECOND, keys, ms, pattern, read_all};
-use crate::support::{client, cut, masked, run, server, tcp};
 use sansocket::tokio::WebSocket;
 use sansocket::{CloseCode, Config, Connection, Event, Message};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{SECOND, client, cut, keys, masked, ms, pattern, read_all, run, server, tcp};
 
 /// An in-memory stream that counts the calls that moved something, and all others.
 struct Counted {

@@ -2,16 +2,18 @@
 //! peer, and no stalled write.
 
 use core::future::poll_fn;
-use core::pin::pin;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+use std::io;
 
-use crate::support::{SECOND, ms};
-use crate::support::{client, masked, run, server};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::tokio::{Acceptor, WebSocket};
-use sansocket::{Config, State};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use sansocket::{Config, Message, State};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 use tokio::time::{advance, timeout};
+
+use crate::support::{SECOND, client, masked, ms, run, server};
 
 /// Polls `future` in a task whose budget is used up, and then as always.
 async fn without_budget<T>(future: impl Future<Output = T>) -> T {
@@ -115,5 +117,62 @@ fn silence_is_still_found_without_budget() {
         advance(2 * SECOND).await;
         assert!(timeout(20 * SECOND, without_budget(ws.recv())).await.unwrap().is_err());
         assert!(timeout(ms(1), ws.recv()).await.is_ok(), "the same again");
+    });
+}
+
+/// Brings eight bytes at a time.
+struct Sips(DuplexStream);
+
+impl AsyncRead for Sips {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        place: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 8];
+        let mut sip = ReadBuf::new(&mut bytes);
+        let read = Pin::new(&mut self.0).poll_read(context, &mut sip);
+        place.put_slice(sip.filled());
+        read
+    }
+}
+
+impl AsyncWrite for Sips {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// The runtime makes a task wait that has done much in one go. No timer may be taken for set that was asked just then.
+#[test]
+fn a_task_that_has_used_up_its_turn_keeps_its_deadlines() {
+    run(async {
+        for messages in [100, 127, 128, 129, 200, 400] {
+            let (mut raw, stream) = duplex(1 << 16);
+            let mut ws = server(Sips(stream), Config::new());
+            raw.write_all(&masked(0x81, b"hi").repeat(messages)).await.unwrap();
+            let heard = tokio::spawn(async move {
+                for _ in 0..messages {
+                    assert_eq!(ws.recv().await.unwrap(), Some(Message::from("hi")));
+                }
+                ws.recv().await
+            });
+            let mut ping = [0; 6];
+            timeout(25 * SECOND, raw.read_exact(&mut ping)).await.expect("a ping").unwrap();
+            assert_eq!(ping[0], 0x89);
+            heard.abort();
+        }
     });
 }

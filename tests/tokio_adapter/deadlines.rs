@@ -1,19 +1,17 @@
 //! Deadlines over tokio, on a paused clock: they are kept to the millisecond, and nothing waits for ever.
 
 use core::future::poll_fn;
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::Poll;
 use core::time::Duration;
-use std::io;
 
-use crate::support::{SECOND, ms};
-use crate::support::{client, events_to_the_end, masked, run, server};
 use sansocket::client::{ConnectError, Step};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::tokio::{Acceptor, Connector, Error, HandshakeError, WebSocket};
 use sansocket::{CloseCode, Config, Deadline, Message, State};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::{Instant, advance, sleep, timeout};
+
+use crate::support::{SECOND, client, events_to_the_end, masked, ms, run, server};
 
 #[track_caller]
 fn assert_overdue<T: core::fmt::Debug>(result: &Result<T, Error>, deadline: Deadline) {
@@ -449,63 +447,6 @@ fn deadlines_follow_a_connection_to_another_task() {
             assert_took(start, 70 * SECOND);
         };
         tokio::spawn(second).await.unwrap();
-    });
-}
-
-/// Brings eight bytes at a time.
-struct Sips(DuplexStream);
-
-impl AsyncRead for Sips {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        place: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut bytes = [0; 8];
-        let mut sip = ReadBuf::new(&mut bytes);
-        let read = Pin::new(&mut self.0).poll_read(context, &mut sip);
-        place.put_slice(sip.filled());
-        read
-    }
-}
-
-impl AsyncWrite for Sips {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
-/// The runtime makes a task wait that has done much in one go. No timer may be taken for set that was asked just then.
-#[test]
-fn a_task_that_has_used_up_its_turn_keeps_its_deadlines() {
-    run(async {
-        for messages in [100, 127, 128, 129, 200, 400] {
-            let (mut raw, stream) = duplex(1 << 16);
-            let mut ws = server(Sips(stream), Config::new());
-            raw.write_all(&masked(0x81, b"hi").repeat(messages)).await.unwrap();
-            let heard = tokio::spawn(async move {
-                for _ in 0..messages {
-                    assert_eq!(ws.recv().await.unwrap(), Some(Message::from("hi")));
-                }
-                ws.recv().await
-            });
-            let mut ping = [0; 6];
-            timeout(25 * SECOND, raw.read_exact(&mut ping)).await.expect("a ping").unwrap();
-            assert_eq!(ping[0], 0x89);
-            heard.abort();
-        }
     });
 }
 

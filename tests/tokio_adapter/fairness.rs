@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::Wake;
 
-use crate::support::{cut, masked, server};
 #[cfg(feature = "deflate")]
 use sansocket::Connection;
 use sansocket::client::Reconnect;
@@ -19,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, dup
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep};
+
+use crate::support::{cut, masked, server};
 
 /// No more frames than this may come between two turns of another task.
 const MOST: usize = 600;

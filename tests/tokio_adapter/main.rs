@@ -19,5 +19,8 @@ mod full_queues;
 mod halves;
 mod opening;
 mod reconnect;
+mod reconnect_queue;
 mod sides;
 mod split;
+#[cfg(all(feature = "futures-core", feature = "futures-sink"))]
+mod wakers;

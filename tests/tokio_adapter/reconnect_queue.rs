@@ -1,5 +1,4 @@
 //! What becomes of the messages of a client that connects again: each one is delivered, still queued, or counted as lost.
-#![cfg(all(feature = "tokio", feature = "rand"))]
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
