@@ -1,69 +1,19 @@
 //! What connections over streams cost in memory, counted by the allocator of the calling thread.
 #![cfg(feature = "std")]
 
+#[path = "blocking_adapter/support.rs"]
 mod blocking_support;
+#[path = "support/heap.rs"]
+mod heap;
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::time::Duration;
-use std::alloc::System;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use blocking_support::{client, fill, keys, ms, pattern, server, tcp};
+use heap::{Cost, cost, live};
 use sansocket::blocking::{Error, Transport, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Message};
-
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + change);
-        PEAK.with(|peak| peak.set(peak.get().max(live.get())));
-        if change > 0 {
-            CALLS.with(|calls| calls.set(calls.get() + 1));
-        }
-    });
-}
-
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn live() -> isize {
-    LIVE.get()
-}
-
-/// The most that lived at once during `work`, above what lived before, and the number of allocations.
-fn cost<T>(work: impl FnOnce() -> T) -> (T, isize, usize) {
-    let (before, calls) = (live(), CALLS.get());
-    PEAK.set(before);
-    let result = work();
-    (result, PEAK.get() - before, CALLS.get() - calls)
-}
 
 fn nonblocking() -> (TcpStream, TcpStream) {
     let (there, here) = tcp();
@@ -285,7 +235,7 @@ fn an_echo_costs_one_read_and_one_write_for_what_one_read_brought_and_no_allocat
     let incoming = from_client((0..MESSAGES).map(|i| Message::from(format!("message {i:04}"))));
     assert!(incoming.len() < 64 << 10);
     let mut ws = server(Instant::new(incoming), Config::new());
-    let (echoed, _, allocations) = cost(|| {
+    let (echoed, Cost { allocations, .. }) = cost(|| {
         let mut echoed = 0;
         while let Ok(Some((message, mut tx))) = ws.recv_ref() {
             tx.feed(&message).unwrap();
@@ -309,19 +259,19 @@ fn a_large_binary_message_is_read_to_its_place_and_given_away() {
     let big = pattern(LEN);
     let mut ws = server(Instant::new(from_client([Message::from(big.clone())])), Config::new());
     let before = live();
-    let (message, most, allocations) = cost(|| ws.recv().unwrap().unwrap());
+    let (message, Cost { peak, allocations, .. }) = cost(|| ws.recv().unwrap().unwrap());
     assert!(message == Message::from(&big));
     // Grown by doubling, without a copy at the end.
-    assert!(most <= 2 * LEN as isize + (256 << 10), "{most}");
+    assert!(peak <= 2 * LEN as isize + (256 << 10), "{peak}");
     assert!(live() - before <= 2 * LEN as isize, "{}", live() - before);
     assert!(allocations <= 16, "{allocations}");
     // 64 KiB and up to a page at first, then as much again each time.
     let places = &ws.transport().places;
     assert!(places.len() <= 10 && places[1..].iter().sum::<usize>() >= LEN - (68 << 10), "{places:?}");
     // Nothing of the payload is copied on the way out either.
-    let (sent, most, _) = cost(|| ws.send(&message));
+    let (sent, Cost { peak, .. }) = cost(|| ws.send(&message));
     sent.unwrap();
-    assert!(most <= 1024, "{most}");
+    assert!(peak <= 1024, "{peak}");
     assert_eq!((ws.transport().sent, ws.transport().writes), (LEN + 10, 1));
 }
 
@@ -335,11 +285,11 @@ fn memory_grows_with_what_arrived_not_with_what_was_announced() {
             incoming.extend(vec![b'a'; arrived]);
             let mut ws = server(Instant::new(incoming), Config::new().max_message_size(usize::MAX));
             let before = live();
-            let (result, most, _) = cost(|| ws.recv());
+            let (result, Cost { peak, .. }) = cost(|| ws.recv());
             assert!(matches!(result, Err(Error::WouldBlock)));
             let held = live() - before;
             assert!(held <= 3 * arrived as isize + 300, "{first:x} {arrived}: {held} are held");
-            assert!(most <= 4 * arrived as isize + 300 + (68 << 10), "{first:x} {arrived}: {most} at most");
+            assert!(peak <= 4 * arrived as isize + 300 + (68 << 10), "{first:x} {arrived}: {peak} at most");
         }
     }
 }

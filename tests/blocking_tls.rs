@@ -2,6 +2,7 @@
 //! buffer is no dead stream.
 #![cfg(feature = "rustls")]
 
+#[path = "blocking_adapter/support.rs"]
 mod blocking_support;
 mod client_support;
 

@@ -1,6 +1,7 @@
 //! Closing ends in time, however slowly the peer takes what is queued.
 #![cfg(feature = "std")]
 
+#[path = "blocking_adapter/support.rs"]
 mod blocking_support;
 
 use core::time::Duration;
