@@ -1,12 +1,14 @@
 //! What compression costs in memory, counted by the allocator of the calling thread.
 #![cfg(all(feature = "deflate", feature = "rand"))]
 
+#[path = "support/compress.rs"]
+mod compress;
 #[path = "support/heap.rs"]
 mod heap;
 
 use core::time::Duration;
 
-use flate2::{Compress, Compression, FlushCompress};
+use compress::Compressor;
 use heap::{Cost, cost};
 use sansocket::deflate::{Agreed, Deflate};
 use sansocket::handshake::{Acceptance, HandshakeLimits, ServerHandshake, ServerStep};
@@ -25,11 +27,8 @@ fn agreed(deflate: &Deflate) -> Agreed {
     request.accept(&acceptance, &mut Vec::new()).unwrap().negotiated().deflate.unwrap()
 }
 
-fn payload(message: &[u8], level: Compression) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 1000);
-    Compress::new(level, false).compress_vec(message, &mut out, FlushCompress::Sync).unwrap();
-    out.truncate(out.len() - 4);
-    out
+fn payload(message: &[u8], level: u8) -> Vec<u8> {
+    Compressor::new(level).payload(message)
 }
 
 /// A frame of a client; the key is all zeros.
@@ -70,7 +69,7 @@ fn an_idle_connection_of_the_shared_class_holds_nothing() {
     let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
     let agreed = agreed(&deflate);
     let talk = |connection: &mut Connection| {
-        let mut bytes = frame(0xC1, &payload(text(3000).as_bytes(), Compression::new(6)));
+        let mut bytes = frame(0xC1, &payload(text(3000).as_bytes(), 6));
         assert_eq!(take(connection, &mut bytes), Ok(1));
         let mut out = Vec::new();
         connection.send(text(3000), &mut out).unwrap();
@@ -108,7 +107,7 @@ fn what_a_dedicated_connection_holds() {
         assert_eq!(held, 0, "before the first use");
         // The pool gets what is borrowed for a message only.
         let warm = |connection: &mut Connection| {
-            let mut bytes = frame(0xC1, &payload(text(100_000).as_bytes(), Compression::new(6)));
+            let mut bytes = frame(0xC1, &payload(text(100_000).as_bytes(), 6));
             take(connection, &mut bytes).unwrap();
         };
         warm(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
@@ -126,7 +125,7 @@ fn what_a_dedicated_connection_holds() {
 #[test]
 fn a_bomb_costs_no_more_than_the_limit() {
     let zeros = vec![b'0'; 64 << 20];
-    let bomb = payload(&zeros, Compression::best());
+    let bomb = payload(&zeros, 9);
     drop(zeros);
     assert!(bomb.len() < 70_000, "{}", bomb.len());
     for limit in [64 << 10, 1 << 20, 16 << 20] {
@@ -168,7 +167,7 @@ fn an_unfinished_message_holds_what_has_arrived() {
             b' ' + (state >> 33) as u8 % 64
         })
         .collect();
-    let data = payload(&noise, Compression::new(6));
+    let data = payload(&noise, 6);
     for new in [Deflate::shared, Deflate::dedicated] {
         for (opcode, limit) in [(1, 1 << 10), (1, 16 << 20), (2, 16 << 20)] {
             for delivery in [Delivery::Messages, Delivery::Chunks] {
@@ -211,7 +210,7 @@ fn an_unfinished_message_holds_what_has_arrived() {
 
 #[test]
 fn a_bomb_in_chunks_costs_little() {
-    let bomb = payload(&vec![0; 64 << 20], Compression::best());
+    let bomb = payload(&vec![0; 64 << 20], 9);
     let deflate = Deflate::shared();
     let config = Config::new().deflate(deflate.clone()).delivery(Delivery::Chunks);
     let mut connection = Connection::server(config, NOW).with_deflate(agreed(&deflate));
@@ -237,7 +236,7 @@ fn the_pool_keeps_eight_of_each() {
         let mut connections: Vec<_> =
             (0..50).map(|_| Connection::server(config.clone(), NOW).with_deflate(agreed)).collect();
         for connection in &mut connections {
-            assert_eq!(take(connection, &mut frame(0x42, &payload(b"begun", Compression::new(6)))), Ok(0));
+            assert_eq!(take(connection, &mut frame(0x42, &payload(b"begun", 6))), Ok(0));
             connection.send_fragment(text(300), sansocket::Fin::More, &mut Vec::new()).unwrap();
         }
     });

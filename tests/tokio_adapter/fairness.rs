@@ -239,9 +239,12 @@ fn fragments_leave_others_their_turn() {
 }
 
 #[cfg(feature = "deflate")]
+#[path = "../support/compress.rs"]
+mod compress;
+
+#[cfg(feature = "deflate")]
 mod compressed {
     use super::*;
-    use flate2::{Compress, Compression, FlushCompress};
     use sansocket::deflate::{Agreed, Deflate};
     use sansocket::handshake::{Acceptance, HandshakeLimits, ServerHandshake, ServerStep};
 
@@ -264,11 +267,7 @@ mod compressed {
 
     /// Zeros as the payload of a message.
     fn zeros(len: usize) -> Vec<u8> {
-        let mut payload = Vec::with_capacity(len);
-        let mut compress = Compress::new(Compression::best(), false);
-        compress.compress_vec(&vec![0; len], &mut payload, FlushCompress::Sync).unwrap();
-        assert_eq!(payload.split_off(payload.len() - 4), [0, 0, 0xff, 0xff]);
-        payload
+        compress::Compressor::new(9).payload(&vec![0; len])
     }
 
     #[test]
