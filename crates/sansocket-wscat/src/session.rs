@@ -1,0 +1,313 @@
+//! An open connection: both directions until its end.
+
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use sansocket::tokio::{ClientStream, Error, WebSocket};
+use sansocket::{CloseCode, Event, Initiator, State};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::interval;
+
+use crate::command::{Command, HELP};
+use crate::escape::{escaped_bytes, escaped_line};
+use crate::exit::Exit;
+use crate::input::{Input, Item};
+use crate::output::{Mark, Output};
+use crate::setup::Options;
+
+/// While so much waits to be sent, no input is taken.
+const MAX_QUEUED: usize = 64 << 10;
+/// Pings whose pongs are waited for.
+const MAX_PINGS: usize = 64;
+
+/// What lasts over several connections.
+pub struct Session {
+    pub options: Options,
+    pub output: Arc<Output>,
+    pub interrupts: UnboundedReceiver<()>,
+    /// `None` after its end.
+    pub input: Option<Input>,
+    pub has_input_failed: bool,
+    /// The user wants no other connection.
+    pub is_done: bool,
+    pings: VecDeque<(Vec<u8>, Instant)>,
+}
+
+/// Why the two directions stopped.
+enum Stop {
+    /// The connection has ended; its summary says how.
+    Ended,
+    Interrupted,
+    /// The standard output cannot be written.
+    Output(io::Error),
+}
+
+impl From<Error> for Stop {
+    fn from(_: Error) -> Self {
+        Self::Ended
+    }
+}
+
+enum Heard {
+    Message,
+    Other,
+    /// What was queued has left, as far as needed.
+    Room,
+    End,
+}
+
+impl Session {
+    pub fn new(options: Options, output: Arc<Output>, interrupts: UnboundedReceiver<()>) -> Self {
+        let is_done = !options.reconnect;
+        Self {
+            options,
+            output,
+            interrupts,
+            input: None,
+            has_input_failed: false,
+            is_done,
+            pings: VecDeque::new(),
+        }
+    }
+
+    /// Talks until the connection ends, or (`Break`) until wscat is to end at once.
+    pub async fn talk(&mut self, ws: &mut WebSocket<ClientStream>) -> ControlFlow<Exit, Exit> {
+        self.pings.clear();
+        self.introduce(ws);
+        match self.exchange(ws).await {
+            Err(Stop::Interrupted) => return ControlFlow::Break(Exit::Interrupted),
+            // Nobody is left to receive for.
+            Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ControlFlow::Break(Exit::Done);
+            }
+            Err(Stop::Output(error)) => {
+                self.output.complain(&format!("output: {error}"));
+                return ControlFlow::Break(Exit::Other);
+            }
+            Ok(()) | Err(Stop::Ended) => {}
+        }
+        let Some(summary) = ws.summary() else { return ControlFlow::Continue(Exit::Lost) };
+        // Who closed wants no other connection.
+        self.is_done |= summary.initiator == Initiator::Local;
+        self.output.say(Mark::State, &format!("closed: {}", escaped_line(&summary.to_string())));
+        ControlFlow::Continue(Exit::of_summary(&summary))
+    }
+
+    fn introduce(&self, ws: &WebSocket<ClientStream>) {
+        let output = &self.output;
+        if output.is_verbose {
+            if let Ok(address) = ws.stream().tcp().peer_addr() {
+                output.detail(Mark::State, &format!("TCP to {address}"));
+            }
+            if let Some(tls) = ws.stream().tls() {
+                let version = tls.protocol_version().map(|version| format!("{version:?}"));
+                let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+                let parts = [version, suite].map(Option::unwrap_or_default);
+                output.detail(Mark::State, &parts.join(", "));
+            }
+            if let Some(head) = ws.response() {
+                output.head(head);
+            }
+        }
+        let subprotocol = ws.subprotocol().unwrap_or("none");
+        if output.has_editor() {
+            let server = &self.options.server;
+            let help = "Ctrl-C closes, /help lists commands";
+            output.say(Mark::State, &format!("connected to {server}, subprotocol: {subprotocol}; {help}"));
+        } else {
+            output.say(Mark::State, &format!("connected, subprotocol: {subprotocol}"));
+        }
+    }
+
+    async fn exchange(&mut self, ws: &mut WebSocket<ClientStream>) -> Result<(), Stop> {
+        let mut pings = interval(self.options.ping.unwrap_or(Duration::from_secs(3600)));
+        pings.tick().await; // the first is immediate
+        loop {
+            let is_open = ws.connection().state() == State::Open;
+            // Where a server must be heard before it takes more, input waits.
+            let is_full = ws.queued() >= MAX_QUEUED;
+            let Self { input, interrupts, output, pings: sent, .. } = self;
+            tokio::select! {
+                heard = hear(ws, is_full, |event| show(output, sent, event)) => match heard? {
+                    Heard::Message if self.options.once && is_open => self.close(ws, CloseCode::NORMAL, "").await?,
+                    Heard::End => return Ok(()),
+                    _ => {}
+                },
+                // A terminal is read while the connection closes too, to say that nothing is sent any more.
+                item = next(input), if !is_full && (is_open || output.has_editor()) => self.take(ws, item).await?,
+                _ = pings.tick(), if is_open && self.options.ping.is_some() => self.ping(ws, b"").await?,
+                Some(()) = interrupts.recv() => self.interrupt(ws).await?,
+            }
+        }
+    }
+
+    /// Carries out what the input asks for.
+    async fn take(&mut self, ws: &mut WebSocket<ClientStream>, item: Item) -> Result<(), Stop> {
+        let is_open = ws.connection().state() == State::Open;
+        let line = match item {
+            Item::Line(line) if line.is_empty() && self.output.has_editor() => return Ok(()),
+            Item::Line(line) => line,
+            Item::Bytes(bytes) => {
+                let fed = ws.feed(bytes).await;
+                return self.check(fed);
+            }
+            Item::Failed(error) => {
+                self.output.complain(&format!("input: {error}"));
+                self.has_input_failed = true;
+                return self.end_of_input(ws, is_open).await;
+            }
+            Item::End => return self.end_of_input(ws, is_open).await,
+        };
+        match Command::parse(line, self.options.commands, self.options.binary) {
+            Command::Text(text) => {
+                let fed = ws.feed(text).await;
+                self.check(fed)
+            }
+            Command::Binary(bytes) => {
+                let fed = ws.feed(bytes).await;
+                self.check(fed)
+            }
+            Command::Ping(text) => self.ping(ws, text.as_bytes()).await,
+            Command::Pong(text) => {
+                let sent = ws.pong(text.as_bytes()).await;
+                self.check(sent)
+            }
+            Command::Close(code, reason) => self.close(ws, code, &reason).await,
+            Command::Help => {
+                for line in HELP.lines() {
+                    self.output.complain(line);
+                }
+                Ok(())
+            }
+            Command::Wrong(error) => {
+                self.output.complain(&error);
+                Ok(())
+            }
+        }
+    }
+
+    async fn end_of_input(&mut self, ws: &mut WebSocket<ClientStream>, is_open: bool) -> Result<(), Stop> {
+        if !self.output.has_editor() || self.has_input_failed {
+            self.input = None;
+        }
+        if !is_open || self.options.keep_open {
+            return Ok(());
+        }
+        self.close(ws, CloseCode::NORMAL, "").await
+    }
+
+    async fn ping(&mut self, ws: &mut WebSocket<ClientStream>, payload: &[u8]) -> Result<(), Stop> {
+        let sent = ws.ping(payload).await;
+        if sent.is_ok() {
+            self.pings.truncate(MAX_PINGS - 1);
+            self.pings.push_front((payload.to_vec(), Instant::now()));
+        }
+        self.check(sent)
+    }
+
+    /// Begins to close; a Ctrl-C meanwhile ends it.
+    async fn close(
+        &mut self,
+        ws: &mut WebSocket<ClientStream>,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), Stop> {
+        let closed = tokio::select! {
+            closed = ws.start_close(code, reason) => closed,
+            Some(()) = self.interrupts.recv() => return Err(Stop::Interrupted),
+        };
+        if closed.is_ok() && self.output.has_editor() {
+            let reason =
+                if reason.is_empty() { String::new() } else { format!(" \"{}\"", escaped_line(reason)) };
+            self.output.say(Mark::Sent, &format!("close {code}{reason}"));
+        }
+        self.check(closed)
+    }
+
+    /// The first Ctrl-C closes, the next one ends.
+    async fn interrupt(&mut self, ws: &mut WebSocket<ClientStream>) -> Result<(), Stop> {
+        if ws.connection().state() != State::Open {
+            return Err(Stop::Interrupted);
+        }
+        self.is_done = true;
+        self.close(ws, CloseCode::NORMAL, "").await
+    }
+
+    /// What cannot be sent is said; any other error is the end of the connection, which the next receive tells.
+    fn check(&self, sent: Result<(), Error>) -> Result<(), Stop> {
+        if let Err(Error::Send(error)) = sent {
+            self.output.complain(&format!("not sent: {error}"));
+        }
+        Ok(())
+    }
+}
+
+/// Never ready after the end of the input.
+async fn next(input: &mut Option<Input>) -> Item {
+    match input {
+        Some(input) => input.next().await,
+        None => pending().await,
+    }
+}
+
+/// Takes the next event. With a full queue it ends as soon as that has room again: whatever wakes it may have made some.
+async fn hear(
+    ws: &mut WebSocket<ClientStream>,
+    is_full: bool,
+    mut show: impl FnMut(&Event<'_>) -> io::Result<Heard>,
+) -> Result<Heard, Stop> {
+    poll_fn(|context| {
+        // All state is in the connection: a new future goes on where the last one was.
+        let heard = match pin!(ws.recv_event()).poll(context) {
+            Poll::Pending => None,
+            Poll::Ready(Err(error)) => Some(Err(error.into())),
+            Poll::Ready(Ok(None)) => Some(Ok(Heard::End)),
+            Poll::Ready(Ok(Some(event))) => Some(show(&event).map_err(Stop::Output)),
+        };
+        match heard {
+            Some(heard) => Poll::Ready(heard),
+            None if is_full && ws.queued() < MAX_QUEUED => Poll::Ready(Ok(Heard::Room)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn show(output: &Output, sent: &mut VecDeque<(Vec<u8>, Instant)>, event: &Event<'_>) -> io::Result<Heard> {
+    match event {
+        Event::Message(message) => {
+            output.message(message)?;
+            return Ok(Heard::Message);
+        }
+        Event::Ping(payload) => output.say(Mark::Received, &format!("ping \"{}\"", escaped_bytes(payload))),
+        Event::Pong(payload) => match sent.iter().rposition(|(other, _)| other[..] == payload[..]) {
+            Some(at) => {
+                // A pong answers all pings before it too (RFC 6455 §5.5.3).
+                let time = sent[at].1.elapsed();
+                sent.truncate(at);
+                output.say(Mark::Received, &format!("pong \"{}\" after {time:.1?}", escaped_bytes(payload)));
+            }
+            // It answers a ping of the library, which sends one after silence, or nobody's.
+            None if output.is_verbose => {
+                output.say(Mark::Received, &format!("pong \"{}\"", escaped_bytes(payload)));
+            }
+            None => {}
+        },
+        Event::Close(frame) if output.has_editor() => {
+            let reason = if frame.reason.is_empty() {
+                String::new()
+            } else {
+                format!(" \"{}\"", escaped_line(&frame.reason))
+            };
+            output.say(Mark::Received, &format!("close {}{reason}", frame.code));
+        }
+        _ => {}
+    }
+    Ok(Heard::Other)
+}
