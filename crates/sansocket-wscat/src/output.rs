@@ -114,7 +114,7 @@ impl Output {
         if self.has_editor() {
             self.print(mark, text);
         } else {
-            eprintln!("{text}");
+            log(text);
         }
     }
 
@@ -123,7 +123,7 @@ impl Output {
         if self.has_editor() {
             self.print(Mark::State, text);
         } else {
-            eprintln!("{text}");
+            log(text);
         }
     }
 
@@ -135,7 +135,7 @@ impl Output {
         if self.has_editor() {
             self.print(mark, &escaped_line(line));
         } else {
-            eprintln!("{} {}", mark.sign(), escaped_line(line));
+            log(&format!("{} {}", mark.sign(), escaped_line(line)));
         }
     }
 
@@ -171,4 +171,10 @@ impl Output {
             let _ = printer.print(text);
         }
     }
+}
+
+/// Writes a line to the standard error, in one piece, so that nothing gets between it and its end.
+fn log(text: &str) {
+    // Nobody is left to be told that this fails.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
