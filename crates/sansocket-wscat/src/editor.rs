@@ -95,27 +95,27 @@ fn remember(editor: &mut DefaultEditor, file: Option<&PathBuf>, line: &str) {
 
 impl Editor {
     /// Ends the editor, which gives the terminal back as it was.
+    ///
+    /// An editor that waits for a key takes SIGINT for Ctrl-C; while it is not waiting, the handler of
+    /// [`signals`](crate::signals) takes it.
+    #[cfg(unix)]
     pub fn stop(self) {
+        use rustix::process::{Signal, getpid, kill_process};
+
         self.is_stopping.store(true, Ordering::SeqCst);
         for _ in 0..40 {
             if self.thread.is_finished() {
                 return;
             }
-            wake();
+            let _ = kill_process(getpid(), Signal::INT);
             thread::sleep(Duration::from_millis(25));
         }
     }
+
+    /// Nothing wakes an editor that waits for a key; the shell sets the terminal up anew.
+    #[cfg(not(unix))]
+    pub fn stop(self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        drop(self.thread);
+    }
 }
-
-/// Wakes an editor that waits for a key. It takes SIGINT for Ctrl-C; while it is not waiting, the handler of
-/// [`signals`](crate::signals) takes it.
-#[cfg(unix)]
-fn wake() {
-    use rustix::process::{Signal, getpid, kill_process};
-
-    let _ = kill_process(getpid(), Signal::INT);
-}
-
-/// Elsewhere nothing wakes it; the shell sets the terminal up anew.
-#[cfg(not(unix))]
-const fn wake() {}

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use sansocket::tokio::{ClientStream, Error, WebSocket};
-use sansocket::{CloseCode, Event, Initiator, State};
+use sansocket::{CloseCode, Event, Initiator, Message, State};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::interval;
 
@@ -132,9 +132,10 @@ impl Session {
             let is_open = ws.connection().state() == State::Open;
             // Where a server must be heard before it takes more, input waits.
             let is_full = ws.queued() >= MAX_QUEUED;
+            let wants_messages = is_open || !self.options.once;
             let Self { input, interrupts, output, pings: sent, .. } = self;
             tokio::select! {
-                heard = hear(ws, is_full, |event| show(output, sent, event)) => match heard? {
+                heard = hear(ws, is_full, |event| show(output, sent, event, wants_messages)) => match heard? {
                     Heard::Message if self.options.once && is_open => self.close(ws, CloseCode::NORMAL, "").await?,
                     Heard::End => return Ok(()),
                     _ => {}
@@ -153,10 +154,7 @@ impl Session {
         let line = match item {
             Item::Line(line) if line.is_empty() && self.output.has_editor() => return Ok(()),
             Item::Line(line) => line,
-            Item::Bytes(bytes) => {
-                let fed = ws.feed(bytes).await;
-                return self.check(fed);
-            }
+            Item::Bytes(bytes) => return self.feed(ws, bytes).await,
             Item::Failed(error) => {
                 self.output.complain(&format!("input: {error}"));
                 self.has_input_failed = true;
@@ -165,19 +163,10 @@ impl Session {
             Item::End => return self.end_of_input(ws, is_open).await,
         };
         match Command::parse(line, self.options.commands, self.options.binary) {
-            Command::Text(text) => {
-                let fed = ws.feed(text).await;
-                self.check(fed)
-            }
-            Command::Binary(bytes) => {
-                let fed = ws.feed(bytes).await;
-                self.check(fed)
-            }
+            Command::Text(text) => self.feed(ws, text).await,
+            Command::Binary(bytes) => self.feed(ws, bytes).await,
             Command::Ping(text) => self.ping(ws, text.as_bytes()).await,
-            Command::Pong(text) => {
-                let sent = ws.pong(text.as_bytes()).await;
-                self.check(sent)
-            }
+            Command::Pong(text) => self.pong(ws, text.as_bytes()).await,
             Command::Close(code, reason) => self.close(ws, code, &reason).await,
             Command::Help => {
                 for line in HELP.lines() {
@@ -202,32 +191,47 @@ impl Session {
         self.close(ws, CloseCode::NORMAL, "").await
     }
 
+    async fn feed(
+        &mut self,
+        ws: &mut WebSocket<ClientStream>,
+        message: impl Into<Message<'static>>,
+    ) -> Result<(), Stop> {
+        match self.or_interrupt(ws.feed(message)).await {
+            Some(fed) => self.complain_if_refused(&fed),
+            None => return self.interrupt(ws).await,
+        }
+        Ok(())
+    }
+
     async fn ping(&mut self, ws: &mut WebSocket<ClientStream>, payload: &[u8]) -> Result<(), Stop> {
-        let sent = ws.ping(payload).await;
+        let Some(sent) = self.or_interrupt(ws.ping(payload)).await else { return self.interrupt(ws).await };
         if sent.is_ok() {
             self.pings.truncate(MAX_PINGS - 1);
             self.pings.push_front((payload.to_vec(), Instant::now()));
         }
-        self.check(sent)
+        self.complain_if_refused(&sent);
+        Ok(())
     }
 
-    /// Begins to close; a Ctrl-C meanwhile ends it.
+    async fn pong(&mut self, ws: &mut WebSocket<ClientStream>, payload: &[u8]) -> Result<(), Stop> {
+        let Some(sent) = self.or_interrupt(ws.pong(payload)).await else { return self.interrupt(ws).await };
+        self.complain_if_refused(&sent);
+        Ok(())
+    }
+
+    /// Begins to close. Ctrl-C while the Close frame cannot leave ends at once.
     async fn close(
         &mut self,
         ws: &mut WebSocket<ClientStream>,
         code: CloseCode,
         reason: &str,
     ) -> Result<(), Stop> {
-        let closed = tokio::select! {
-            closed = ws.start_close(code, reason) => closed,
-            Some(()) = self.interrupts.recv() => return Err(Stop::Interrupted),
-        };
+        let closed = self.or_interrupt(ws.start_close(code, reason)).await.ok_or(Stop::Interrupted)?;
         if closed.is_ok() && self.output.has_editor() {
-            let reason =
-                if reason.is_empty() { String::new() } else { format!(" \"{}\"", escaped_line(reason)) };
-            self.output.say(Mark::Sent, &format!("close {code}{reason}"));
+            self.output.say(Mark::Sent, &format!("close {code}{}", quoted(reason)));
         }
-        self.check(closed)
+        self.complain_if_refused(&closed);
+        Ok(())
     }
 
     /// The first Ctrl-C closes, the next one ends.
@@ -239,13 +243,26 @@ impl Session {
         self.close(ws, CloseCode::NORMAL, "").await
     }
 
-    /// What cannot be sent is said; any other error is the end of the connection, which the next receive tells.
-    fn check(&self, sent: Result<(), Error>) -> Result<(), Stop> {
+    /// Waits for `sent`, but only until Ctrl-C (`None`): a peer may take no data.
+    async fn or_interrupt<T>(&mut self, sent: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            sent = sent => Some(sent),
+            Some(()) = self.interrupts.recv() => None,
+        }
+    }
+
+    /// Any error but a refusal is the end of the connection, which the next receive tells.
+    fn complain_if_refused(&self, sent: &Result<(), Error>) {
         if let Err(Error::Send(error)) = sent {
             self.output.complain(&format!("not sent: {error}"));
         }
-        Ok(())
     }
+}
+
+/// A reason in quotes behind a space, or nothing.
+fn quoted(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" \"{}\"", escaped_line(reason)) }
 }
 
 /// Never ready after the end of the input.
@@ -279,10 +296,18 @@ async fn hear(
     .await
 }
 
-fn show(output: &Output, sent: &mut VecDeque<(Vec<u8>, Instant)>, event: &Event<'_>) -> io::Result<Heard> {
+/// Shows an event. Messages are left out where nobody wants any more.
+fn show(
+    output: &Output,
+    sent: &mut VecDeque<(Vec<u8>, Instant)>,
+    event: &Event<'_>,
+    wants_messages: bool,
+) -> io::Result<Heard> {
     match event {
         Event::Message(message) => {
-            output.message(message)?;
+            if wants_messages {
+                output.message(message)?;
+            }
             return Ok(Heard::Message);
         }
         Event::Ping(payload) => output.say(Mark::Received, &format!("ping \"{}\"", escaped_bytes(payload))),
@@ -300,12 +325,7 @@ fn show(output: &Output, sent: &mut VecDeque<(Vec<u8>, Instant)>, event: &Event<
             None => {}
         },
         Event::Close(frame) if output.has_editor() => {
-            let reason = if frame.reason.is_empty() {
-                String::new()
-            } else {
-                format!(" \"{}\"", escaped_line(&frame.reason))
-            };
-            output.say(Mark::Received, &format!("close {}{reason}", frame.code));
+            output.say(Mark::Received, &format!("close {}{}", frame.code, quoted(&frame.reason)));
         }
         _ => {}
     }

@@ -104,7 +104,9 @@ fn text_goes_in_and_raw_bytes_come_out() {
 #[test]
 fn once_ends_after_the_first_message() {
     let (url, server) = serve(|mut ws| {
-        ws.send("first").unwrap();
+        for text in ["first", "second", "third"] {
+            ws.feed(text).unwrap(); // all in one write
+        }
         closed_with(ws).0
     });
     let mut running = Running::start(&[&url, "-1"]);
@@ -294,15 +296,13 @@ mod signals {
         }
     }
 
-    /// A server that answers no Close frame, and says when it has received it.
-    fn stubborn() -> (String, std::sync::mpsc::Receiver<u8>, thread::JoinHandle<()>) {
+    /// A server that answers no Close frame. It says when it has received "hello", and when something else.
+    fn stubborn() -> (String, std::sync::mpsc::Receiver<()>, thread::JoinHandle<()>) {
         let (seen, sees) = std::sync::mpsc::channel();
         let (url, server) = serve(move |ws| {
             let mut stream = ws.into_parts().transport;
-            let mut byte = [0];
-            while stream.read(&mut byte).unwrap_or(0) == 1 {
-                let _ = seen.send(byte[0]);
-            }
+            stream.read_exact(&mut [0; 2 + 4 + 5]).unwrap();
+            while seen.send(()).is_ok() && stream.read(&mut [0; 100]).unwrap_or(0) > 0 {}
         });
         (url, sees, server)
     }
@@ -312,11 +312,34 @@ mod signals {
         let (url, sees, server) = stubborn();
         let mut running = Running::start(&[&url]);
         running.write(b"hello\n");
-        while sees.recv_timeout(support::LIMIT).unwrap() != 0x81 {}
+        sees.recv_timeout(support::LIMIT).unwrap();
         interrupt(&running, Signal::INT);
-        while sees.recv_timeout(support::LIMIT).unwrap() != 0x88 {}
+        sees.recv_timeout(support::LIMIT).unwrap();
         interrupt(&running, Signal::INT);
         assert_eq!(running.wait().status, 130);
+        drop(sees);
+        server.join().unwrap();
+    }
+
+    /// Reads nothing at all; the last thing that is to be sent waits inside of wscat.
+    #[test]
+    fn a_peer_that_takes_no_data_keeps_nobody_from_ending() {
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let (url, server) = serve(move |_ws| is_done.recv().unwrap_err());
+        let mut running = Running::start(&[&url, "--binary=raw", "--commands", "--ping", "0.05"]);
+        let mut stdin = running.child.stdin.take().unwrap();
+        let (writing, writes) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let block = vec![0; 64 << 10];
+            while stdin.write_all(&block).is_ok() && writing.send(()).is_ok() {}
+        });
+        // It takes no more.
+        while writes.recv_timeout(std::time::Duration::from_secs(1)).is_ok() {}
+        interrupt(&running, Signal::INT);
+        thread::sleep(std::time::Duration::from_millis(300));
+        interrupt(&running, Signal::INT);
+        assert_eq!(running.wait().status, 130);
+        drop(done);
         server.join().unwrap();
     }
 

@@ -109,7 +109,8 @@ impl Terminal {
     /// Waits for the end; the exit status. The terminal must be as it was.
     fn end(&mut self) -> i32 {
         let status = support::wait(&mut self.child);
-        while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(200)) {
+        // The reader ends when the terminal has no user any more.
+        while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(5)) {
             self.take(&bytes);
         }
         let modes = tcgetattr(&self.pty).unwrap().local_modes;
