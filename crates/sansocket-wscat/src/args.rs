@@ -9,11 +9,12 @@ use crate::data::Encoding;
 
 const AFTER_HELP: &str = "\
 On a terminal:
-  Each line that you enter is sent as a message. Lines begin with '>' for what you sent, '<' for what you received,
-  '*' for what happened to the connection. Control characters of the peer are escaped.
-  Ctrl-C closes the connection and waits for the answer; a second Ctrl-C ends wscat immediately. Ctrl-D closes too.
+  Each line that you enter is sent as a message. '>' marks what you sent,
+  '<' what you received, '*' what happened to the connection. Control
+  characters of the peer are escaped. Ctrl-C closes the connection and waits
+  for the answer; a second Ctrl-C ends wscat immediately. Ctrl-D closes too.
 
-  /ping [TEXT]             sends a ping; its pong is shown with the round-trip time
+  /ping [TEXT]             sends a ping; its pong is shown with the time it took
   /pong [TEXT]             sends a pong that nobody asked for
   /close [CODE [REASON]]   closes, with code 1000 by default
   /text [TEXT]             sends TEXT as it stands, also an empty one
@@ -23,22 +24,24 @@ On a terminal:
   //TEXT                   sends a text message that begins with one slash
 
 In a pipe (the standard input or output is no terminal):
-  Each line of the input is sent as a text message; each message received is one line of the output, binary messages
-  as hex. All else goes to the standard error. The end of the input closes the connection; what the server sends before
-  its answer is still printed. Nothing is escaped unless it goes to a terminal.
+  Each line of the input is sent as a text message; each message received is a
+  line of the output, binary messages as hex. All else goes to the standard
+  error. The end of the input closes the connection; what the server sends
+  before its answer is still printed. With --binary=raw bytes go both ways as
+  they come. Nothing is escaped unless it goes to a terminal.
 
 Exit status:
-  0   closed with 1000, or without a code, or with the code that you sent
-  1   another failure
-  2   wrong command line, URL, header, certificate file or input
-  3   no connection: name, address, proxy, or no answer in time
-  4   TLS failed: certificate not trusted, client certificate refused, and so on
-  5   the server answered with another HTTP status than 101
-  6   a peer broke the protocol or exceeded a limit
-  7   the connection was lost without a closing handshake, or a deadline passed
-  11 to 24   the peer closed with 1001 to 1014 (1008 is 18, 1011 is 21)
-  30, 40     the peer closed with 3000 to 3999, with 4000 to 4999
-  130 Ctrl-C before the connection was open, or twice
+  0       closed with 1000, without a code, or with the code that you sent
+  1       another failure
+  2       wrong command line, URL, header, certificate file or input
+  3       no connection: name, address, proxy, or no answer in time
+  4       TLS failed: a certificate is not trusted or refused, and so on
+  5       the server answered with another HTTP status than 101
+  6       the peer broke the protocol or exceeded a limit
+  7       the connection was lost without a closing handshake, or timed out
+  11-24   the peer closed with 1001 to 1014 (1008 is 18, 1011 is 21)
+  30, 40  the peer closed with 3000 to 3999, with 4000 to 4999
+  130     Ctrl-C before the connection was open, or twice
 
 Examples:
   wscat wss://echo.example/
@@ -154,13 +157,13 @@ pub struct Args {
     #[arg(long, help_heading = "Connection")]
     pub reconnect: bool,
 
-    /// Sends the input as binary messages: lines of hex (the default) or base64, or raw bytes as they come
+    /// Sends the input as binary messages; FORMAT is hex (the default) or base64, a line for each, or raw
     #[arg(short, long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "hex",
-        help_heading = "Input and output")]
+        hide_possible_values = true, help_heading = "Input and output")]
     pub binary: Option<Encoding>,
 
-    /// Prints binary messages in this format; default: that of --binary, or hex
-    #[arg(long, value_name = "FORMAT", help_heading = "Input and output")]
+    /// Prints binary messages as hex, base64 or raw; default: as --binary, or hex
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true, help_heading = "Input and output")]
     pub binary_out: Option<Encoding>,
 
     /// Ends after the first message

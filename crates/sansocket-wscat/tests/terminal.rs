@@ -6,7 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +38,15 @@ impl Terminal {
 
     /// `data` is the folder of the history.
     fn start_with(args: &[&str], data: Folder, term: &str) -> Self {
+        Self::start_changed(args, data, term, |command| command)
+    }
+
+    fn start_changed(
+        args: &[&str],
+        data: Folder,
+        term: &str,
+        change: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(Size::new(ROWS, COLUMNS)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_wscat")).args(args);
@@ -45,7 +54,7 @@ impl Terminal {
             command = command.env_remove(name);
         }
         command = command.env("TERM", term).env("XDG_DATA_HOME", data.path()).env("HOME", data.path());
-        let child = command.spawn(pts).unwrap();
+        let child = change(command).spawn(pts).unwrap();
         let mut reader = std::fs::File::from(pty.as_fd().try_clone_to_owned().unwrap());
         let (tx, output) = channel();
         // Ends with an error when the process has ended.
@@ -402,6 +411,34 @@ fn a_terminal_that_can_do_nothing_still_takes_lines() {
     terminal.keys("/close\r");
     assert_eq!(terminal.end(), 0);
     server.join().unwrap();
+}
+
+#[test]
+fn a_pipe_to_a_terminal_is_escaped_and_has_no_markers() {
+    let (url, server) = echo_server();
+    let piped = |command: Command| command.stdin(Stdio::piped());
+    let mut terminal = Terminal::start_changed(&[&url, "-q"], Folder::new(), "xterm", piped);
+    let mut stdin = terminal.child.stdin.take().unwrap();
+    stdin.write_all("\x1b[31mred\u{202e}\n/ping\n".as_bytes()).unwrap();
+    drop(stdin);
+    assert_eq!(terminal.end(), 0);
+    assert_eq!(terminal.lines(), ["\\x1b[31mred\\u{202e}", "/ping"]);
+    server.join().unwrap();
+
+    let mut terminal = Terminal::start_changed(&["ws://a/", "--binary=raw"], Folder::new(), "xterm", piped);
+    assert_eq!(terminal.end(), 2);
+    assert!(terminal.lines()[0].starts_with("error: raw output"), "{:?}", terminal.lines());
+}
+
+#[test]
+fn a_terminal_whose_output_goes_to_a_file_takes_commands() {
+    let (url, server) = serve(closed_with);
+    let piped = |command: Command| command.stdout(Stdio::piped());
+    let mut terminal = Terminal::start_changed(&[&url], Folder::new(), "xterm", piped);
+    terminal.expect_line("connected, subprotocol: none");
+    terminal.keys("/close 4000 bye\r");
+    assert_eq!(terminal.end(), 0);
+    assert_eq!(server.join().unwrap(), (4000, "bye".into()));
 }
 
 #[test]
