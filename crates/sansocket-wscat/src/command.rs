@@ -1,10 +1,10 @@
-//! What a line of the input asks for.
+//! Commands and messages in lines of the input.
 
 use sansocket::CloseCode;
 
 use crate::data::Encoding;
 
-/// What is done with a line.
+/// The action that a line asks for.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Command {
     Text(String),

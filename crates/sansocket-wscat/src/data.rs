@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 
-/// How binary messages are read and printed.
+/// The format in which binary messages are read and printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Encoding {
     /// A line of hex digits for each message

@@ -7,7 +7,7 @@ use sansocket::client::{ConnectError, ProxyFailure, Step};
 use sansocket::tokio::{Error, HandshakeError};
 use sansocket::{CloseCode, Initiator, Summary};
 
-/// Why wscat ends.
+/// The reason why wscat ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
     Done,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::data::Encoding;
 
-/// What the user or the pipe gives.
+/// A piece of input from the user or the pipe.
 #[derive(Debug)]
 pub enum Item {
     Line(String),
@@ -17,7 +17,7 @@ pub enum Item {
     Failed(String),
 }
 
-/// Where items come from.
+/// The source of the input.
 #[derive(Debug)]
 pub enum Input {
     Pipe(mpsc::Receiver<Item>),
@@ -37,7 +37,7 @@ impl Input {
     }
 }
 
-/// How many bytes of a raw input become one message, at most.
+/// The largest message that raw input is cut into, in bytes.
 const BLOCK: usize = 64 << 10;
 
 pub fn read(binary: Option<Encoding>) -> Input {

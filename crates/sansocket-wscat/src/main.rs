@@ -74,8 +74,8 @@ async fn run(mut session: Session, interrupt: UnboundedSender<()>) -> Exit {
         output.detail(Mark::Sent, line);
     }
     let is_done = Arc::new(AtomicBool::new(session.is_done));
-    let is_told = Arc::new(AtomicBool::new(false));
-    let policy = policy(&output, is_done.clone(), is_told.clone());
+    let is_reported = Arc::new(AtomicBool::new(false));
+    let policy = policy(&output, is_done.clone(), is_reported.clone());
     let mut client = Reconnecting::with_connector(policy, session.options.connector.clone());
     let (mut has_input, mut editor) = (false, None);
     let mut exit = Exit::Other;
@@ -101,10 +101,10 @@ async fn run(mut session: Session, interrupt: UnboundedSender<()>) -> Exit {
                     }
                 }
                 is_done.store(session.is_done, Ordering::Relaxed);
-                is_told.store(true, Ordering::Relaxed);
+                is_reported.store(true, Ordering::Relaxed);
             }
             Ok(None) => break,
-            Err(_) if is_told.load(Ordering::Relaxed) => break,
+            Err(_) if is_reported.load(Ordering::Relaxed) => break,
             Err(error) => {
                 output.complain(&format!("error: {}", escaped_line(&error.to_string())));
                 show_answer(&output, &error);
@@ -121,14 +121,14 @@ async fn run(mut session: Session, interrupt: UnboundedSender<()>) -> Exit {
     if session.has_input_failed { Exit::Usage } else { exit }
 }
 
-/// When to connect again. `is_told` turns false with each attempt: its error is one that nobody has told.
-fn policy(output: &Arc<Output>, is_done: Arc<AtomicBool>, is_told: Arc<AtomicBool>) -> Reconnect {
+/// Returns the policy for reconnecting. Each attempt resets `is_reported`, since its error has not been shown yet.
+fn policy(output: &Arc<Output>, is_done: Arc<AtomicBool>, is_reported: Arc<AtomicBool>) -> Reconnect {
     let output = output.clone();
     Reconnect::new()
         .first_delay(Duration::from_secs(1))
         .stop_when(move |lost| is_done.load(Ordering::Relaxed) || lost.is_final())
         .observe(move |event| match event {
-            ReconnectEvent::Connecting { .. } => is_told.store(false, Ordering::Relaxed),
+            ReconnectEvent::Connecting { .. } => is_reported.store(false, Ordering::Relaxed),
             ReconnectEvent::Lost { retry_in: Some(_), .. } => {
                 output.say(Mark::State, &escaped_line(&event.to_string()));
             }

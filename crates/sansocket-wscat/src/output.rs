@@ -1,4 +1,4 @@
-//! Where everything is shown: on the terminal above the line that is edited, or on the standard output and error.
+//! Everything that wscat shows: above the edited line of a terminal, or on the standard output and error.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::escape::{escaped, escaped_bytes, escaped_line};
 
 pub type Printer = Box<dyn ExternalPrinter + Send>;
 
-/// What a line on the terminal is about.
+/// The subject of a line on the terminal.
 #[derive(Clone, Copy)]
 pub enum Mark {
     Sent,

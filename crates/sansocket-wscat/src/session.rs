@@ -26,7 +26,7 @@ const MAX_QUEUED: usize = 64 << 10;
 /// Pings whose pongs are waited for.
 const MAX_PINGS: usize = 64;
 
-/// What lasts over several connections.
+/// The state that lasts over several connections.
 pub struct Session {
     pub options: Options,
     pub output: Arc<Output>,
@@ -34,12 +34,13 @@ pub struct Session {
     /// `None` after its end.
     pub input: Option<Input>,
     pub has_input_failed: bool,
+    has_message: bool,
     /// The user wants no other connection.
     pub is_done: bool,
     pings: VecDeque<(Vec<u8>, Instant)>,
 }
 
-/// Why the two directions stopped.
+/// The reason why the exchange of messages stopped.
 enum Stop {
     /// The connection has ended; its summary says how.
     Ended,
@@ -57,7 +58,7 @@ impl From<Error> for Stop {
 enum Heard {
     Message,
     Other,
-    /// What was queued has left, as far as needed.
+    /// Queued output was written, and input can be taken again.
     Room,
     End,
 }
@@ -71,18 +72,19 @@ impl Session {
             interrupts,
             input: None,
             has_input_failed: false,
+            has_message: false,
             is_done,
             pings: VecDeque::new(),
         }
     }
 
-    /// Talks until the connection ends, or (`Break`) until wscat is to end at once.
+    /// Exchanges messages until the connection ends. `Break` means that wscat must end immediately.
     pub async fn talk(&mut self, ws: &mut WebSocket<ClientStream>) -> ControlFlow<Exit, Exit> {
         self.pings.clear();
         self.introduce(ws);
         match self.exchange(ws).await {
             Err(Stop::Interrupted) => return ControlFlow::Break(Exit::Interrupted),
-            // Nobody is left to receive for.
+            // The reader of the output is gone, so nobody needs further messages.
             Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return ControlFlow::Break(Exit::Done);
             }
@@ -93,7 +95,7 @@ impl Session {
             Ok(()) | Err(Stop::Ended) => {}
         }
         let Some(summary) = ws.summary() else { return ControlFlow::Continue(Exit::Lost) };
-        // Who closed wants no other connection.
+        // A user who closed the connection does not want another one.
         self.is_done |= summary.initiator == Initiator::Local;
         self.output.say(Mark::State, &format!("closed: {}", escaped_line(&summary.to_string())));
         ControlFlow::Continue(Exit::of_summary(&summary))
@@ -130,17 +132,22 @@ impl Session {
         pings.tick().await; // the first is immediate
         loop {
             let is_open = ws.connection().state() == State::Open;
-            // Where a server must be heard before it takes more, input waits.
+            // A server may read no more before its own messages are read, so input waits until the queue is short.
             let is_full = ws.queued() >= MAX_QUEUED;
-            let wants_messages = is_open || !self.options.once;
+            let wants_messages = !(self.options.once && self.has_message);
             let Self { input, interrupts, output, pings: sent, .. } = self;
             tokio::select! {
                 heard = hear(ws, is_full, |event| show(output, sent, event, wants_messages)) => match heard? {
-                    Heard::Message if self.options.once && is_open => self.close(ws, CloseCode::NORMAL, "").await?,
+                    Heard::Message => {
+                        self.has_message = true;
+                        if self.options.once && is_open {
+                            self.close(ws, CloseCode::NORMAL, "").await?;
+                        }
+                    }
                     Heard::End => return Ok(()),
-                    _ => {}
+                    Heard::Other | Heard::Room => {}
                 },
-                // A terminal is read while the connection closes too, to say that nothing is sent any more.
+                // A terminal is read while the connection closes too, to tell the user that nothing is sent any more.
                 item = next(input), if !is_full && (is_open || output.has_editor()) => self.take(ws, item).await?,
                 _ = pings.tick(), if is_open && self.options.ping.is_some() => self.ping(ws, b"").await?,
                 Some(()) = interrupts.recv() => self.interrupt(ws).await?,
@@ -148,7 +155,7 @@ impl Session {
         }
     }
 
-    /// Carries out what the input asks for.
+    /// Carries out one piece of input.
     async fn take(&mut self, ws: &mut WebSocket<ClientStream>, item: Item) -> Result<(), Stop> {
         let is_open = ws.connection().state() == State::Open;
         let line = match item {
@@ -296,7 +303,7 @@ async fn hear(
     .await
 }
 
-/// Shows an event. Messages are left out where nobody wants any more.
+/// Shows an event; messages only if `wants_messages`.
 fn show(
     output: &Output,
     sent: &mut VecDeque<(Vec<u8>, Instant)>,

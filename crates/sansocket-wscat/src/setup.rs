@@ -35,7 +35,7 @@ pub struct Options {
     pub history: Option<PathBuf>,
 }
 
-/// What is added to the request. A connector and a request take it by methods of the same names.
+/// Additions to the request. [`add_extras`] adds them to a connector and to a request, whose methods have the same names.
 struct Extras {
     headers: Vec<(String, String)>,
     subprotocols: Vec<String>,
@@ -63,7 +63,7 @@ macro_rules! add_extras {
 }
 
 impl Options {
-    /// Checks all that can be wrong before anybody is asked; the error is for whoever typed it.
+    /// Checks the whole command line before anything is sent; the error is a text for the user.
     pub fn new(args: &Args) -> Result<Self, String> {
         let (url, user_info) = split_user_info(&args.url);
         let uri = WebSocketUri::parse(&url).map_err(|error| format!("URL: {error}"))?;

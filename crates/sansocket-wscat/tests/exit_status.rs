@@ -1,4 +1,4 @@
-//! Each way to end has its own exit status.
+//! Exit statuses.
 
 mod support;
 

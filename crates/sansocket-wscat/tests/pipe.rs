@@ -116,6 +116,21 @@ fn once_ends_after_the_first_message() {
 }
 
 #[test]
+fn once_prints_the_answer_that_comes_after_the_end_of_the_input() {
+    let (url, server) = serve(|mut ws| {
+        let question = ws.recv().unwrap();
+        // The Close frame has left wscat by now or leaves soon; the answer comes behind it or not.
+        thread::sleep(std::time::Duration::from_millis(100));
+        ws.send(question.unwrap()).unwrap();
+        ws.send("more").unwrap();
+        closed_with(ws).0
+    });
+    let outcome = run(&[&url, "-q", "-1"], b"hello\n");
+    assert_eq!((outcome.status, outcome.text(), outcome.stderr.as_str()), (0, "hello\n", ""));
+    assert_eq!(server.join().unwrap(), 1000);
+}
+
+#[test]
 fn keep_open_leaves_the_closing_to_the_server() {
     let (url, server) = serve(|mut ws| {
         assert_eq!(ws.recv().unwrap(), Some("subscribe".into()));

@@ -26,7 +26,7 @@ struct Terminal {
     pty: Pty,
     output: Receiver<Vec<u8>>,
     screen: vt100::Parser,
-    /// All that was written to the terminal.
+    /// The bytes that were written to the terminal.
     raw: Vec<u8>,
     data: Folder,
 }
@@ -82,7 +82,7 @@ impl Terminal {
         self.pty.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What a user sees, without empty lines.
+    /// Returns the lines that a user sees, without empty ones.
     fn lines(&self) -> Vec<String> {
         let rows = self.screen.screen().rows(0, COLUMNS);
         rows.map(|row| row.trim_end().to_string()).filter(|row| !row.is_empty()).collect()

@@ -1,4 +1,4 @@
-//! What the tests share: wscat as a process, and servers on loopback. Everything ends within `LIMIT`.
+//! Helpers that the tests share: wscat as a process, and servers on loopback. Everything ends within `LIMIT`.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod tls;
@@ -18,7 +18,7 @@ use sansocket::blocking::{self, Transport, WebSocket};
 /// Generous, for machines under load.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// What becomes of the environment: nothing of the machine's proxies, colors or history gets in.
+/// Variables that are unset, so that proxies and colors of the machine do not change a test.
 pub const UNSET: [&str; 9] = [
     "HTTP_PROXY",
     "http_proxy",
@@ -40,7 +40,7 @@ pub fn wscat(args: &[impl AsRef<OsStr>]) -> Command {
     command
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
     pub status: i32,
