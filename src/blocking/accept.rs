@@ -1,18 +1,15 @@
 //! The server's side of the opening handshake over a stream, in one step or in two.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
+use std::io;
 
-use super::clock::Clock;
-use super::exchange::Exchange;
-use super::{Error, HandshakeError, Incoming, PlainRequest, Transport, WebSocket};
-use crate::Config;
-use crate::engine::Opened;
-use crate::handshake::{Acceptance, HandshakeLimits, Request, Response, ServerHandshake, ServerStep};
-use crate::redacted::Redacted;
+use super::bounded::Bounded;
+use super::{Error, Incoming, PlainRequest, Transport, WebSocket};
+use crate::engine::driver::Driver;
+use crate::engine::server::{self, Linger, Pending, Refused, ServerOpening};
+use crate::handshake::{Acceptance, Request, Response};
 
 /// Accepts a WebSocket on a stream that a client has just connected, with the defaults.
 ///
@@ -28,37 +25,15 @@ pub fn accept<S: Transport>(transport: S) -> Result<WebSocket<S>, Error> {
     Acceptor::new().accept(transport)
 }
 
-/// How a server accepts connections; one serves any number of them.
-#[derive(Clone, Debug, Default)]
-pub struct Acceptor {
-    config: Arc<Config>,
-    limits: HandshakeLimits,
-}
+/// Marks what belongs to this adapter.
+#[derive(Clone, Copy, Debug)]
+pub enum Blocking {}
 
-impl Acceptor {
-    /// The defaults of [`Config`] and [`HandshakeLimits`].
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// How a server accepts connections over `std`'s streams; one serves any number of them.
+pub type Acceptor = server::Acceptor<Blocking>;
 
-    /// Sets limits and deadlines of the open connections.
-    ///
-    /// With settings that [`Config::validate`] refuses every opening fails with
-    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
-    #[must_use]
-    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.config = config.into();
-        self
-    }
-
-    /// Sets what a request may cost: its size, its number of headers, and its time, 10 s by default.
-    #[must_use]
-    pub fn limits(mut self, limits: HandshakeLimits) -> Self {
-        self.limits = limits;
-        self
-    }
-
+/// Over `std`'s streams: [`blocking::Acceptor`](Acceptor).
+impl server::Acceptor<Blocking> {
     /// Accepts a WebSocket in one step, whatever its path, Origin and subprotocols.
     ///
     /// # Errors
@@ -107,24 +82,13 @@ impl Acceptor {
 
     /// Begins to read a request without waiting; for non-blocking streams.
     pub fn begin<S: Transport>(&self, transport: S) -> Opening<S> {
-        Opening(Some(Reading {
-            exchange: Exchange::since(transport, Clock::start()),
-            handshake: ServerHandshake::new(self.limits, Duration::ZERO),
-            config: self.config.clone(),
-        }))
+        Opening(self.start(Bounded::new(transport, Duration::ZERO)))
     }
 }
 
 /// A request that is being read.
 #[derive(Debug)]
-pub struct Opening<S>(Option<Reading<S>>);
-
-#[derive(Debug)]
-struct Reading<S> {
-    exchange: Exchange<S>,
-    handshake: ServerHandshake,
-    config: Arc<Config>,
-}
+pub struct Opening<S>(Driver<Bounded<S>, ServerOpening>);
 
 impl<S: Transport> Opening<S> {
     /// Reads on and returns the request once it is complete.
@@ -146,77 +110,40 @@ impl<S: Transport> Opening<S> {
     ///
     /// As [`proceed`](Self::proceed).
     pub fn proceed_to_any(&mut self) -> Result<Incoming<S>, Error> {
-        let mut scratch = [0; 4096];
-        self.0.as_ref().map_or(Ok(()), |reading| reading.config.validate())?;
-        while let Some(mut reading) = self.0.take() {
-            let until = reading.handshake.poll_timeout();
-            let read = match reading.exchange.read(&mut scratch, until) {
-                Ok(read) => read,
-                Err(error) => {
-                    if matches!(error, Error::WouldBlock) {
-                        self.0 = Some(reading);
-                    }
-                    return Err(error);
-                }
-            };
-            if let Some(incoming) = self.take(reading, read.map(|len| &scratch[..len]))? {
-                return Ok(incoming);
-            }
-        }
-        Err(Error::Io(std::io::ErrorKind::NotConnected.into()))
-    }
-
-    /// Takes what was read (`None`: the time is up); keeps the rest of the work for later, or ends it.
-    fn take(&mut self, reading: Reading<S>, read: Option<&[u8]>) -> Result<Option<Incoming<S>>, Error> {
-        let Reading { exchange, handshake, config } = reading;
-        let now = exchange.now();
-        let step = match read {
-            None => handshake.handle_timeout(now).map(ServerStep::NeedMore),
-            Some([]) => Err(handshake.handle_eof()),
-            Some(bytes) => handshake.receive(now, bytes),
-        };
-        match step {
-            Ok(ServerStep::NeedMore(handshake)) => {
-                self.0 = Some(Reading { exchange, handshake, config });
-                Ok(None)
-            }
-            Ok(ServerStep::Request { request, consumed }) => {
-                let unread = read.and_then(|bytes| bytes.get(consumed..)).unwrap_or_default().to_vec();
-                Ok(Some(Incoming::Request(PendingRequest { exchange, request, unread, config })))
-            }
-            Err(refused) => Ok(Some(Incoming::Plain(PlainRequest::new(exchange, refused)?))),
+        self.0.machine().map_or(Ok(()), ServerOpening::validate)?;
+        match self.0.proceed()? {
+            (stream, Ok(received)) => Ok(Incoming::Request(PendingRequest(Pending::new(stream, received)))),
+            (stream, Err(refused)) => PlainRequest::new(Refused::new(stream, refused)).map(Incoming::Plain),
         }
     }
 
     /// The stream, to ask for its readiness, until the request is complete.
     #[must_use]
     pub fn transport(&self) -> Option<&S> {
-        self.0.as_ref().map(|reading| &reading.exchange.transport)
+        self.0.stream().map(|stream| &stream.transport)
     }
 
     /// How long the request may still take, `None` without a limit; [`proceed`](Self::proceed) must be called then.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let reading = self.0.as_ref()?;
-        Some(reading.handshake.poll_timeout()?.saturating_sub(reading.exchange.now()))
+        self.0.time_left()
     }
 }
 
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
 ///
 /// Dropping it closes the stream without an answer.
-pub struct PendingRequest<S> {
-    exchange: Exchange<S>,
-    request: Request,
-    unread: Vec<u8>,
-    config: Arc<Config>,
-}
+#[derive(Debug)]
+pub struct PendingRequest<S>(Pending<Bounded<S>>);
+
+/// The decision could not be carried out. It turns into an [`Error`] with `?`.
+pub type Undecided<S> = server::Undecided<Option<PendingRequest<S>>>;
 
 impl<S> Deref for PendingRequest<S> {
     type Target = Request;
 
     fn deref(&self) -> &Request {
-        &self.request
+        &self.0
     }
 }
 
@@ -228,18 +155,9 @@ impl<S: Transport> PendingRequest<S> {
     /// [`Undecided`] if the acceptance does not fit the request: a subprotocol that the client did not offer, a header
     /// that cannot be sent. Nothing was written and the request is still there.
     pub fn accept(self, acceptance: &Acceptance) -> Result<WebSocket<S>, Undecided<S>> {
-        let Self { exchange, request, unread, config } = self;
-        let mut response = Vec::new();
-        match request.accept_as(acceptance, &config, &mut response) {
-            Ok(accepted) => {
-                let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);
-                let opened = Opened { subprotocol: negotiated.subprotocol, response: None };
-                Ok(WebSocket::open(exchange.transport, connection, &unread, response, opened))
-            }
-            Err(not) => {
-                let pending = Self { exchange, request: not.request, unread, config };
-                Err(Undecided { pending: Some(pending), error: HandshakeError::Accept(not.error).into() })
-            }
+        match self.0.accept(acceptance) {
+            Ok((stream, established)) => Ok(WebSocket::open(stream.transport, established)),
+            Err((pending, error)) => Err(Undecided::new(Some(Self(pending)), error)),
         }
     }
 
@@ -253,75 +171,45 @@ impl<S: Transport> PendingRequest<S> {
     /// not if the stream did not take the whole response, which [`Error::Io`] tells: a non-blocking stream that is
     /// full says [`WouldBlock`](std::io::ErrorKind::WouldBlock) there, and the rest is lost.
     pub fn reject(self, response: &Response) -> Result<(), Undecided<S>> {
-        let Self { exchange, request, unread, config } = self;
-        let mut bytes = Vec::new();
-        match request.reject(response, &mut bytes) {
-            Ok(()) => exchange.end(bytes).map_err(|error| Undecided { pending: None, error }),
-            Err(not) => {
-                let pending = Self { exchange, request: not.request, unread, config };
-                Err(Undecided { pending: Some(pending), error: HandshakeError::Reject(not.error).into() })
-            }
+        match self.0.reject(response) {
+            Ok(driver) => linger(driver).map_err(|error| Undecided::new(None, error)),
+            Err((pending, error)) => Err(Undecided::new(Some(Self(pending)), error)),
         }
     }
 
     /// The stream, to ask for the address of its peer.
     #[must_use]
     pub const fn transport(&self) -> &S {
-        &self.exchange.transport
+        &self.0.stream.transport
     }
 
     /// The stream, to set its options.
     #[must_use]
     pub const fn transport_mut(&mut self) -> &mut S {
-        &mut self.exchange.transport
+        &mut self.0.stream.transport
     }
 
     /// Gives the stream back unanswered, its waits unbounded, with what was read behind the request.
     #[must_use]
     pub fn into_transport(self) -> (S, Vec<u8>) {
-        let mut transport = self.exchange.transport;
+        let (Bounded { mut transport, .. }, unread) = self.0.into_parts();
         // A stream that has failed tells its next owner by itself.
         let _ = transport.set_read_timeout(None);
         let _ = transport.set_write_timeout(None);
-        (transport, self.unread)
+        (transport, unread)
     }
 }
 
-/// The decision could not be carried out. It turns into an [`Error`] with `?`.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Undecided<S> {
-    /// The request, for another try, with nothing written; `None` if the stream failed under the response.
-    pub pending: Option<PendingRequest<S>>,
-    /// What is wrong with the answer, or with the stream.
-    pub error: Error,
-}
-
-impl<S> fmt::Display for Undecided<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
+/// Sends the last response and gives the client a moment to read it. An error says that not all of it has left.
+pub(super) fn linger<S: Transport>(mut driver: Driver<Bounded<S>, Linger>) -> Result<(), Error> {
+    if driver.stream().is_some_and(|stream| stream.transport.is_handshaking()) {
+        // There is nobody yet to whom it could be said, and a slow handshake would take the time of both.
+        return Err(Error::Io(io::ErrorKind::NotConnected.into()));
     }
-}
-
-impl<S: fmt::Debug> core::error::Error for Undecided<S> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.error.source()
-    }
-}
-
-impl<S> From<Undecided<S>> for Error {
-    fn from(undecided: Undecided<S>) -> Self {
-        undecided.error
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for PendingRequest<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingRequest")
-            .field("exchange", &self.exchange)
-            .field("request", &self.request)
-            .field("unread", &Redacted::of(&self.unread))
-            .field("config", &self.config)
-            .finish()
+    match driver.proceed() {
+        // Neither can be made good by another call: the stream is gone.
+        Err(Error::WouldBlock) if driver.has_output() => Err(Error::Io(io::ErrorKind::WouldBlock.into())),
+        Ok(_) | Err(Error::WouldBlock) => Ok(()),
+        Err(error) => Err(error),
     }
 }

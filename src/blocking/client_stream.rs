@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 
 use super::Transport;
+use crate::client::delegate;
 
 /// The stream of a client that connected by URL: TCP, or TLS over it.
 #[derive(Debug)]
@@ -41,34 +42,23 @@ impl ClientStream {
     }
 }
 
-/// Does the same with whichever stream there is.
-macro_rules! delegate {
-    ($self:ident, $stream:ident => $act:expr) => {
-        match $self {
-            ClientStream::Tcp($stream) => $act,
-            #[cfg(feature = "rustls")]
-            ClientStream::Tls($stream) => $act,
-        }
-    };
-}
-
 impl Read for ClientStream {
     fn read(&mut self, place: &mut [u8]) -> io::Result<usize> {
-        delegate!(self, stream => stream.read(place))
+        delegate!(stream in self => stream.read(place))
     }
 }
 
 impl Write for ClientStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        delegate!(self, stream => stream.write(bytes))
+        delegate!(stream in self => stream.write(bytes))
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        delegate!(self, stream => stream.write_vectored(parts))
+        delegate!(stream in self => stream.write_vectored(parts))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        delegate!(self, stream => stream.flush())
+        delegate!(stream in self => stream.flush())
     }
 }
 
@@ -82,26 +72,26 @@ impl Transport for ClientStream {
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        delegate!(self, stream => Transport::shutdown_write(stream))
+        delegate!(stream in self => Transport::shutdown_write(stream))
     }
 
     fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        delegate!(self, stream => stream.read_within(buf, timeout))
+        delegate!(stream in self => stream.read_within(buf, timeout))
     }
 
     fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        delegate!(self, stream => stream.write_within(bufs, timeout))
+        delegate!(stream in self => stream.write_within(bufs, timeout))
     }
 
     fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
-        delegate!(self, stream => stream.flush_within(timeout))
+        delegate!(stream in self => stream.flush_within(timeout))
     }
 
     fn wants_flush(&self) -> bool {
-        delegate!(self, stream => stream.wants_flush())
+        delegate!(stream in self => stream.wants_flush())
     }
 
     fn is_handshaking(&self) -> bool {
-        delegate!(self, stream => Transport::is_handshaking(stream))
+        delegate!(stream in self => Transport::is_handshaking(stream))
     }
 }

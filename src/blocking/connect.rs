@@ -1,16 +1,15 @@
 //! The client's side of the opening handshake over a stream.
 
-use alloc::vec::Vec;
 use core::time::Duration;
-use std::io;
 
+use super::accept::Blocking;
+use super::bounded::Bounded;
 use super::client_stream::ClientStream;
 use super::clock::Clock;
 use super::dial::dial;
-use super::exchange::Exchange;
 use super::{Error, HandshakeError, Transport, WebSocket};
-use crate::client::{self, Asking, ConnectError, Layer, Progress, ProxyFailure, Route, Step, Tunnel};
-use crate::handshake::Refusal;
+use crate::client::{self, ClientOpening, Layer, Route};
+use crate::engine::driver::Driver;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -20,10 +19,6 @@ use crate::handshake::Refusal;
 pub fn connect(url: impl AsRef<str>) -> Result<WebSocket<ClientStream>, Error> {
     Connector::new(url).connect()
 }
-
-/// Marks what belongs to this adapter.
-#[derive(Debug)]
-pub enum Blocking {}
 
 /// How a blocking client connects; see [`client::Connector`] for all it can be told.
 pub type Connector = client::Connector<Blocking>;
@@ -47,11 +42,11 @@ impl client::Connector<Blocking> {
         let mut attempt = self.attempt()?;
         loop {
             // What cannot be sent shows before anybody is dialled.
-            let asking = attempt.ask()?;
+            let (opening, request) = attempt.start()?;
             let stream = open(attempt.route()?, clock, attempt.until())?;
-            match Connecting::new(asking, stream, clock).ask()? {
-                Ok(ws) => return Ok(ws),
-                Err(refusal) => attempt = attempt.refused(refusal)?,
+            match Driver::new(clock.bound(stream), opening, request).proceed()? {
+                (stream, Ok(established)) => return Ok(WebSocket::open(stream.transport, established)),
+                (_, Err(refusal)) => attempt = attempt.refused(refusal)?,
             }
         }
     }
@@ -72,8 +67,8 @@ impl client::Connector<Blocking> {
     ///
     /// [`Error::Handshake`] for something that cannot be sent.
     pub fn begin<S: Transport>(&self, transport: S) -> Result<Connecting<S>, Error> {
-        let clock = Clock::start();
-        Ok(Connecting::new(self.attempt()?.ask()?, transport, clock))
+        let (opening, request) = self.attempt()?.start()?;
+        Ok(Connecting(Driver::new(Bounded::new(transport, Duration::ZERO), opening, request)))
     }
 }
 
@@ -83,12 +78,9 @@ fn open(route: Route, clock: Clock, until: Option<Duration>) -> Result<ClientStr
     let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
     for layer in route.layers {
         stream = match layer {
-            Layer::Tunnel { proxy, tunnel } => {
-                ask_for_tunnel(stream, tunnel, clock, until).map_err(|ended| {
-                    ended.map_or(ConnectError::TimedOut { step: Step::Proxy }, |failure| {
-                        ConnectError::Proxy { proxy, failure }
-                    })
-                })?
+            Layer::Tunnel(tunnel, request) => {
+                let (stream, ()) = Driver::new(clock.bound(stream), tunnel, request).proceed()?;
+                stream.transport
             }
             #[cfg(feature = "rustls")]
             Layer::Tls { step, peer } => super::tls::set_up(stream, peer, step, clock, until)?,
@@ -97,55 +89,11 @@ fn open(route: Route, clock: Clock, until: Option<Duration>) -> Result<ClientStr
     Ok(stream)
 }
 
-/// Speaks with the proxy until there is a tunnel; the error is `None` when the time is over.
-fn ask_for_tunnel(
-    stream: ClientStream,
-    mut tunnel: Tunnel,
-    clock: Clock,
-    until: Option<Duration>,
-) -> Result<ClientStream, Option<ProxyFailure>> {
-    let mut exchange = Exchange::since(stream, clock);
-    let mut buffer = [0; 1024];
-    let failed = |error| match error {
-        Error::TimedOut | Error::WouldBlock => None,
-        error => Some(ProxyFailure::Io(error.into())),
-    };
-    loop {
-        exchange.write(&mut tunnel.take_output(), until).map_err(failed)?;
-        match exchange.read(&mut buffer, until).map_err(failed)? {
-            Some(0) => return Err(Some(tunnel.handle_eof())),
-            Some(len) if tunnel.receive(buffer.get(..len).unwrap_or_default())? => {
-                return Ok(exchange.transport);
-            }
-            read if read.is_none() || until.is_some_and(|until| until <= clock.now()) => {
-                return Err(tunnel.handle_timeout());
-            }
-            _ => {}
-        }
-    }
-}
-
 /// A handshake that waits for the server's response.
 #[derive(Debug)]
-pub struct Connecting<S>(Option<(Asking, Exchange<S>)>);
+pub struct Connecting<S>(Driver<Bounded<S>, ClientOpening>);
 
 impl<S: Transport> Connecting<S> {
-    fn new(asking: Asking, transport: S, clock: Clock) -> Self {
-        Self(Some((asking, Exchange::since(transport, clock))))
-    }
-
-    /// Goes on to the end, for a stream that blocks.
-    fn ask(mut self) -> Result<Result<WebSocket<S>, Refusal>, Error> {
-        match self.proceed() {
-            Ok(ws) => Ok(Ok(ws)),
-            Err(Error::Handshake(error)) => match *error {
-                HandshakeError::Refusal(refusal) => Ok(Err(refusal)),
-                other => Err(other.into()),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
     /// Goes on and returns the open connection once the server has answered.
     ///
     /// # Errors
@@ -153,41 +101,21 @@ impl<S: Transport> Connecting<S> {
     /// [`Error::WouldBlock`]: call it again when the stream is ready. Any other error ends the attempt, as for
     /// [`Connector::connect`].
     pub fn proceed(&mut self) -> Result<WebSocket<S>, Error> {
-        let mut scratch = [0; 4096];
-        while let Some((mut asking, mut exchange)) = self.0.take() {
-            let until = asking.until();
-            let wrote = exchange.write(&mut asking.unsent, until);
-            let read = match wrote.and_then(|()| exchange.read(&mut scratch, until)) {
-                Ok(read) => read,
-                Err(Error::WouldBlock) => {
-                    self.0 = Some((asking, exchange));
-                    return Err(Error::WouldBlock);
-                }
-                Err(Error::TimedOut) => return Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
-                Err(error) => return Err(error),
-            };
-            let bytes = read.map(|len| scratch.get(..len).unwrap_or_default());
-            match asking.take(exchange.now(), bytes)? {
-                Progress::NeedMore(asking) => self.0 = Some((asking, exchange)),
-                Progress::Refused(refusal) => return Err(HandshakeError::Refusal(refusal).into()),
-                Progress::Open { connection, unread, opened } => {
-                    return Ok(WebSocket::open(exchange.transport, connection, unread, Vec::new(), opened));
-                }
-            }
+        match self.0.proceed()? {
+            (stream, Ok(established)) => Ok(WebSocket::open(stream.transport, established)),
+            (_, Err(refusal)) => Err(HandshakeError::Refusal(refusal).into()),
         }
-        Err(Error::Io(io::ErrorKind::NotConnected.into()))
     }
 
     /// How long the server may still take, `None` without a limit; [`proceed`](Self::proceed) must be called then.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let (asking, exchange) = self.0.as_ref()?;
-        Some(asking.until()?.saturating_sub(exchange.now()))
+        self.0.time_left()
     }
 
     /// The stream, to ask for its readiness, until the handshake has ended.
     #[must_use]
     pub fn transport(&self) -> Option<&S> {
-        self.0.as_ref().map(|(_, exchange)| &exchange.transport)
+        self.0.stream().map(|stream| &stream.transport)
     }
 }

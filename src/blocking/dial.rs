@@ -21,10 +21,9 @@ pub(super) fn dial(host: &str, port: u16, clock: Clock, until: Option<Duration>)
     let system: Resolve = |host, port| (host, port).to_socket_addrs().map(Iterator::collect);
     let race = Race::new(host, resolve(host, port, system, clock, until)?)?;
     let stream = match race.only() {
+        // It needs no thread.
         Some(address) => match connect(address, clock, until) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && is_over(clock, until) => {
-                return Err(timed_out(Step::Connect));
-            }
+            Err(_) if is_over(clock, until) => return Err(timed_out(Step::Connect)),
             connected => connected.map_err(|error| ConnectError::Connect { address, error })?,
         },
         None => run(race, connect, clock, until)?,
@@ -77,9 +76,8 @@ fn run<T: Send + 'static>(
         let next = [race.next_start(), until].into_iter().flatten().min();
         match wait(&rx, clock, next) {
             Ok((_, Ok(stream))) => return Ok(stream),
-            Ok((_, Err(_))) if is_over(clock, until) => return Err(timed_out(Step::Connect)),
+            _ if is_over(clock, until) => return Err(timed_out(Step::Connect)),
             Ok((address, Err(error))) => race.failed(address, error, clock.now())?,
-            Err(_) if is_over(clock, until) => return Err(timed_out(Step::Connect)),
             Err(_) => {}
         }
     }

@@ -27,18 +27,18 @@
 //! ```
 //!
 //! Where 20 ms of delay, or a thread for each connection, cost too much, run an event loop on the core, as
-//! `examples/echo_epoll.rs` does. Over tokio there are halves for both (feature `tokio`).
+//! `examples/echo_epoll` does. Over tokio there are halves for both (feature `tokio`).
 
 mod accept;
 mod bounded;
 #[cfg(feature = "rand")]
 mod client_stream;
+#[cfg(feature = "rand")]
 mod clock;
 #[cfg(feature = "rand")]
 mod connect;
 #[cfg(feature = "rand")]
 mod dial;
-mod exchange;
 mod message_writer;
 mod pipe;
 mod plain;
@@ -49,11 +49,11 @@ mod tls;
 mod transport;
 mod websocket;
 
-pub use accept::{Acceptor, Opening, PendingRequest, Undecided, accept};
+pub use accept::{Acceptor, Blocking, Opening, PendingRequest, Undecided, accept};
 #[cfg(feature = "rand")]
 pub use client_stream::ClientStream;
 #[cfg(feature = "rand")]
-pub use connect::{Blocking, Connecting, Connector, connect};
+pub use connect::{Connecting, Connector, connect};
 pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pipe::pair;

@@ -1,41 +1,31 @@
 //! Requests that do not ask for a WebSocket, beside those that do.
 
-use alloc::vec::Vec;
-
-use super::exchange::Exchange;
-use super::{Error, HandshakeError, PendingRequest, Transport};
-use crate::handshake::{RefusedRequest, RequestError, RequestHead, Response};
+use super::accept::linger;
+use super::bounded::Bounded;
+use super::{Error, PendingRequest, Transport};
+use crate::engine::server::{self, Plain, Refused};
+use crate::handshake::{RequestHead, Response};
 
 /// What came on a stream: a request for a WebSocket, or an ordinary one.
-#[derive(Debug)]
-pub enum Incoming<S> {
-    /// A valid request for a WebSocket, which waits for the decision.
-    Request(PendingRequest<S>),
-    /// Another HTTP request, such as `GET /health`, which waits for its response.
-    Plain(PlainRequest<S>),
-}
+pub type Incoming<S> = server::Incoming<PendingRequest<S>, PlainRequest<S>>;
 
 /// An HTTP request that does not ask for a WebSocket. Dropping it closes the stream without an answer.
 #[derive(Debug)]
-pub struct PlainRequest<S> {
-    exchange: Exchange<S>,
-    refused: RefusedRequest,
-    head: RequestHead,
-}
+pub struct PlainRequest<S>(Plain<Bounded<S>>);
 
 impl<S: Transport> PlainRequest<S> {
     /// The request, if it is one; otherwise the client is told what is wrong with it.
-    pub(super) fn new(exchange: Exchange<S>, refused: RefusedRequest) -> Result<Self, Error> {
-        match refused.plain_request().cloned() {
-            Some(head) => Ok(Self { exchange, refused, head }),
-            None => Err(refuse(exchange, refused)),
+    pub(super) fn new(refused: Refused<Bounded<S>>) -> Result<Self, Error> {
+        match refused.into_plain() {
+            Ok(plain) => Ok(Self(plain)),
+            Err(refused) => Err(refuse(refused)),
         }
     }
 
     /// Method, path, query, host and all headers.
     #[must_use]
     pub const fn head(&self) -> &RequestHead {
-        &self.head
+        &self.0.head
     }
 
     /// Answers and ends the stream; a body that the request may have is thrown away.
@@ -48,30 +38,26 @@ impl<S: Transport> PlainRequest<S> {
     /// a non-blocking stream that is full says [`WouldBlock`](std::io::ErrorKind::WouldBlock) there, and the rest is
     /// lost.
     pub fn respond(self, response: &Response) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        self.refused.respond(response, &mut bytes).map_err(HandshakeError::Reject)?;
-        self.exchange.end(bytes)
+        linger(self.0.respond(response)?)
     }
 
     /// Answers as [`Acceptor::read_request`](super::Acceptor::read_request) does, with 426 for instance, and returns
     /// its error. It waits up to 1 s, like [`respond`](Self::respond).
     pub fn refuse(self) -> Error {
-        refuse(self.exchange, self.refused)
+        refuse(self.0.refused)
     }
 
     /// The stream, to ask for the address of its peer.
     #[must_use]
     pub const fn transport(&self) -> &S {
-        &self.exchange.transport
+        &self.0.stream().transport
     }
 }
 
 /// Tells the client why there is no connection.
-fn refuse<S: Transport>(exchange: Exchange<S>, refused: RefusedRequest) -> Error {
-    let mut response = Vec::new();
-    if *refused.error() != RequestError::EndOfStream && refused.write_response(&mut response).is_ok() {
-        // The refusal is what the caller has to know.
-        let _ = exchange.end(response);
-    }
-    HandshakeError::Refused(refused).into()
+fn refuse<S: Transport>(refused: Refused<Bounded<S>>) -> Error {
+    let (error, driver) = refused.refuse();
+    // The refusal is what the caller has to know, whether or not the client hears of it.
+    let _ = driver.map_or(Ok(()), linger);
+    error
 }

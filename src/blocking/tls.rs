@@ -7,13 +7,12 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::{ClientConnection, ConnectionCommon, SideData, StreamOwned};
 
-use super::bounded::unless_reset;
 use super::client_stream::ClientStream;
 use super::clock::Clock;
 use super::{Error, Transport};
 use crate::client::tls::Peer;
 use crate::client::{ConnectError, Step};
-use crate::engine::is_not_ready;
+use crate::engine::{Stream, is_not_ready};
 
 /// Sets TLS up over `stream`, all before `until`. Nothing else is sent before it stands.
 pub(super) fn set_up(
@@ -26,29 +25,25 @@ pub(super) fn set_up(
     let failed = |error| ConnectError::Tls(peer.failed(error));
     let connection = ClientConnection::new(peer.config.clone(), peer.name.clone());
     let connection = connection.map_err(|error| failed(io::Error::other(error)))?;
-    let mut stream = StreamOwned::new(connection, Box::new(stream));
-    while stream.conn.is_handshaking() || stream.wants_flush() {
-        let left = until.map(|until| clock.left(until).ok_or(step)).transpose();
-        let left = left.map_err(|step| ConnectError::TimedOut { step })?;
-        match proceed(&mut stream, left) {
-            Ok(()) => {}
-            // The clock says whether there is time for another wait.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if until.is_some() && is_not_ready(&error) => {}
-            Err(error) => return Err(failed(error).into()),
+    let mut stream = clock.bound(StreamOwned::new(connection, Box::new(stream)));
+    loop {
+        let moved = if stream.transport.is_handshaking() {
+            stream.write(&[], until).map(drop)
+        } else if stream.wants_flush() {
+            stream.flush(until)
+        } else {
+            return Ok(ClientStream::Tls(Box::new(stream.transport)));
+        };
+        match moved {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted && !is_not_ready(&error) => {
+                return Err(failed(error).into());
+            }
+            _ if until.is_some_and(|until| until <= stream.now()) => {
+                return Err(ConnectError::TimedOut { step }.into());
+            }
+            _ => {}
         }
     }
-    Ok(ClientStream::Tls(Box::new(stream)))
-}
-
-/// One step of the handshake that waits no longer than `left`.
-fn proceed<T: Transport>(
-    stream: &mut StreamOwned<ClientConnection, T>,
-    left: Option<Duration>,
-) -> io::Result<()> {
-    unless_reset(stream.sock.set_read_timeout(left))?;
-    unless_reset(stream.sock.set_write_timeout(left))?;
-    Below { conn: &mut stream.conn, sock: &mut stream.sock, timeout: left }.shake_hands()
 }
 
 /// TLS of either role, over any transport.

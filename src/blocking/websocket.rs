@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
+use crate::engine::server::Established;
 use crate::engine::{Author, Endpoint, Link, Opened, Outgoing, event};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
@@ -52,15 +53,10 @@ impl<S: Transport> WebSocket<S> {
         Self { endpoint: Endpoint::from_parts(parts) }
     }
 
-    /// Starts after an opening handshake of this module; `response` is still to be written.
-    pub(super) fn open(
-        transport: S,
-        connection: Connection,
-        unread: &[u8],
-        response: Vec<u8>,
-        opened: Opened,
-    ) -> Self {
-        let mut ws = Self::new(transport, connection, unread, response, Some(opened));
+    /// Starts after an opening handshake of this module.
+    pub(super) fn open(transport: S, established: Established) -> Self {
+        let Established { connection, unread, response, opened } = established;
+        let mut ws = Self::new(transport, connection, &unread, response, Some(opened));
         // A stream that fails now fails the first call too.
         let _ = ws.endpoint.link.flush(None);
         ws

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::connector::{Options, ProxyChoice};
 use super::redirect::{is_redirect, is_same_origin, resolve};
-use super::{Asking, ConnectError, Proxy, ProxyFailure, ProxySettings, RedirectError, Tunnel};
+use super::{ClientOpening, ConnectError, Proxy, ProxyFailure, ProxySettings, RedirectError, Tunnel};
 use crate::UriError;
 use crate::engine::{Error, HandshakeError};
 use crate::handshake::{ClientRequest, Refusal, random_nonce};
@@ -32,9 +32,9 @@ pub(crate) struct Route {
 
 #[derive(Debug)]
 pub(crate) enum Layer {
-    /// The proxy, without its credentials, is asked for a tunnel.
-    Tunnel { proxy: String, tunnel: Tunnel },
-    /// The step that it belongs to: TLS with a proxy is a matter of the proxy.
+    /// The proxy is asked for a tunnel, with these bytes first.
+    Tunnel(Tunnel, Vec<u8>),
+    /// TLS, and the step that it belongs to: TLS with a proxy is a matter of the proxy.
     #[cfg(feature = "rustls")]
     Tls { step: Step, peer: tls::Peer },
 }
@@ -42,7 +42,7 @@ pub(crate) enum Layer {
 impl Layer {
     fn proxy(&self) -> Option<&str> {
         match self {
-            Self::Tunnel { proxy, .. } => Some(proxy),
+            Self::Tunnel(tunnel, _) => Some(&tunnel.proxy),
             #[cfg(feature = "rustls")]
             Self::Tls { .. } => None,
         }
@@ -75,15 +75,15 @@ impl<'a> Attempt<'a> {
         Some(self.options.timeout).filter(|timeout| *timeout < Duration::MAX)
     }
 
-    /// The request in bytes, and what waits for its response. Whatever cannot be sent shows here.
-    pub(crate) fn ask(&self) -> Result<Asking, Error> {
-        let mut unsent = Vec::new();
+    /// What waits for the response, and the request in bytes. Whatever cannot be sent shows here.
+    pub(crate) fn start(&self) -> Result<(ClientOpening, Vec<u8>), Error> {
+        let mut bytes = Vec::new();
         let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
         let limits = self.options.limits.timeout(self.options.timeout);
         let request = self.request.clone().with_config(&self.options.config).limits(limits);
         // The clock of the handshake is that of the whole opening.
-        let handshake = request.start(nonce, Duration::ZERO, &mut unsent).map_err(HandshakeError::Request)?;
-        Ok(Asking { handshake, unsent, config: self.options.config.clone() })
+        let handshake = request.start(nonce, Duration::ZERO, &mut bytes).map_err(HandshakeError::Request)?;
+        Ok((ClientOpening { handshake, config: self.options.config.clone() }, bytes))
     }
 
     /// The way to the server.
@@ -99,12 +99,10 @@ impl<'a> Attempt<'a> {
             if proxy.is_secure() {
                 layers.push(self.tls(proxy.host(), true)?);
             }
-            let tunnel = Tunnel::new(proxy, host, port, self.options.limits);
-            let proxy = proxy.to_string();
-            layers.push(match tunnel {
-                Ok(tunnel) => Layer::Tunnel { proxy, tunnel },
-                Err(failure) => return Err(ConnectError::Proxy { proxy, failure }.into()),
-            });
+            let failed = |failure| ConnectError::Proxy { proxy: proxy.to_string(), failure };
+            let tunnel = Tunnel::new(proxy, (host, port), self.options.limits, self.until());
+            let (tunnel, request) = tunnel.map_err(failed)?;
+            layers.push(Layer::Tunnel(tunnel, request));
         }
         // RFC 6455 §4.1: "If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening
         // the connection and before sending the handshake data".

@@ -4,21 +4,21 @@
 //! (feature `tokio`) `tokio` carry it out.
 
 #[cfg(feature = "rand")]
-mod asking;
-#[cfg(feature = "rand")]
 mod attempt;
 #[cfg(feature = "rand")]
 mod connector;
 #[cfg(feature = "rand")]
 mod environment;
 #[cfg(feature = "rand")]
-mod outbox;
+mod opening;
 #[cfg(feature = "rand")]
 mod proxy;
 #[cfg(feature = "rand")]
 mod race;
 #[cfg(feature = "rand")]
 mod reconnect;
+#[cfg(feature = "rand")]
+mod reconnecting;
 #[cfg(feature = "rand")]
 mod redirect;
 #[cfg(feature = "rand")]
@@ -30,11 +30,10 @@ mod tunnel;
 
 #[cfg(feature = "rand")]
 pub(crate) use self::{
-    asking::{Asking, Progress},
     attempt::{Attempt, Layer, Route},
-    outbox::Outbox,
+    opening::ClientOpening,
     race::Race,
-    reconnect::Course,
+    reconnecting::{Opener, Socket},
     tunnel::Tunnel,
 };
 #[cfg(feature = "rand")]
@@ -43,8 +42,24 @@ pub use self::{
     environment::ProxySettings,
     proxy::{Proxy, ProxyKind},
     reconnect::{Lost, Reconnect, ReconnectEvent, ReconnectState, WhileAway},
+    reconnecting::Reconnecting,
 };
 
 pub use crate::engine::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
+
+/// Does the same with whichever stream a client has.
+#[cfg(feature = "rand")]
+macro_rules! delegate {
+    ($stream:ident in $client_stream:expr => $act:expr) => {
+        match $client_stream {
+            Self::Tcp($stream) => $act,
+            #[cfg(feature = "rustls")]
+            Self::Tls($stream) => $act,
+        }
+    };
+}
+
+#[cfg(feature = "rand")]
+pub(crate) use delegate;

@@ -388,9 +388,9 @@ pub enum ReconnectState {
     Stopped,
 }
 
-/// The course of attempts and connections; it has no clock and no connection.
+/// When to connect again, from what has happened; it has no clock and no connection.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(crate) struct RetryState {
     policy: Reconnect,
     failures: u32,
     opened: Option<Duration>,
@@ -398,7 +398,7 @@ pub(crate) struct Course {
     closing: bool,
 }
 
-impl Course {
+impl RetryState {
     pub(crate) fn new(policy: Reconnect) -> Self {
         Self { policy, failures: 0, opened: None, closing: false }
     }
@@ -413,12 +413,12 @@ impl Course {
     }
 
     pub(crate) fn connecting(&self) {
-        self.tell(&ReconnectEvent::Connecting { failures: self.failures });
+        self.notify(&ReconnectEvent::Connecting { failures: self.failures });
     }
 
     pub(crate) fn opened(&mut self, now: Duration) {
         self.opened = Some(now);
-        self.tell(&ReconnectEvent::Opened);
+        self.notify(&ReconnectEvent::Opened);
     }
 
     /// How long to wait for the next attempt; `None`: for ever.
@@ -442,11 +442,11 @@ impl Course {
         self.failures = self.failures.saturating_add(1);
         let stops = self.closing || self.policy.stops_after(&lost, self.failures);
         let retry_in = (!stops).then(|| self.policy.delay(self.failures, lost.retry_after(), random));
-        self.tell(&ReconnectEvent::Lost { lost, retry_in, messages_lost });
+        self.notify(&ReconnectEvent::Lost { lost, retry_in, messages_lost });
         retry_in
     }
 
-    fn tell(&self, event: &ReconnectEvent<'_>) {
+    fn notify(&self, event: &ReconnectEvent<'_>) {
         if let Some(observer) = &self.policy.observer {
             observer(event);
         }
@@ -458,8 +458,8 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    fn course() -> Course {
-        Course::new(Reconnect::new())
+    fn retry() -> RetryState {
+        RetryState::new(Reconnect::new())
     }
 
     fn secs(secs: u64) -> Duration {
@@ -471,28 +471,28 @@ mod tests {
     fn delays_double_and_end_at_the_longest() {
         let error = Error::TimedOut;
         let delays = |random: u32| {
-            let mut course = course();
-            let mut ended = || course.ended_with(secs(0), Lost::Failed(&error), 0, random).unwrap();
+            let mut retry = retry();
+            let mut ended = || retry.ended_with(secs(0), Lost::Failed(&error), 0, random).unwrap();
             [ended(), ended(), ended(), ended(), ended(), ended()]
         };
         assert_eq!(delays(u32::MAX), [5, 10, 20, 40, 60, 60].map(secs));
         assert_eq!(delays(0).map(|delay| delay.as_millis()), [0, 5000, 10_000, 20_000, 30_000, 30_000]);
-        let mut course = course();
+        let mut retry = retry();
         for _ in 0..10_000 {
-            course.ended_with(secs(0), Lost::Failed(&error), 0, 7).unwrap();
+            retry.ended_with(secs(0), Lost::Failed(&error), 0, 7).unwrap();
         }
     }
 
     #[test]
     fn only_a_connection_that_lived_begins_anew() {
         let error = Error::TimedOut;
-        let mut course = course();
+        let mut retry = retry();
         let mut now = secs(0);
         let mut delays = Vec::new();
         for lived in [0, 9, 9, 10, 0] {
-            course.opened(now);
+            retry.opened(now);
             now += secs(lived);
-            delays.push(course.ended_with(now, Lost::Failed(&error), 0, u32::MAX).unwrap().as_secs());
+            delays.push(retry.ended_with(now, Lost::Failed(&error), 0, u32::MAX).unwrap().as_secs());
         }
         assert_eq!(delays, [5, 10, 20, 5, 10]);
     }
@@ -502,17 +502,17 @@ mod tests {
         let error = Error::TimedOut;
         for (first, longest) in [(Duration::MAX, Duration::MAX), (Duration::ZERO, Duration::ZERO)] {
             let policy = Reconnect::new().first_delay(first).longest_delay(longest);
-            let mut course = Course::new(policy);
+            let mut retry = RetryState::new(policy);
             for random in [0, 1, u32::MAX] {
                 for _ in 0..40 {
                     assert!(
-                        course.ended_with(Duration::MAX, Lost::Failed(&error), 0, random).unwrap() <= longest
+                        retry.ended_with(Duration::MAX, Lost::Failed(&error), 0, random).unwrap() <= longest
                     );
                 }
             }
         }
-        let mut course = Course::new(Reconnect::new().max_failures(2));
-        assert!(course.ended_with(secs(0), Lost::Failed(&error), 0, 0).is_some());
-        assert_eq!(course.ended_with(secs(0), Lost::Failed(&error), 0, 0), None);
+        let mut retry = RetryState::new(Reconnect::new().max_failures(2));
+        assert!(retry.ended_with(secs(0), Lost::Failed(&error), 0, 0).is_some());
+        assert_eq!(retry.ended_with(secs(0), Lost::Failed(&error), 0, 0), None);
     }
 }

@@ -1,114 +1,153 @@
 //! What is said to a proxy for a tunnel, and what its answers come to.
 
+use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::proxy::{Credentials, Proxy, ProxyKind};
-use super::{ProxyFailure, SocksReply};
+use super::{ConnectError, ProxyFailure, SocksReply, Step};
+use crate::engine::Error;
+use crate::engine::driver::{Input, Progress, StateMachine};
 use crate::handshake::{Body, HandshakeLimits, HeadReader, Refusal, ResponseError, ResponseHead};
 
-/// A tunnel that is being asked for.
+/// A tunnel that a proxy is asked for.
 pub(crate) struct Tunnel {
-    output: Vec<u8>,
-    state: State,
+    /// For errors: the proxy without its credentials.
+    pub(super) proxy: String,
+    protocol: Protocol,
+    until: Option<Duration>,
 }
 
-enum State {
-    Http { reader: HeadReader, interim: usize, limits: HandshakeLimits },
-    HttpRefused(ResponseHead, Body),
+enum Protocol {
+    Http(Box<HttpTunnel>),
     Socks(Socks),
+}
+
+/// The response to a `CONNECT`.
+struct HttpTunnel {
+    reader: HeadReader,
+    interim: usize,
+    limits: HandshakeLimits,
+    /// A response that refuses, while its body arrives.
+    refusal: Option<(ResponseHead, Body)>,
 }
 
 /// More interim responses than any proxy has a reason to send.
 const MAX_INTERIM: usize = 4;
 
 impl Tunnel {
-    /// To `host` (an IPv6 address without its brackets) and `port`.
+    /// To `host` (an IPv6 address without its brackets) and `port`, until `until`. Returns what is sent first, too.
     pub(super) fn new(
         proxy: &Proxy,
-        host: &str,
-        port: u16,
+        (host, port): (&str, u16),
         limits: HandshakeLimits,
-    ) -> Result<Self, ProxyFailure> {
-        let credentials = proxy.credentials.as_ref();
-        Ok(match proxy.kind {
-            ProxyKind::Http | ProxyKind::Https => Self {
-                output: connect_request(host, port, proxy)?,
-                state: State::Http { reader: HeadReader::response(), interim: 0, limits },
-            },
+        until: Option<Duration>,
+    ) -> Result<(Self, Vec<u8>), ProxyFailure> {
+        let (protocol, output) = match proxy.kind {
+            ProxyKind::Http | ProxyKind::Https => {
+                let reader = HeadReader::response();
+                let http = HttpTunnel { reader, interim: 0, limits, refusal: None };
+                (Protocol::Http(Box::new(http)), connect_request(host, port, proxy)?)
+            }
             ProxyKind::Socks5 => {
-                let socks = Socks::new(host, port, credentials)?;
-                Self { output: socks.greeting(), state: State::Socks(socks) }
+                let socks = Socks::new(host, port, proxy.credentials.as_ref())?;
+                let greeting = socks.greeting();
+                (Protocol::Socks(socks), greeting)
             }
-        })
+        };
+        Ok((Self { proxy: proxy.to_string(), protocol, until }, output))
     }
 
-    /// What is to be sent now.
-    pub(crate) fn take_output(&mut self) -> Vec<u8> {
-        mem::take(&mut self.output)
-    }
-
-    /// Takes what was read; true once the tunnel is there. There may be output after each call.
-    pub(crate) fn receive(&mut self, mut input: &[u8]) -> Result<bool, ProxyFailure> {
-        loop {
-            match &mut self.state {
-                State::Http { reader, interim, limits } => {
-                    let read = reader.read(input, limits);
-                    let consumed = read.map_err(|error| ProxyFailure::Response(error.into()))?;
-                    input = input.get(consumed..).unwrap_or_default();
-                    if !reader.is_complete() {
-                        return Ok(false);
-                    }
-                    let head = ResponseHead::new(mem::replace(reader, HeadReader::response()).finish());
-                    match head.status() {
-                        ..200 if *interim == MAX_INTERIM => {
-                            return Err(ProxyFailure::Response(ResponseError::TooManyInterim));
-                        }
-                        ..200 => *interim += 1,
-                        // RFC 9110 §9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields
-                        // received in a successful response to CONNECT."
-                        200..300 => return tunnel_begins(input),
-                        _ => {
-                            let body = Body::of(&head, limits.max_refusal_body_bytes);
-                            self.state = State::HttpRefused(head, body);
-                        }
-                    }
-                }
-                State::HttpRefused(_, body) => {
-                    body.read(input);
-                    return if body.is_over() { Err(self.refused()) } else { Ok(false) };
-                }
-                State::Socks(socks) => return socks.receive(input, &mut self.output),
-            }
+    /// The outcome of what was read: `true` once the tunnel is there.
+    fn receive(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<bool, ProxyFailure> {
+        match &mut self.protocol {
+            Protocol::Http(http) => http.receive(input),
+            Protocol::Socks(socks) => socks.receive(input, output),
         }
     }
 
-    /// The stream ended before there was a tunnel.
-    pub(crate) fn handle_eof(mut self) -> ProxyFailure {
-        match &mut self.state {
-            State::HttpRefused(_, body) => {
-                body.end();
-                self.refused()
-            }
-            _ => ProxyFailure::EndOfStream,
+    /// A refusal whose body ends with the stream, or with the time.
+    fn refusal(&mut self, is_eof: bool) -> Option<ProxyFailure> {
+        let Protocol::Http(http) = &mut self.protocol else { return None };
+        let (head, mut body) = http.refusal.take()?;
+        if is_eof {
+            body.end();
         }
+        Some(ProxyFailure::Refused(Refusal::new(head, body)))
+    }
+}
+
+impl StateMachine for Tunnel {
+    type Outcome = ();
+
+    fn deadline(&self) -> Option<Duration> {
+        self.until
     }
 
-    /// The time is over. A refusal whose body did not end in time is one.
-    pub(crate) fn handle_timeout(mut self) -> Option<ProxyFailure> {
-        matches!(self.state, State::HttpRefused(..)).then(|| self.refused())
+    fn handle(
+        mut self,
+        now: Duration,
+        input: Input<'_>,
+        output: &mut Vec<u8>,
+    ) -> Result<Progress<Self, ()>, Error> {
+        let failure = match input {
+            Input::Bytes(bytes) => match self.receive(bytes, output) {
+                Ok(true) => return Ok(Progress::Done(())),
+                Ok(false) if self.until.is_none_or(|until| now < until) => {
+                    return Ok(Progress::NeedMore(self));
+                }
+                Ok(false) => self.refusal(false),
+                Err(failure) => Some(failure),
+            },
+            Input::EndOfStream => Some(self.refusal(true).unwrap_or(ProxyFailure::EndOfStream)),
+            Input::Timeout => self.refusal(false),
+            Input::Failed(error) => Some(ProxyFailure::Io(error)),
+        };
+        let proxy = self.proxy;
+        let timed_out = ConnectError::TimedOut { step: Step::Proxy };
+        Err(failure.map_or(timed_out, |failure| ConnectError::Proxy { proxy, failure }).into())
     }
+}
 
-    fn refused(&mut self) -> ProxyFailure {
-        match mem::replace(&mut self.state, State::Socks(Socks::ended())) {
-            State::HttpRefused(head, body) => ProxyFailure::Refused(Refusal::new(head, body)),
-            _ => ProxyFailure::EndOfStream,
+impl HttpTunnel {
+    fn receive(&mut self, mut input: &[u8]) -> Result<bool, ProxyFailure> {
+        while self.refusal.is_none() {
+            let read = self.reader.read(input, &self.limits);
+            let consumed = read.map_err(|error| ProxyFailure::Response(error.into()))?;
+            input = input.get(consumed..).unwrap_or_default();
+            if !self.reader.is_complete() {
+                return Ok(false);
+            }
+            let reader = mem::replace(&mut self.reader, HeadReader::response());
+            let head = ResponseHead::new(reader.finish());
+            match head.status() {
+                ..200 if self.interim == MAX_INTERIM => {
+                    return Err(ProxyFailure::Response(ResponseError::TooManyInterim));
+                }
+                ..200 => self.interim += 1,
+                // RFC 9110 §9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields received
+                // in a successful response to CONNECT."
+                200..300 => return tunnel_begins(input),
+                _ => {
+                    let body = Body::of(&head, self.limits.max_refusal_body_bytes);
+                    self.refusal = Some((head, body));
+                }
+            }
+        }
+        if let Some((_, body)) = &mut self.refusal {
+            body.read(input);
+        }
+        match self.refusal.take_if(|(_, body)| body.is_over()) {
+            Some((head, body)) => Err(ProxyFailure::Refused(Refusal::new(head, body))),
+            None => Ok(false),
         }
     }
 }
@@ -116,7 +155,7 @@ impl Tunnel {
 /// What was sent may hold a password.
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tunnel").finish_non_exhaustive()
+        f.debug_struct("Tunnel").field("proxy", &self.proxy).finish_non_exhaustive()
     }
 }
 
@@ -210,10 +249,6 @@ impl Socks {
         Ok(Self { phase: Phase::Method, received: Vec::new(), request, authentication })
     }
 
-    const fn ended() -> Self {
-        Self { phase: Phase::Reply, received: Vec::new(), request: Vec::new(), authentication: None }
-    }
-
     fn greeting(&self) -> Vec<u8> {
         match self.authentication {
             None => Vec::from([5, 1, NO_AUTHENTICATION]),
@@ -285,25 +320,34 @@ fn push_short(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ProxyFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::String;
 
-    fn tunnel(proxy: &str, host: &str) -> Tunnel {
-        Tunnel::new(&Proxy::parse(proxy).unwrap(), host, 443, HandshakeLimits::default()).unwrap()
+    fn start(proxy: &Proxy, host: &str) -> Result<(Tunnel, Vec<u8>), ProxyFailure> {
+        Tunnel::new(proxy, (host, 443), HandshakeLimits::default(), Some(Duration::from_secs(1)))
     }
 
-    /// Gives `input` in pieces of `size` bytes; the outputs in hex, and how it ended.
-    fn run(mut tunnel: Tunnel, input: &[u8], size: usize) -> (Vec<u8>, String) {
-        let mut output = tunnel.take_output();
-        for piece in input.chunks(size) {
-            let outcome = tunnel.receive(piece);
-            output.extend(tunnel.take_output());
-            match outcome {
-                Ok(true) => return (output, "open".into()),
-                Ok(false) => {}
-                Err(error) => return (output, format!("{error}")),
-            }
+    fn tunnel(proxy: &str, host: &str) -> (Tunnel, Vec<u8>) {
+        start(&Proxy::parse(proxy).unwrap(), host).unwrap()
+    }
+
+    fn failure(error: Error) -> Option<ProxyFailure> {
+        let Error::Connect(error) = error else { panic!("{error}") };
+        match *error {
+            ConnectError::Proxy { failure, .. } => Some(failure),
+            ConnectError::TimedOut { step: Step::Proxy } => None,
+            other => panic!("{other}"),
         }
-        (output, format!("{}", tunnel.handle_eof()))
+    }
+
+    /// Gives `input` in pieces of `size` bytes; the output, and how it ended.
+    fn run((mut tunnel, mut output): (Tunnel, Vec<u8>), input: &[u8], size: usize) -> (Vec<u8>, String) {
+        for piece in input.chunks(size).map(Input::Bytes).chain([Input::EndOfStream]) {
+            tunnel = match tunnel.handle(Duration::ZERO, piece, &mut output) {
+                Ok(Progress::Done(())) => return (output, "open".into()),
+                Ok(Progress::NeedMore(tunnel)) => tunnel,
+                Err(error) => return (output, failure(error).unwrap().to_string()),
+            };
+        }
+        unreachable!()
     }
 
     #[test]
@@ -323,10 +367,8 @@ mod tests {
     #[test]
     fn an_http_proxy_gets_the_headers_that_were_added() {
         // conf: CQ-12 CQ-15
-        let request = |proxy: Proxy| {
-            let tunnel = Tunnel::new(&proxy, "host", 443, HandshakeLimits::default());
-            tunnel.map(|mut tunnel| String::from_utf8(tunnel.take_output()).unwrap())
-        };
+        let request =
+            |proxy: Proxy| start(&proxy, "host").map(|(_, output)| String::from_utf8(output).unwrap());
         let proxy = Proxy::parse("https://proxy").unwrap().header("User-Agent", "test/1");
         let bearer = proxy.clone().header("Proxy-Authorization", "Bearer abc");
         assert!(!format!("{bearer:?} {bearer}").contains("abc"));
@@ -371,20 +413,28 @@ mod tests {
             }
         }
         for input in [&b"\x05\x00"[..], b"SSH-2.0-OpenSSH\r\n", &long, b"HTTP/1.1 200 OK\n\n"] {
-            let mut tunnel = tunnel("http://proxy", "host");
-            assert!(matches!(tunnel.receive(input), Err(ProxyFailure::Response(_))));
+            let (mut tunnel, mut output) = tunnel("http://proxy", "host");
+            assert!(matches!(tunnel.receive(input, &mut output), Err(ProxyFailure::Response(_))));
         }
-        let early = tunnel("http://proxy", "host").receive(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101");
+        let (mut tunnel, mut output) = tunnel("http://proxy", "host");
+        let early = tunnel.receive(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101", &mut output);
         assert!(matches!(early, Err(ProxyFailure::EarlyBytes)));
     }
 
     #[test]
     fn what_came_of_a_refusal_is_shown_when_the_time_is_over() {
-        let mut late = tunnel("http://proxy", "host");
-        assert!(!late.receive(b"HTTP/1.1 503 Busy\r\nX: 1\r\nContent-Length: 100\r\n\r\nlat").unwrap());
-        let Some(ProxyFailure::Refused(refusal)) = late.handle_timeout() else { panic!() };
-        assert_eq!((refusal.head().header("x"), refusal.body()), (Some(&b"1"[..]), &b"lat"[..]));
-        assert!(tunnel("http://proxy", "host").handle_timeout().is_none());
+        let late = b"HTTP/1.1 503 Busy\r\nX: 1\r\nContent-Length: 100\r\n\r\nlat";
+        for input in [Input::Timeout, Input::Bytes(b"e")] {
+            let (mut tunnel, mut output) = tunnel("http://proxy", "host");
+            assert!(!tunnel.receive(late, &mut output).unwrap());
+            let Err(error) = tunnel.handle(Duration::from_secs(1), input, &mut output) else { panic!() };
+            let Some(ProxyFailure::Refused(refusal)) = failure(error) else { panic!() };
+            assert_eq!(refusal.head().header("x"), Some(&b"1"[..]));
+            assert!(refusal.body().starts_with(b"lat"));
+        }
+        let (tunnel, mut output) = tunnel("http://proxy", "host");
+        let Err(error) = tunnel.handle(Duration::from_secs(1), Input::Timeout, &mut output) else { panic!() };
+        assert!(failure(error).is_none());
     }
 
     #[test]
@@ -431,7 +481,7 @@ mod tests {
             assert_eq!(run(tunnel(proxy, "host"), input, 64).1, expected, "{}", input.escape_ascii());
         }
         let long = Proxy::parse("socks5://proxy").unwrap();
-        let long = Tunnel::new(&long, &"a".repeat(256), 1, HandshakeLimits::default());
+        let long = start(&long, &"a".repeat(256));
         assert!(matches!(long, Err(ProxyFailure::TooLong)));
     }
 }

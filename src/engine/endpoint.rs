@@ -13,9 +13,6 @@ use super::{Error, Opened, Parts, Stream};
 use crate::handshake::ResponseHead;
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
-/// From this size on the rest of a payload is read straight to its place in the message.
-const DIRECT_READ: usize = 16 << 10;
-
 /// A connection, its stream, and what was read from that and not taken yet.
 #[derive(Debug)]
 pub(crate) struct Endpoint<S> {
@@ -256,9 +253,7 @@ fn read_more<S: Stream>(
     input: &mut ReadBuffer,
     until: Option<Duration>,
 ) -> Result<Option<Found>, Error> {
-    // Only for a peer that sends much: the place costs memory, and an announcement is no reason to spend it.
-    let direct = input.brings_much(DIRECT_READ)
-        && link.connection.payload_target().is_some_and(|place| place.len() >= DIRECT_READ);
+    let direct = link.connection.direct_target().is_some();
     let target = if direct {
         Target::Message
     } else {

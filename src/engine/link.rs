@@ -119,7 +119,7 @@ impl<S: Stream> Link<S> {
     pub(crate) fn read(&mut self, target: Target<'_>, until: Option<Duration>) -> Result<Read, Error> {
         if S::WAITS {
             // Where each connection has its thread, what that keeps while it waits is what the connection costs.
-            crate::recycled::free();
+            crate::memory::free_recycled();
         }
         // All that had come before the stream failed is still heard, but not waited for.
         let due = if S::WAITS { self.read_due(until) } else { None };

@@ -1,10 +1,9 @@
 //! What the adapters share: a connection over a stream that may not be ready.
 
-#[cfg(feature = "rand")]
-mod backlog;
 mod budget;
 mod buffer;
 mod connect_error;
+pub(crate) mod driver;
 mod endpoint;
 mod error;
 mod link;
@@ -12,30 +11,30 @@ mod output;
 #[cfg(feature = "rand")]
 mod pair;
 mod parts;
+#[cfg(feature = "rand")]
+mod send_queue;
 mod sending;
-mod spares;
+pub(crate) mod server;
 mod writing;
 
 use alloc::string::ToString;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
-#[cfg(feature = "rand")]
-pub(crate) use backlog::Backlog;
 #[cfg(feature = "tokio")]
-pub(crate) use buffer::{LARGE, ReadBuffer};
+pub(crate) use buffer::LARGE;
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
 pub(crate) use endpoint::{Endpoint, event};
 pub use error::{Error, HandshakeError};
 pub(crate) use link::Link;
-#[cfg(feature = "tokio")]
-pub(crate) use output::queue;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
+#[cfg(feature = "rand")]
+pub(crate) use send_queue::SendQueue;
 pub(crate) use sending::{Author, Outgoing, PartialMessage};
 #[cfg(feature = "tokio")]
 pub(crate) use writing::Bounds;

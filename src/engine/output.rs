@@ -3,36 +3,22 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::fmt;
 use core::mem;
 use std::io::IoSlice;
-use std::thread_local;
 
 use bytes::{Buf, Bytes};
 
 #[cfg(feature = "rand")]
-use super::backlog::Draining;
-use super::spares::Spares;
+use super::send_queue::Draining;
 use crate::Sink;
+use crate::memory::{grow_queue, is_too_large, new_queue, recycle_queue, shrink_queue};
 use crate::redacted::Redacted;
 
-/// What a queue starts with, in bytes: growing from nothing costs a batch of small answers more than encoding them.
-const FIRST: usize = 2048;
-/// The largest queue that a connection gets before it has that much to queue, in bytes: it may keep the queue for long.
-/// Going on in a larger one costs a copy, about 100 ns for each batch.
-const MODEST: usize = 4 << 10;
 /// The room for a message of unknown length.
 const MORE: usize = 1024;
 /// The longest header of a frame, with a mask.
 const MAX_HEADER_LEN: usize = 14;
-
-thread_local! {
-    /// Queues that have run empty, of up to [`MODEST`] bytes.
-    static SPARE: Spares<Vec<u8>> = const { Spares::new() };
-    /// The latest larger one. That it grew with a batch spares the next one, of whatever connection, the growing.
-    static LARGE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
-}
 
 /// How many pieces one write takes.
 pub(crate) const PIECES: usize = 64;
@@ -179,24 +165,9 @@ impl Output {
     pub(crate) fn sink_for(&mut self, payload: usize) -> &mut Vec<u8> {
         let needed = payload + MAX_HEADER_LEN;
         if self.bytes.capacity() - self.bytes.len() < needed {
-            self.grow(needed);
+            grow_queue(&mut self.bytes, needed);
         }
         self.sink()
-    }
-
-    #[cold]
-    fn grow(&mut self, needed: usize) {
-        if self.bytes.capacity() == 0 && needed <= FIRST {
-            self.bytes = first();
-            return;
-        }
-        if self.bytes.len() + needed > MODEST && self.bytes.capacity() <= MODEST {
-            if let Some(mut large) = LARGE.try_with(Cell::take).ok().flatten() {
-                large.extend_from_slice(&self.bytes);
-                recycle(mem::replace(&mut self.bytes, large), MODEST);
-            }
-        }
-        self.bytes.reserve(needed);
     }
 
     /// Appends bytes without copying them.
@@ -261,7 +232,7 @@ impl Output {
     pub(crate) fn wrote_only_piece(&mut self, spare: usize) {
         self.written_in_all += (self.bytes.len() - self.written) as u64;
         self.written = 0;
-        recycle(mem::take(&mut self.bytes), spare);
+        recycle_queue(mem::take(&mut self.bytes), spare);
     }
 
     /// `len` bytes have left. The thread keeps a queue of `spare` bytes at the most.
@@ -279,11 +250,9 @@ impl Output {
 
     /// What has to wait for the peer does not keep more memory than it needs.
     pub(crate) fn settle(&mut self, spare: usize) {
-        let left = self.bytes.len() - self.written;
-        if self.bytes.capacity() > FIRST && self.bytes.capacity() / 4 > left {
+        if is_too_large(&self.bytes, self.written) {
             self.drain_written();
-            let left = self.bytes.as_slice().into();
-            recycle(mem::replace(&mut self.bytes, left), spare);
+            shrink_queue(&mut self.bytes, spare);
         }
     }
 
@@ -314,7 +283,7 @@ impl Output {
         if self.rare.is_some() {
             self.clear_payloads();
         }
-        recycle(mem::take(&mut self.bytes), spare);
+        recycle_queue(mem::take(&mut self.bytes), spare);
     }
 
     #[cold]
@@ -344,29 +313,6 @@ impl Output {
     pub(super) fn set_draining(&mut self, draining: Option<Draining>) {
         self.rare.get_or_insert_default().draining = draining;
         self.drop_rare();
-    }
-}
-
-/// A queue of the thread, for what is to leave first on a connection that does not exist yet.
-#[cfg(feature = "tokio")]
-pub(crate) fn queue() -> Vec<u8> {
-    first()
-}
-
-#[cold]
-fn first() -> Vec<u8> {
-    SPARE.try_with(Spares::take).ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
-}
-
-fn recycle(mut bytes: Vec<u8>, largest: usize) {
-    if (FIRST..=largest).contains(&bytes.capacity()) {
-        bytes.clear();
-        // At the end of a thread there is nobody left to keep it for.
-        let _ = if bytes.capacity() <= MODEST {
-            SPARE.try_with(|spares| spares.give(bytes))
-        } else {
-            LARGE.try_with(|latest| drop(latest.replace(Some(bytes))))
-        };
     }
 }
 
@@ -437,7 +383,7 @@ impl Replies<'_> {
     #[inline]
     fn begin(&mut self) {
         if self.bytes.capacity() == 0 {
-            *self.bytes = first();
+            *self.bytes = new_queue();
         }
     }
 }

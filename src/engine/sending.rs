@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 
 use super::link::Link;
 use super::{Error, Stream};
-use crate::copy::append;
+use crate::memory::append;
 use crate::{Chunk, CloseCode, Fin, Kind, Message, Prepared, Role, SendError, State};
 
 /// The most that one write of a byte stream puts into a message or fragment, in bytes.

@@ -1,57 +1,19 @@
 //! The server's side of the opening handshake, in one step or in two.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
-use core::marker::PhantomData;
 use core::ops::Deref;
-use core::time::Duration;
 
-use super::runtime::{Io, Runtime};
-
-use super::exchange::Exchange;
+use super::opening::run;
 use super::plain::refuse;
-use super::{Error, HandshakeError, Incoming, PlainRequest, WebSocket};
-use crate::Config;
-use crate::engine::{Opened, ReadBuffer, queue};
-use crate::handshake::{
-    Acceptance, HandshakeLimits, RefusedRequest, Request, Response, ServerHandshake, ServerStep,
-};
-use crate::redacted::Redacted;
+use super::polled::Polled;
+use super::runtime::{Io, Runtime};
+use super::{Acceptor, Error, Incoming, PlainRequest, WebSocket};
+use crate::engine::server::{self, Pending, Refused, ServerOpening};
+use crate::handshake::{Acceptance, Request, Response};
 
-/// How a server accepts connections; one serves any number of them.
-#[derive(Clone, Debug, Default)]
-pub struct Acceptor<R> {
-    config: Arc<Config>,
-    limits: HandshakeLimits,
-    runtime: PhantomData<R>,
-}
-
+/// Over an asynchronous runtime, as `tokio::Acceptor` for instance.
 impl<R: Runtime> Acceptor<R> {
-    /// The defaults of [`Config`] and [`HandshakeLimits`].
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets limits and deadlines of the open connections.
-    ///
-    /// With settings that [`Config::validate`] refuses every opening fails with
-    /// [`crate::Error::InvalidConfig`] in an [`Error::Connection`], before anything is read or sent.
-    #[must_use]
-    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
-        self.config = config.into();
-        self
-    }
-
-    /// Sets what a request may cost: its size, its number of headers, and its time, 10 s by default.
-    #[must_use]
-    pub fn limits(mut self, limits: HandshakeLimits) -> Self {
-        self.limits = limits;
-        self
-    }
-
     /// Accepts a WebSocket in one step, whatever its path, Origin and subprotocols.
     ///
     /// # Errors
@@ -62,11 +24,8 @@ impl<R: Runtime> Acceptor<R> {
     where
         R: Io<S>,
     {
-        let mut exchange = Exchange::new(stream);
-        match self.receive(&mut exchange).await? {
-            Ok((request, unread)) => {
-                let config = self.config.clone();
-                let pending = PendingRequest { exchange, request, unread, config };
+        match self.receive(stream).await? {
+            Ok(pending) => {
                 let beginning = match pending.open(&Acceptance::new())?.begin() {
                     Ok(ws) => return Ok(ws),
                     Err(beginning) => beginning,
@@ -74,7 +33,7 @@ impl<R: Runtime> Acceptor<R> {
                 Ok(beginning.await)
             }
             // In a box, as what is rare must not cost all others the room.
-            Err(refused) => Err(Box::pin(refuse(exchange, refused)).await),
+            Err(refused) => Err(Box::pin(refuse(refused)).await),
         }
     }
 
@@ -120,63 +79,42 @@ impl<R: Runtime> Acceptor<R> {
     where
         R: Io<S>,
     {
-        let mut exchange = Exchange::new(stream);
-        match self.receive(&mut exchange).await? {
-            Ok((request, unread)) => {
-                let config = self.config.clone();
-                Ok(Incoming::Request(PendingRequest { exchange, request, unread, config }))
-            }
-            Err(refused) => PlainRequest::new(exchange, refused).await.map(Incoming::Plain),
+        match self.receive(stream).await? {
+            Ok(pending) => Ok(Incoming::Request(pending)),
+            Err(refused) => PlainRequest::new(refused).await.map(Incoming::Plain),
         }
     }
 
-    /// Receives a valid request, and what was read behind it.
     async fn receive<S>(
         &self,
-        exchange: &mut Exchange<S, R>,
-    ) -> Result<Result<(Request, Vec<u8>), RefusedRequest>, Error>
+        stream: S,
+    ) -> Result<Result<PendingRequest<S, R>, Refused<Polled<S, R>>>, Error>
     where
         R: Io<S>,
     {
-        self.config.validate()?;
-        let mut handshake = ServerHandshake::new(self.limits, Duration::ZERO);
-        let mut buffer = ReadBuffer::default();
-        loop {
-            let read = exchange.read(&mut buffer, handshake.poll_timeout()).await?;
-            let now = exchange.now();
-            let step = match read {
-                None => handshake.handle_timeout(now).map(ServerStep::NeedMore),
-                Some(0) => Err(handshake.handle_eof()),
-                Some(_) => handshake.receive(now, buffer.unread()),
-            };
-            handshake = match step {
-                Ok(ServerStep::NeedMore(handshake)) => handshake,
-                Ok(ServerStep::Request { request, consumed }) => {
-                    buffer.take(consumed);
-                    return Ok(Ok((request, buffer.into_unread())));
-                }
-                Err(refused) => return Ok(Err(refused)),
-            };
-            buffer.take(usize::MAX);
-        }
+        let driver = self.start(Polled::new(stream));
+        driver.machine().map_or(Ok(()), ServerOpening::validate)?;
+        Ok(match run(driver).await? {
+            (stream, Ok(received)) => Ok(PendingRequest(Pending::new(stream, received))),
+            (stream, Err(refused)) => Err(Refused::new(stream, refused)),
+        })
     }
 }
 
 /// A valid request that waits for the decision; it dereferences to the [`Request`].
 ///
 /// Dropping it closes the stream without an answer.
-pub struct PendingRequest<S, R: Runtime> {
-    exchange: Exchange<S, R>,
-    request: Request,
-    unread: Vec<u8>,
-    config: Arc<Config>,
-}
+#[derive(Debug)]
+pub struct PendingRequest<S, R: Runtime>(Pending<Polled<S, R>>);
+
+/// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
+pub type Undecided<S, R> = server::Undecided<PendingRequest<S, R>>;
 
 impl<S, R: Runtime> Deref for PendingRequest<S, R> {
     type Target = Request;
 
     fn deref(&self) -> &Request {
-        &self.request
+        &self.0
     }
 }
 
@@ -198,18 +136,9 @@ impl<S, R: Io<S>> PendingRequest<S, R> {
     /// The connection; the answer is still to be written.
     #[allow(clippy::result_large_err)]
     fn open(self, acceptance: &Acceptance) -> Result<WebSocket<S, R>, Undecided<S, R>> {
-        let Self { exchange, request, unread, config } = self;
-        let mut response = queue();
-        match request.accept_as(acceptance, &config, &mut response) {
-            Ok(accepted) => {
-                let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);
-                let opened = Opened { subprotocol: negotiated.subprotocol, response: None };
-                Ok(WebSocket::open(exchange.stream, connection, &unread, response, opened))
-            }
-            Err(not) => {
-                let pending = Self { exchange, request: not.request, unread, config };
-                Err(Undecided { pending, error: HandshakeError::Accept(not.error).into() })
-            }
+        match self.0.accept(acceptance) {
+            Ok((stream, established)) => Ok(WebSocket::open(stream, established)),
+            Err((pending, error)) => Err(Undecided::new(Self(pending), error)),
         }
     }
 
@@ -219,74 +148,32 @@ impl<S, R: Io<S>> PendingRequest<S, R> {
     ///
     /// [`Undecided`] if the response cannot be sent, for instance for a status of 1xx; the request is still there.
     pub async fn reject(self, response: &Response) -> Result<(), Undecided<S, R>> {
-        let Self { exchange, request, unread, config } = self;
-        let mut bytes = Vec::new();
-        match request.reject(response, &mut bytes) {
-            Ok(()) => {
-                exchange.end(bytes).await;
+        match self.0.reject(response) {
+            Ok(driver) => {
+                // Whether the client reads it is nothing that the caller can change.
+                let _ = run(driver).await;
                 Ok(())
             }
-            Err(not) => {
-                let pending = Self { exchange, request: not.request, unread, config };
-                Err(Undecided { pending, error: HandshakeError::Reject(not.error).into() })
-            }
+            Err((pending, error)) => Err(Undecided::new(Self(pending), error)),
         }
     }
 
     /// The stream, to ask for the address of its peer.
     #[must_use]
     pub const fn stream(&self) -> &S {
-        &self.exchange.stream.io
+        &self.0.stream.io
     }
 
     /// The stream, to set its options.
     #[must_use]
     pub const fn stream_mut(&mut self) -> &mut S {
-        &mut self.exchange.stream.io
+        &mut self.0.stream.io
     }
 
     /// Gives the stream back unanswered, with what was read behind the request.
     #[must_use]
     pub fn into_stream(self) -> (S, Vec<u8>) {
-        (self.exchange.stream.io, self.unread)
-    }
-}
-
-/// The decision could not be carried out; nothing was written. It turns into an [`Error`] with `?`.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Undecided<S, R: Runtime> {
-    /// The request, for another try.
-    pub pending: PendingRequest<S, R>,
-    /// What is wrong with the answer.
-    pub error: Error,
-}
-
-impl<S, R: Runtime> fmt::Display for Undecided<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl<S: fmt::Debug, R: Runtime> core::error::Error for Undecided<S, R> {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.error.source()
-    }
-}
-
-impl<S, R: Runtime> From<Undecided<S, R>> for Error {
-    fn from(undecided: Undecided<S, R>) -> Self {
-        undecided.error
-    }
-}
-
-impl<S: fmt::Debug, R: Runtime> fmt::Debug for PendingRequest<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingRequest")
-            .field("exchange", &self.exchange)
-            .field("request", &self.request)
-            .field("unread", &Redacted::of(&self.unread))
-            .field("config", &self.config)
-            .finish()
+        let (stream, unread) = self.0.into_parts();
+        (stream.io, unread)
     }
 }

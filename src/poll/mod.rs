@@ -7,23 +7,23 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `websocket`, `sender`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
-//! | `accept`, `plain`, `exchange` | the server's opening handshake |
+//! | `accept`, `plain`, `opening` | the server's opening handshake; the driver of all openings, polled |
 //! | `reconnect`, `group` | a client that connects again, many connections |
 //! | `runtime` | what a runtime supplies: I/O, a clock, a timer, yielding |
 //! | `polled` | the stream, its wakers and its timer |
-//! | `driver`, `fast` | one call, polled; the fast paths of receiving and feeding |
+//! | `call`, `fast` | one call, polled; the fast paths of receiving and feeding |
 //! | `waiting`, `keys`, `below` | who waits for the connection; masking keys outside the lock; bytes below TLS |
 
 mod accept;
 pub(crate) mod below;
-mod driver;
-pub(crate) mod exchange;
+mod call;
 mod fast;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
 mod keys;
 mod message_writer;
+pub(crate) mod opening;
 mod plain;
 pub(crate) mod polled;
 #[cfg(feature = "rand")]
@@ -35,7 +35,7 @@ mod tunnel;
 mod waiting;
 mod websocket;
 
-pub use accept::{Acceptor, PendingRequest, Undecided};
+pub use accept::{PendingRequest, Undecided};
 pub use group::Group;
 pub use message_writer::MessageWriter;
 pub use plain::{Incoming, PlainRequest};
@@ -46,4 +46,5 @@ pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
 pub use websocket::WebSocket;
 
-pub(crate) use crate::engine::{Error, HandshakeError, Parts};
+pub use crate::engine::server::Acceptor;
+pub(crate) use crate::engine::{Error, Parts};

@@ -1,43 +1,32 @@
 //! Requests that do not ask for a WebSocket, beside those that do.
 
-use alloc::vec::Vec;
-
+use super::opening::run;
+use super::polled::Polled;
 use super::runtime::{Io, Runtime};
-
-use super::exchange::Exchange;
-use super::{Error, HandshakeError, PendingRequest};
-use crate::handshake::{RefusedRequest, RequestError, RequestHead, Response};
+use super::{Error, PendingRequest};
+use crate::engine::server::{self, Plain, Refused};
+use crate::handshake::{RequestHead, Response};
 
 /// What came on a stream: a request for a WebSocket, or an ordinary one.
-#[derive(Debug)]
-pub enum Incoming<S, R: Runtime> {
-    /// A valid request for a WebSocket, which waits for the decision.
-    Request(PendingRequest<S, R>),
-    /// Another HTTP request, such as `GET /health`, which waits for its response.
-    Plain(PlainRequest<S, R>),
-}
+pub type Incoming<S, R> = server::Incoming<PendingRequest<S, R>, PlainRequest<S, R>>;
 
 /// An HTTP request that does not ask for a WebSocket. Dropping it closes the stream without an answer.
 #[derive(Debug)]
-pub struct PlainRequest<S, R: Runtime> {
-    exchange: Exchange<S, R>,
-    refused: RefusedRequest,
-    head: RequestHead,
-}
+pub struct PlainRequest<S, R: Runtime>(Plain<Polled<S, R>>);
 
 impl<S, R: Io<S>> PlainRequest<S, R> {
     /// The request, if it is one; otherwise the client is told what is wrong with it.
-    pub(super) async fn new(exchange: Exchange<S, R>, refused: RefusedRequest) -> Result<Self, Error> {
-        match refused.plain_request().cloned() {
-            Some(head) => Ok(Self { exchange, refused, head }),
-            None => Err(refuse(exchange, refused).await),
+    pub(super) async fn new(refused: Refused<Polled<S, R>>) -> Result<Self, Error> {
+        match refused.into_plain() {
+            Ok(plain) => Ok(Self(plain)),
+            Err(refused) => Err(refuse(refused).await),
         }
     }
 
     /// Method, path, query, host and all headers.
     #[must_use]
     pub const fn head(&self) -> &RequestHead {
-        &self.head
+        &self.0.head
     }
 
     /// Answers, gives the client up to a second to read it, and ends the stream; a body that the request may have is
@@ -47,30 +36,29 @@ impl<S, R: Io<S>> PlainRequest<S, R> {
     ///
     /// [`Error::Handshake`] for a response that cannot be sent: nothing was written, and the stream is gone.
     pub async fn respond(self, response: &Response) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        self.refused.respond(response, &mut bytes).map_err(HandshakeError::Reject)?;
-        self.exchange.end(bytes).await;
+        // Whether the client reads it is nothing that the caller can change.
+        let _ = run(self.0.respond(response)?).await;
         Ok(())
     }
 
     /// Answers as [`Acceptor::read_request`](super::Acceptor::read_request) does, with 426 for instance, and returns
     /// its error. It gives the client up to a second, like [`respond`](Self::respond).
     pub async fn refuse(self) -> Error {
-        refuse(self.exchange, self.refused).await
+        refuse(self.0.refused).await
     }
 
     /// The stream, to ask for the address of its peer.
     #[must_use]
     pub const fn stream(&self) -> &S {
-        &self.exchange.stream.io
+        &self.0.stream().io
     }
 }
 
 /// Tells the client why there is no connection.
-pub(super) async fn refuse<S, R: Io<S>>(exchange: Exchange<S, R>, refused: RefusedRequest) -> Error {
-    let mut response = Vec::new();
-    if *refused.error() != RequestError::EndOfStream && refused.write_response(&mut response).is_ok() {
-        exchange.end(response).await;
+pub(super) async fn refuse<S, R: Io<S>>(refused: Refused<Polled<S, R>>) -> Error {
+    let (error, driver) = refused.refuse();
+    if let Some(driver) = driver {
+        let _ = run(driver).await;
     }
-    HandshakeError::Refused(refused).into()
+    error
 }

@@ -54,7 +54,7 @@ impl<T, R: Runtime> Polled<T, R> {
     }
 
     /// Counts the time from `epoch`.
-    pub(super) fn since(io: T, epoch: Instant) -> Self {
+    pub(crate) fn since(io: T, epoch: Instant) -> Self {
         Self {
             io,
             waker: Waker::noop().clone(),

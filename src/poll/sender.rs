@@ -3,7 +3,7 @@
 use core::future::{Future, poll_fn};
 use core::task::{Context, Poll};
 
-use super::driver::drive;
+use super::call::drive;
 use super::fast::feed;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};

@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::driver::drive;
+use super::call::drive;
 use super::keys::SharedKeys;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};

@@ -7,7 +7,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::driver::{Driven, drive};
+use super::call::{Driven, drive};
 use super::fast::{FastPoll, RecvRef, feed, poll_finish};
 use super::group::{Group, Member};
 use super::polled::Polled;
@@ -15,7 +15,8 @@ use super::runtime::{Io, Runtime};
 use super::sender::Route;
 use super::waiting::{RECEIVER, SENDER};
 use super::{Error, Parts, Sender};
-use crate::engine::{Author, Endpoint, Link, Opened, Outgoing};
+use crate::engine::server::Established;
+use crate::engine::{Author, Endpoint, Link, Outgoing};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
@@ -68,18 +69,13 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         ws
     }
 
-    /// Starts after an opening handshake of this module; `response` is still to be written.
-    pub(crate) fn open(
-        mut stream: Polled<S, R>,
-        connection: Connection,
-        unread: &[u8],
-        response: Vec<u8>,
-        opened: Opened,
-    ) -> Self {
+    /// Starts after an opening handshake of this module; the response is still to be written.
+    pub(crate) fn open(mut stream: Polled<S, R>, established: Established) -> Self {
+        let Established { connection, unread, response, opened } = established;
         stream.set_time(Duration::ZERO);
         let close = connection.config().close_timeout.unwrap_or(Duration::MAX);
         stream.begin_timer(connection.poll_timeout().map(|due| due.min(close)));
-        Self::with(Endpoint::new(Duration::ZERO, stream, connection, unread, response, Some(opened)))
+        Self::with(Endpoint::new(Duration::ZERO, stream, connection, &unread, response, Some(opened)))
     }
 
     /// Writes the response, in a future of its own if that has to wait. A stream that fails now fails the first call
@@ -318,8 +314,8 @@ impl<S, R: Io<S>> WebSocket<S, R> {
 
     /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
     #[cfg(feature = "rand")]
-    pub(super) async fn wait_for_end(&mut self) -> Result<(), Error> {
-        poll_fn(|context| self.poll_with(RECEIVER, context, Endpoint::wait_for_end)).await
+    pub(super) fn poll_end(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_with(RECEIVER, context, Endpoint::wait_for_end)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.

@@ -6,6 +6,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
 
+use crate::client::delegate;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::TcpStream;
 
@@ -43,81 +44,56 @@ impl ClientStream {
 }
 
 /// Takes note of bytes that moved, in case TLS above gives none.
-fn noted<R>(polled: Poll<io::Result<R>>, moved: impl FnOnce(&R) -> bool) -> Poll<io::Result<R>> {
+fn noted<T>(polled: Poll<io::Result<T>>, has_moved: impl FnOnce(&T) -> bool) -> Poll<io::Result<T>> {
     #[cfg(feature = "rustls")]
-    if matches!(&polled, Poll::Ready(Ok(done)) if moved(done)) {
+    if matches!(&polled, Poll::Ready(Ok(done)) if has_moved(done)) {
         crate::poll::below::note();
     }
     #[cfg(not(feature = "rustls"))]
-    let _ = moved;
+    let _ = has_moved;
     polled
-}
-
-/// Does the same with whichever stream there is.
-macro_rules! delegate {
-    ($self:ident, $stream:ident => $act:expr) => {
-        match $self {
-            ClientStream::Tcp($stream) => $act,
-            #[cfg(feature = "rustls")]
-            ClientStream::Tls($stream) => $act,
-        }
-    };
 }
 
 impl AsyncRead for ClientStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        place: &mut ReadBuf<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = place.filled().len();
-        match &mut *self {
-            Self::Tcp(stream) => {
-                let read = Pin::new(stream).poll_read(context, place);
-                noted(read, |()| place.filled().len() > before)
-            }
-            #[cfg(feature = "rustls")]
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, place),
-        }
+        let (this, before) = (self.get_mut(), buf.filled().len());
+        let read = delegate!(stream in this => Pin::new(stream).poll_read(context, buf));
+        noted(read, |()| buf.filled().len() > before)
     }
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => noted(Pin::new(stream).poll_write(context, bytes), |&len| len > 0),
-            #[cfg(feature = "rustls")]
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        noted(delegate!(stream in this => Pin::new(stream).poll_write(context, bytes)), |&len| len > 0)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(stream) => noted(Pin::new(stream).poll_write_vectored(context, parts), |&len| len > 0),
-            #[cfg(feature = "rustls")]
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-        }
+        let this = self.get_mut();
+        noted(delegate!(stream in this => Pin::new(stream).poll_write_vectored(context, parts)), |&len| {
+            len > 0
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
-        delegate!(self, stream => stream.is_write_vectored())
+        delegate!(stream in self => stream.is_write_vectored())
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        delegate!(this, stream => Pin::new(stream).poll_flush(context))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        delegate!(stream in this => Pin::new(stream).poll_flush(context))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        delegate!(this, stream => Pin::new(stream).poll_shutdown(context))
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        delegate!(stream in this => Pin::new(stream).poll_shutdown(context))
     }
 }

@@ -8,16 +8,16 @@ use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::time::Instant;
 
 use super::client_stream::ClientStream;
-use super::dial::dial;
 #[cfg(feature = "rustls")]
-use super::dial::within;
+use super::dial::before;
+use super::dial::dial;
 use super::{Error, HandshakeError, Reconnecting, Tokio, WebSocket};
-use crate::client::{
-    self, Asking, ConnectError, Layer, Progress, ProxyFailure, Reconnect, Route, Step, Tunnel,
-};
-use crate::engine::ReadBuffer;
-use crate::handshake::Refusal;
-use crate::poll::exchange::Exchange;
+#[cfg(feature = "rustls")]
+use crate::client::ConnectError;
+use crate::client::{self, Layer, Reconnect, Route};
+use crate::engine::driver::{Driver, StateMachine};
+use crate::poll::opening::run;
+use crate::poll::polled::Polled;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -64,12 +64,12 @@ impl client::Connector<Tokio> {
         let mut attempt = self.attempt()?;
         loop {
             // What cannot be sent shows before anybody is dialled.
-            let asking = attempt.ask()?;
+            let (opening, request) = attempt.start()?;
             // In a box: it is large, and whoever awaits this keeps the room for it.
             let stream = Box::pin(open(attempt.route()?, epoch, attempt.until())).await?;
-            match handshake(asking, stream, epoch).await? {
-                Ok(ws) => return Ok(ws),
-                Err(refusal) => attempt = attempt.refused(refusal)?,
+            match run(driver(stream, epoch, opening, request)).await? {
+                (stream, Ok(established)) => return Ok(WebSocket::open(stream, established)),
+                (_, Err(refusal)) => attempt = attempt.refused(refusal)?,
             }
         }
     }
@@ -83,29 +83,27 @@ impl client::Connector<Tokio> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let opened = handshake(self.attempt()?.ask()?, stream, Instant::now()).await?;
-        opened.map_err(|refusal| HandshakeError::Refusal(refusal).into())
+        let (opening, request) = self.attempt()?.start()?;
+        match run(driver(stream, Instant::now(), opening, request)).await? {
+            (stream, Ok(established)) => Ok(WebSocket::open(stream, established)),
+            (_, Err(refusal)) => Err(HandshakeError::Refusal(refusal).into()),
+        }
     }
 }
 
 /// The stream to the server.
 async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
-    let dialled = dial(&route.host, route.port, epoch, until).await;
+    let deadline = until.and_then(|until| epoch.checked_add(until));
+    let dialled = dial(&route.host, route.port, deadline).await;
     let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
     for layer in route.layers {
         stream = match layer {
-            Layer::Tunnel { proxy, tunnel } => {
-                ask_for_tunnel(stream, tunnel, epoch, until).await.map_err(|ended| {
-                    ended.map_or(ConnectError::TimedOut { step: Step::Proxy }, |failure| {
-                        ConnectError::Proxy { proxy, failure }
-                    })
-                })?
-            }
+            Layer::Tunnel(tunnel, request) => run(driver(stream, epoch, tunnel, request)).await?.0.io,
             #[cfg(feature = "rustls")]
             Layer::Tls { step, peer } => {
                 let connector = tokio_rustls::TlsConnector::from(peer.config.clone());
                 let connected = connector.connect(peer.name.clone(), Box::new(stream));
-                let connected = within(step, epoch, until, connected).await?;
+                let connected = before(deadline, connected).await.ok_or(ConnectError::TimedOut { step })?;
                 ClientStream::Tls(Box::new(connected.map_err(|error| ConnectError::Tls(peer.failed(error)))?))
             }
         };
@@ -113,59 +111,17 @@ async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<C
     Ok(stream)
 }
 
-/// Speaks with the proxy until there is a tunnel; the error is `None` when the time is over.
-async fn ask_for_tunnel(
-    stream: ClientStream,
-    mut tunnel: Tunnel,
-    epoch: Instant,
-    until: Option<Duration>,
-) -> Result<ClientStream, Option<ProxyFailure>> {
-    let mut exchange = Exchange::<_, Tokio>::since(stream, epoch.into_std());
-    let mut buffer = ReadBuffer::default();
-    let failed = |error| match error {
-        Error::TimedOut => None,
-        error => Some(ProxyFailure::Io(error.into())),
-    };
-    loop {
-        exchange.write(&tunnel.take_output(), until).await.map_err(failed)?;
-        match exchange.read(&mut buffer, until).await.map_err(failed)? {
-            None => return Err(tunnel.handle_timeout()),
-            Some(0) => return Err(Some(tunnel.handle_eof())),
-            Some(_) if tunnel.receive(buffer.unread())? => return Ok(exchange.stream.io),
-            Some(_) => buffer.take(usize::MAX),
-        }
-    }
-}
-
-/// Asks on a stream that leads to the server.
-async fn handshake<S>(
-    mut asking: Asking,
+/// `request` is sent first. The clock began at `epoch`, perhaps before there was a stream.
+fn driver<S, M: StateMachine>(
     stream: S,
     epoch: Instant,
-) -> Result<Result<WebSocket<S>, Refusal>, Error>
+    machine: M,
+    request: Vec<u8>,
+) -> Driver<Polled<S, Tokio>, M>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut exchange = Exchange::<_, Tokio>::since(stream, epoch.into_std());
-    match exchange.write(&asking.unsent, asking.until()).await {
-        Err(Error::TimedOut) => return Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
-        wrote => wrote?,
-    }
-    let mut buffer = ReadBuffer::default();
-    loop {
-        let read = exchange.read(&mut buffer, asking.until()).await?;
-        let bytes = read.map(|_| &*buffer.unread());
-        asking = match asking.take(exchange.now(), bytes)? {
-            Progress::NeedMore(asking) => {
-                buffer.take(usize::MAX);
-                asking
-            }
-            Progress::Refused(refusal) => return Ok(Err(refusal)),
-            Progress::Open { connection, unread, opened } => {
-                return Ok(Ok(WebSocket::open(exchange.stream, connection, unread, Vec::new(), opened)));
-            }
-        };
-    }
+    Driver::new(Polled::since(stream, epoch.into_std()), machine, request)
 }
 
 impl Reconnecting<ClientStream> {

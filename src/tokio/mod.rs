@@ -127,5 +127,29 @@ pub type PlainRequest<S> = poll::PlainRequest<S, Tokio>;
 /// The decision could not be carried out; nothing was written.
 pub type Undecided<S> = poll::Undecided<S, Tokio>;
 /// A client over tokio that connects again by itself.
+/// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
+///
+/// It does so inside [`recv`](Self::recv): one that is not received from does not connect. Every future may be dropped at
+/// any await; attempts and delays go on with the next call.
+///
+/// ```no_run
+/// use sansocket::client::{Reconnect, WhileAway};
+/// use sansocket::tokio::{Connector, Error, Reconnecting};
+///
+/// # async fn follow() -> Result<(), Error> {
+/// let policy = Reconnect::new().while_away(WhileAway::Queue(100)).observe(|event| eprintln!("{event}"));
+/// let mut ws = Reconnecting::new(policy, || async {
+///     let mut ws = Connector::new("wss://news.example/").header("Authorization", "Bearer 0815").connect().await?;
+///     ws.send("subscribe: weather").await?; // sets the session up, each time again
+///     Ok(ws)
+/// });
+/// while let Some(message) = ws.recv().await? {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [What becomes of messages](crate::client::Reconnecting#what-becomes-of-messages) is the same in all adapters.
 #[cfg(feature = "rand")]
 pub type Reconnecting<S = ClientStream> = poll::Reconnecting<S, Tokio>;
