@@ -1,4 +1,4 @@
-//! A page for each task of a client: what to write, what it does, what can go wrong.
+//! A page for each task: what to write, what it does, what can go wrong.
 
 #[doc = include_str!("../docs/headers.md")]
 pub mod headers {}
@@ -14,3 +14,6 @@ pub mod proxies {}
 
 #[doc = include_str!("../docs/reconnecting.md")]
 pub mod reconnecting {}
+
+#[doc = include_str!("../docs/event_loops.md")]
+pub mod event_loops {}

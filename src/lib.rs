@@ -19,12 +19,13 @@ pub mod client;
 mod close_code;
 mod config;
 mod connection;
-mod copy;
 #[cfg(feature = "deflate")]
 pub mod deflate;
 #[cfg(feature = "std")]
 mod engine;
 mod error;
+#[cfg(feature = "std")]
+mod event_loop;
 pub mod frame;
 // Its examples use all of these.
 #[cfg(all(doc, feature = "http", feature = "rustls", feature = "tokio"))]
@@ -32,10 +33,10 @@ pub mod guide;
 pub mod handshake;
 #[cfg(feature = "http")]
 mod http;
+mod memory;
 mod message;
 #[cfg(feature = "tokio")]
 pub mod poll;
-mod recycled;
 mod redacted;
 mod role;
 mod sink;
@@ -51,6 +52,8 @@ pub use connection::{
     Summary, TransportAction, Unread,
 };
 pub use error::{ConfigError, Deadline, Error, InvalidUtf8, Limit, MaskKeyError, ProtocolError, SendError};
+#[cfg(feature = "std")]
+pub use memory::{ReadBuffer, WriteBuffer};
 pub use message::{Binary, Kind, Message, Text};
 pub use role::Role;
 pub use sink::{Full, Sink, SliceSink};

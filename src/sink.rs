@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::BytesMut;
 
-use crate::copy::append;
+use crate::memory::append;
 use crate::redacted::Redacted;
 
 /// Takes the bytes that are to be written to the transport, in the order they must leave.

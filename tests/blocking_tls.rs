@@ -2,8 +2,9 @@
 //! buffer is no dead stream.
 #![cfg(feature = "rustls")]
 
+#[path = "blocking_adapter/support.rs"]
+mod blocking_support;
 mod client_support;
-mod stream_support;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,13 +13,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use blocking_support::{SECOND, fill, keys, ms, pattern, tcp, within};
 use client_support::tls::Authority;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use sansocket::blocking::{self, Acceptor, Error, Transport, WebSocket};
 use sansocket::handshake::HandshakeLimits;
 use sansocket::{CloseCode, Config, Connection, Deadline, Message};
-use stream_support::{SECOND, fill, keys, ms, pattern, tcp, within};
 
 /// What a call may take at most whose limit is well under a second.
 const SOON: Duration = Duration::from_secs(5);
@@ -122,7 +123,7 @@ fn server_end(config: Config) -> (WebSocket<ServerTls>, Peer) {
     let (ClientTls { mut conn, sock }, server) = tls(there, here);
     let frames = Connection::client(Config::new(), keys(), Duration::ZERO);
     let encrypt = Box::new(move |plain: &[u8]| encrypted(&mut conn, plain));
-    (stream_support::server(server, config), Peer { encrypt, frames, tcp: sock })
+    (blocking_support::server(server, config), Peer { encrypt, frames, tcp: sock })
 }
 
 fn client_end(config: Config) -> (WebSocket<ClientTls>, Peer) {
@@ -130,7 +131,7 @@ fn client_end(config: Config) -> (WebSocket<ClientTls>, Peer) {
     let (client, ServerTls { mut conn, sock }) = tls(there, here);
     let frames = Connection::server(Config::new(), Duration::ZERO);
     let encrypt = Box::new(move |plain: &[u8]| encrypted(&mut conn, plain));
-    (stream_support::client(client, config), Peer { encrypt, frames, tcp: sock })
+    (blocking_support::client(client, config), Peer { encrypt, frames, tcp: sock })
 }
 
 /// A client behind TLS with a proxy: TLS over TLS.
@@ -141,7 +142,7 @@ fn nested_end(config: Config) -> (WebSocket<ClientTls<ClientTls>>, Peer) {
     let ServerTls { conn: mut outer, sock } = sock;
     let frames = Connection::server(Config::new(), Duration::ZERO);
     let encrypt = Box::new(move |plain: &[u8]| encrypted(&mut outer, &encrypted(&mut conn, plain)));
-    (stream_support::client(client, config), Peer { encrypt, frames, tcp: sock })
+    (blocking_support::client(client, config), Peer { encrypt, frames, tcp: sock })
 }
 
 /// The same in both roles, and in TLS over TLS.
@@ -289,7 +290,7 @@ fn output_that_leaves_byte_by_byte_below_tls_holds_no_recv_timeout_and_no_close(
     let (there, here) = tcp();
     let (peer, server) = tls(there, Thin { io: here, is_thin: false });
     let config = Config::new().write_timeout(2 * SOON).close_timeout(ms(300));
-    let mut ws = stream_support::server(server, config);
+    let mut ws = blocking_support::server(server, config);
     ws.transport_mut().sock.is_thin = true;
     let error = within(SOON, move || {
         ws.feed(pattern(60_000)).unwrap();
@@ -349,7 +350,7 @@ fn a_write_that_is_stuck_does_not_read() {
     let (mut peer, server) = tls(there, Full { io: here, is_full: false, reads: 0 });
     peer.write_all(&pattern(100)).unwrap();
     let config = Config::new().write_timeout(ms(400)).close_timeout(ms(100));
-    let mut ws = stream_support::server(server, config);
+    let mut ws = blocking_support::server(server, config);
     let reads = ws.transport().sock.reads;
     let ws = within(3 * SOON, move || {
         assert!(matches!(ws.send(vec![0; 30 << 20]), Err(Error::Connection(_))));
@@ -393,8 +394,8 @@ fn a_full_tls_buffer_is_not_the_end_of_a_stream_that_does_not_block() {
     let (client, server) = tls(there, here);
     client.sock.set_nonblocking(true).unwrap();
     server.sock.set_nonblocking(true).unwrap();
-    let mut client = stream_support::client(client, Config::new());
-    let mut server = stream_support::server(server, Config::new());
+    let mut client = blocking_support::client(client, Config::new());
+    let mut server = blocking_support::server(server, Config::new());
     let queued = fill(&mut client, &pattern(80 << 10));
     assert!(queued > 1);
     assert!(matches!(client.flush(), Err(Error::WouldBlock)));
@@ -403,7 +404,7 @@ fn a_full_tls_buffer_is_not_the_end_of_a_stream_that_does_not_block() {
             let _ = client.flush();
             server.recv()
         };
-        assert!(stream_support::again(&mut take).unwrap().is_some());
+        assert!(blocking_support::again(&mut take).unwrap().is_some());
     }
     exchange(&mut client, &mut server, 400);
 }
@@ -486,7 +487,7 @@ fn a_stream_that_takes_nothing_ends_the_connection_above_tls() {
     let (shut, sent, closed) = within(SOON, move || {
         let shut = client.shutdown_write().unwrap_err();
         client.conn.writer().write_all(b"more").unwrap();
-        let mut ws = stream_support::client(client, Config::new());
+        let mut ws = blocking_support::client(client, Config::new());
         (shut, ws.send("more").unwrap_err(), ws.close(CloseCode::NORMAL, "").unwrap_err())
     });
     assert_eq!(shut.kind(), io::ErrorKind::WriteZero);
@@ -510,12 +511,12 @@ fn both_ends_set_tls_up_with_their_first_bytes() {
         let (there, here) = tcp();
         let (client, server) = unset(&Authority::new(), &[version], there, here);
         let serving = thread::spawn(move || {
-            let mut ws = stream_support::server(server, Config::new());
+            let mut ws = blocking_support::server(server, Config::new());
             while let Some(message) = ws.recv().unwrap() {
                 ws.send(message).unwrap();
             }
         });
-        hello!(stream_support::client(client, Config::new()));
+        hello!(blocking_support::client(client, Config::new()));
         serving.join().unwrap();
     }
 }
@@ -575,13 +576,13 @@ fn a_connection_closes_cleanly_over_tls_over_tls() {
     let (there, here) = tls(there, here);
     let (client, server) = tls(there, here);
     let serving = thread::spawn(move || {
-        let mut ws = stream_support::server(server, Config::new());
+        let mut ws = blocking_support::server(server, Config::new());
         while let Some(message) = ws.recv().unwrap() {
             ws.send(message).unwrap();
         }
     });
     let began = Instant::now();
-    let mut ws = stream_support::client(client, Config::new());
+    let mut ws = blocking_support::client(client, Config::new());
     let message = pattern(1 << 20);
     ws.send(&message[..]).unwrap();
     assert_eq!(ws.recv().unwrap(), Some(message.into()));

@@ -1,18 +1,19 @@
 //! Closing ends in time, however slowly the peer takes what is queued.
 #![cfg(feature = "std")]
 
-mod stream_support;
+#[path = "blocking_adapter/support.rs"]
+mod blocking_support;
 
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::thread;
 use std::time::Instant;
 
+use blocking_support::within;
 use sansocket::blocking::{Error as StreamError, Transport, WebSocket};
 use sansocket::{
     CloseCode, Config, Connection, Deadline, Error, Input, MaskKeys, Role, State, TransportAction, Unread,
 };
-use stream_support::within;
 
 const NOW: Duration = Duration::ZERO;
 

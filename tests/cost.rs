@@ -3,84 +3,25 @@
 extern crate alloc;
 
 use alloc::sync::Arc;
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::fmt::Debug;
 use core::time::Duration;
-use std::alloc::System;
 
 use sansocket::{
     CloseCode, Config, Connection, Delivery, Error, Event, Input, InvalidUtf8, MaskKeyError, MaskKeys,
     Message, Prepared, ProtocolError, Role, SendError, Sink, SliceSink, Unread,
 };
 
+#[path = "support/heap.rs"]
+mod heap;
 #[path = "support/oracle.rs"]
 mod oracle;
 
+use heap::cost;
+
 const NOW: Duration = Duration::ZERO;
 
-/// Counts what each thread takes, so that tests side by side do not disturb each other.
-struct Counting;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    allocations: u64,
-    /// All bytes ever asked for, a growing one counted each time it grows.
-    bytes: u64,
-    /// Bytes held now.
-    held: i64,
-}
-
-thread_local! {
-    static TAKEN: Cell<Taken> = const { Cell::new(Taken { allocations: 0, bytes: 0, held: 0 }) };
-}
-
-fn count(taken: usize, freed: usize) {
-    _ = TAKEN.try_with(|cell| {
-        let mut now = cell.get();
-        now.allocations += u64::from(taken > 0);
-        now.bytes += taken as u64;
-        now.held += taken as i64 - freed as i64;
-        cell.set(now);
-    });
-}
-
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 0);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(0, layout.size());
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size, layout.size());
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// What `work` takes, together with its result, which is still alive.
-fn cost<T>(work: impl FnOnce() -> T) -> (Taken, T) {
-    let before = TAKEN.get();
-    let result = work();
-    let after = TAKEN.get();
-    let taken = Taken {
-        allocations: after.allocations - before.allocations,
-        bytes: after.bytes - before.bytes,
-        held: after.held - before.held,
-    };
-    (taken, result)
-}
-
 fn free<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let (taken, result) = cost(work);
+    let (result, taken) = cost(work);
     assert_eq!((taken.allocations, taken.held), (0, 0), "{what}");
     result
 }
@@ -181,9 +122,9 @@ fn an_idle_connection_holds_no_heap_memory() {
                 take(&mut connection, part, &mut out).unwrap();
             }
         };
-        let (taken, ()) = cost(|| (0..40).for_each(|_| work()));
+        let ((), taken) = cost(|| (0..40).for_each(|_| work()));
         assert!(taken.held <= (4 << 20) + 4096, "{role:?}: {taken:?}");
-        let (taken, ()) = cost(work);
+        let ((), taken) = cost(work);
         assert_eq!(taken.held, 0, "{role:?}");
     }
 }
@@ -229,7 +170,7 @@ fn a_reply_without_room_takes_the_same_memory_however_many_pings_come() {
         let mut connection = connection(role, &config);
         let mut none = SliceSink::new(&mut []);
         let mut pings = frame(role, 0x89, &[1; 125]).repeat(1000);
-        let (taken, left) = cost(|| {
+        let (left, taken) = cost(|| {
             let mut input = Input::new(&mut pings);
             for _ in 0..2000 {
                 connection.receive(NOW, &mut input, &mut none).unwrap();
@@ -251,7 +192,7 @@ fn a_length_that_is_only_announced_takes_nothing() {
                 let mut header = announcement(role, first, announced);
                 let original = header.clone();
                 let mut connections = Vec::with_capacity(1000);
-                let (taken, ()) = cost(|| {
+                let ((), taken) = cost(|| {
                     for _ in 0..1000 {
                         let mut connection = connection(role, &config);
                         header.copy_from_slice(&original);
@@ -262,7 +203,7 @@ fn a_length_that_is_only_announced_takes_nothing() {
                 let most = if cfg!(feature = "deflate") { 288 } else { 256 };
                 assert!(taken.held <= 1000 * most, "{role:?} {first:x}: {taken:?}");
                 // A peer that sends on slowly gets memory for what came, twice at the most.
-                let (taken, ()) = cost(|| {
+                let ((), taken) = cost(|| {
                     for connection in &mut connections {
                         take(connection, &mut [0; 10], &mut Vec::new()).unwrap_or_default();
                     }
@@ -282,7 +223,7 @@ fn a_place_for_a_direct_read_grows_with_what_came() {
         let mut frame = announcement(role, 0x82, i64::MAX as u64);
         frame.extend(vec![7; begun]);
         let (mut arrived, mut most) = (begun, 0);
-        let (taken, ()) = cost(|| {
+        let ((), taken) = cost(|| {
             take(&mut connection, &mut frame, &mut Vec::new()).unwrap();
             while arrived < 4 << 20 {
                 let len = connection.payload_target().expect("a place").len();
@@ -296,7 +237,7 @@ fn a_place_for_a_direct_read_grows_with_what_came() {
         assert!(most > 1 << 20);
         // A page more, to choose a place in.
         assert!(taken.held as usize <= 2 * arrived + (68 << 10), "{taken:?} for {arrived}");
-        assert!(taken.bytes as usize <= 5 * arrived, "{taken:?} for {arrived}");
+        assert!(taken.requested <= 5 * arrived, "{taken:?} for {arrived}");
     }
 }
 
@@ -308,7 +249,7 @@ fn a_place_that_is_not_used_is_offered_again() {
     for role in ROLES {
         let mut connection = connection(role, &config);
         take(&mut connection, &mut announcement(role, 0x82, 131_071), &mut Vec::new()).unwrap();
-        let (taken, ()) = cost(|| {
+        let ((), taken) = cost(|| {
             for arrived in 0..60_000 {
                 let place = connection.payload_target().expect("a place").len();
                 let end = (arrived + 1_usize).next_power_of_two().max(16 << 10);
@@ -329,7 +270,7 @@ fn announcements_hold_a_bounded_part_of_what_earlier_messages_left() {
     let config = Arc::new(Config::new());
     let mut large = frame(Role::Client, 0x82, &vec![7; 1 << 20]);
     let mut stalled = Vec::with_capacity(100);
-    let (taken, ()) = cost(|| {
+    let ((), taken) = cost(|| {
         for _ in 0..100 {
             let mut honest = connection(Role::Client, &config);
             for part in large.chunks_mut(100_000) {
@@ -359,11 +300,11 @@ fn tiny_and_empty_fragments_take_memory_for_their_bytes_only() {
             take(&mut connection, &mut frame(role, first, b"a"), &mut Vec::new()).unwrap();
             let tiny = frame(role, 0x00, b"b");
             let mut fragments = [tiny.repeat(50_000), frame(role, 0x00, b"").repeat(256)].concat();
-            let (taken, ()) = cost(|| {
+            let ((), taken) = cost(|| {
                 assert_eq!(take(&mut connection, &mut fragments, &mut Vec::new()), Ok(0));
             });
             assert!(taken.held <= 2 * 50_000 + 64, "{role:?} {first:x}: {taken:?}");
-            assert!(taken.bytes <= 4 * 50_000 + 256, "{role:?} {first:x}: {taken:?}");
+            assert!(taken.requested <= 4 * 50_000 + 256, "{role:?} {first:x}: {taken:?}");
             assert!(taken.allocations <= 20, "{role:?} {first:x}: {taken:?}");
             let mut one_more = frame(role, 0x00, b"");
             let error = take(&mut connection, &mut one_more, &mut Vec::new()).unwrap_err();
@@ -380,14 +321,14 @@ fn byte_by_byte_takes_as_much_as_whole() {
         for first in [0x81, 0x82] {
             let mut bytes = frame(role, first, &[b'x'; 200_000]);
             let mut connection = connection(role, &config);
-            let (taken, events) = cost(|| {
+            let (events, taken) = cost(|| {
                 bytes
                     .chunks_mut(1)
                     .map(|byte| take(&mut connection, byte, &mut Vec::new()).unwrap())
                     .sum::<usize>()
             });
             assert_eq!(events, 1);
-            assert!(taken.bytes <= 4 * 200_000, "{role:?} {first:x}: {taken:?}");
+            assert!(taken.requested <= 4 * 200_000, "{role:?} {first:x}: {taken:?}");
             assert!(taken.allocations <= 40, "{role:?} {first:x}: {taken:?}");
         }
     }
@@ -398,7 +339,7 @@ fn failing_gives_back_what_was_gathered() {
     let config = Arc::new(Config::new());
     for role in ROLES {
         let mut connection = connection(role, &config);
-        let (taken, ()) = cost(|| {
+        let ((), taken) = cost(|| {
             let mut bytes = [frame(role, 0x02, &[7; 50_000]), frame(role, 0x83, b"")].concat();
             take(&mut connection, &mut bytes, &mut Vec::new()).unwrap_err();
         });

@@ -1,67 +1,18 @@
 //! What compression costs in memory, counted by the allocator of the calling thread.
 #![cfg(all(feature = "deflate", feature = "rand"))]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
-use core::time::Duration;
-use std::alloc::System;
+#[path = "support/compress.rs"]
+mod compress;
+#[path = "support/heap.rs"]
+mod heap;
 
-use flate2::{Compress, Compression, FlushCompress};
+use core::time::Duration;
+
+use compress::Compressor;
+use heap::{Cost, cost};
 use sansocket::deflate::{Agreed, Deflate};
 use sansocket::handshake::{Acceptance, HandshakeLimits, ServerHandshake, ServerStep};
 use sansocket::{Config, Connection, Delivery, Error, Event, Input, Prepared, blocking};
-
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + change);
-        PEAK.with(|peak| peak.set(peak.get().max(live.get())));
-        if change > 0 {
-            CALLS.with(|calls| calls.set(calls.get() + 1));
-        }
-    });
-}
-
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The result, what it holds, the most that lived at once during `work`, and the number of allocations.
-fn cost<T>(work: impl FnOnce() -> T) -> (T, isize, isize, usize) {
-    let (before, calls) = (LIVE.get(), CALLS.get());
-    PEAK.set(before);
-    let result = work();
-    (result, LIVE.get() - before, PEAK.get() - before, CALLS.get() - calls)
-}
 
 const NOW: Duration = Duration::ZERO;
 
@@ -76,11 +27,8 @@ fn agreed(deflate: &Deflate) -> Agreed {
     request.accept(&acceptance, &mut Vec::new()).unwrap().negotiated().deflate.unwrap()
 }
 
-fn payload(message: &[u8], level: Compression) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 1000);
-    Compress::new(level, false).compress_vec(message, &mut out, FlushCompress::Sync).unwrap();
-    out.truncate(out.len() - 4);
-    out
+fn payload(message: &[u8], level: u8) -> Vec<u8> {
+    Compressor::new(level).payload(message)
 }
 
 /// A frame of a client; the key is all zeros.
@@ -121,7 +69,7 @@ fn an_idle_connection_of_the_shared_class_holds_nothing() {
     let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
     let agreed = agreed(&deflate);
     let talk = |connection: &mut Connection| {
-        let mut bytes = frame(0xC1, &payload(text(3000).as_bytes(), Compression::new(6)));
+        let mut bytes = frame(0xC1, &payload(text(3000).as_bytes(), 6));
         assert_eq!(take(connection, &mut bytes), Ok(1));
         let mut out = Vec::new();
         connection.send(text(3000), &mut out).unwrap();
@@ -130,10 +78,10 @@ fn an_idle_connection_of_the_shared_class_holds_nothing() {
     };
     // The pool has what one message needs.
     talk(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
-    let (_, held, ..) = cost(|| {
+    let (_, Cost { held, .. }) = cost(|| {
         let mut connections: Vec<_> =
             (0..10).map(|_| Connection::server(config.clone(), NOW).with_deflate(agreed)).collect();
-        let (_, held, ..) = cost(|| connections.iter_mut().for_each(talk));
+        let (_, Cost { held, .. }) = cost(|| connections.iter_mut().for_each(talk));
         assert_eq!(held, 0);
     });
     assert_eq!(held, 0);
@@ -155,17 +103,17 @@ fn what_a_dedicated_connection_holds() {
         let agreed = agreed(&deflate);
         let mut connection = Connection::server(config.clone(), NOW).with_deflate(agreed);
         let small = frame(0x81, b"nothing is set up for this");
-        let (_, held, ..) = cost(|| take(&mut connection, &mut small.clone()));
+        let (_, Cost { held, .. }) = cost(|| take(&mut connection, &mut small.clone()));
         assert_eq!(held, 0, "before the first use");
         // The pool gets what is borrowed for a message only.
         let warm = |connection: &mut Connection| {
-            let mut bytes = frame(0xC1, &payload(text(100_000).as_bytes(), Compression::new(6)));
+            let mut bytes = frame(0xC1, &payload(text(100_000).as_bytes(), 6));
             take(connection, &mut bytes).unwrap();
         };
         warm(&mut Connection::server(config.clone(), NOW).with_deflate(agreed));
-        let (_, received, ..) = cost(|| warm(&mut connection));
+        let (_, Cost { held: received, .. }) = cost(|| warm(&mut connection));
         let mut other = Connection::server(config.clone(), NOW).with_deflate(agreed);
-        let (_, sent, ..) = cost(|| other.send(text(5000), &mut Vec::new()).unwrap());
+        let (_, Cost { held: sent, .. }) = cost(|| other.send(text(5000), &mut Vec::new()).unwrap());
         println!("{bits} bits, memory level {memory}: sends {sent}, receives {received}");
         // Another version of the library may take a little more or less.
         let near = sent.abs_diff(sender) < 4096;
@@ -177,7 +125,7 @@ fn what_a_dedicated_connection_holds() {
 #[test]
 fn a_bomb_costs_no_more_than_the_limit() {
     let zeros = vec![b'0'; 64 << 20];
-    let bomb = payload(&zeros, Compression::best());
+    let bomb = payload(&zeros, 9);
     drop(zeros);
     assert!(bomb.len() < 70_000, "{}", bomb.len());
     for limit in [64 << 10, 1 << 20, 16 << 20] {
@@ -194,7 +142,7 @@ fn a_bomb_costs_no_more_than_the_limit() {
                         if at == 0 { 0x40 | opcode } else { 0 } | if parts.len() == 1 { 0x80 } else { 0 };
                     bytes.extend(frame(first, part));
                 }
-                let (outcome, held, peak, _) = cost(|| take(&mut connection, &mut bytes));
+                let (outcome, Cost { held, peak, .. }) = cost(|| take(&mut connection, &mut bytes));
                 assert_eq!(outcome, Err(Error::TooBig { limit }));
                 assert_eq!(outcome.unwrap_err().close_code().map(|code| code.get()), Some(1009));
                 // An inflater, its output, what a block may refer back to, and the message.
@@ -219,7 +167,7 @@ fn an_unfinished_message_holds_what_has_arrived() {
             b' ' + (state >> 33) as u8 % 64
         })
         .collect();
-    let data = payload(&noise, Compression::new(6));
+    let data = payload(&noise, 6);
     for new in [Deflate::shared, Deflate::dedicated] {
         for (opcode, limit) in [(1, 1 << 10), (1, 16 << 20), (2, 16 << 20)] {
             for delivery in [Delivery::Messages, Delivery::Chunks] {
@@ -244,7 +192,8 @@ fn an_unfinished_message_holds_what_has_arrived() {
                         take(&mut other, &mut frame(0x42, &data[..10])).unwrap();
                         let mut connection =
                             Connection::server(config.clone(), NOW).with_deflate(agreed(&deflate));
-                        let (_, held, peak, _) = cost(|| take(&mut connection, &mut bytes).unwrap());
+                        let (_, Cost { held, peak, .. }) =
+                            cost(|| take(&mut connection, &mut bytes).unwrap());
                         let is_held = arrived == 0 || arrived <= 4096 && delivery == Delivery::Messages;
                         let state = if is_held { 0 } else { INFLATER + WINDOW.min(2 * arrived as isize) };
                         // What letters of 64 sorts inflate to, in memory that grew by doubling.
@@ -261,12 +210,12 @@ fn an_unfinished_message_holds_what_has_arrived() {
 
 #[test]
 fn a_bomb_in_chunks_costs_little() {
-    let bomb = payload(&vec![0; 64 << 20], Compression::best());
+    let bomb = payload(&vec![0; 64 << 20], 9);
     let deflate = Deflate::shared();
     let config = Config::new().deflate(deflate.clone()).delivery(Delivery::Chunks);
     let mut connection = Connection::server(config, NOW).with_deflate(agreed(&deflate));
     let mut bytes = frame(0xC2, &bomb);
-    let (total, _, peak, _) = cost(|| {
+    let (total, Cost { peak, .. }) = cost(|| {
         let (mut input, mut total) = (Input::new(&mut bytes), 0);
         while let Some(Event::Chunk(chunk)) = connection.receive(NOW, &mut input, &mut Vec::new()).unwrap() {
             total += chunk.payload.len();
@@ -283,11 +232,11 @@ fn the_pool_keeps_eight_of_each() {
     let deflate = Deflate::shared();
     let config = std::sync::Arc::new(Config::new().deflate(deflate.clone()));
     let agreed = agreed(&deflate);
-    let ((), held, peak, _) = cost(|| {
+    let ((), Cost { held, peak, .. }) = cost(|| {
         let mut connections: Vec<_> =
             (0..50).map(|_| Connection::server(config.clone(), NOW).with_deflate(agreed)).collect();
         for connection in &mut connections {
-            assert_eq!(take(connection, &mut frame(0x42, &payload(b"begun", Compression::new(6)))), Ok(0));
+            assert_eq!(take(connection, &mut frame(0x42, &payload(b"begun", 6))), Ok(0));
             connection.send_fragment(text(300), sansocket::Fin::More, &mut Vec::new()).unwrap();
         }
     });
@@ -303,7 +252,7 @@ fn lent_messages_take_no_memory_of_their_own() {
         let message = text(2000);
         let mut lent = |count: bool| {
             client.send(&message).unwrap();
-            let (_, _, peak, allocations) = cost(|| {
+            let (_, Cost { peak, allocations, .. }) = cost(|| {
                 let (received, _) = server.recv_ref().unwrap().unwrap();
                 assert_eq!(received, message.as_str());
             });
@@ -327,6 +276,6 @@ fn a_broadcast_is_compressed_once() {
         connection.send_prepared(&prepared, &mut out).unwrap();
     };
     send();
-    let (_, _, _, allocations) = cost(|| (0..100).for_each(|_| send()));
+    let (_, Cost { allocations, .. }) = cost(|| (0..100).for_each(|_| send()));
     assert_eq!(allocations, 0);
 }

@@ -1,59 +1,20 @@
 //! Limits on size, and memory that follows what has arrived (RFC 6455 §10.4).
 
+#[path = "support/heap.rs"]
+mod heap;
 mod support;
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::time::Duration;
-use std::alloc::System;
 use std::time::Instant;
 
+use heap::{cost, live};
 use sansocket::{CloseCode, Config, Delivery, Error};
 use support::wire::{self, BINARY, FIN, Length, TEXT};
 use support::{ROLES, Row, Seen, Session, accept};
 
-/// Counts the heap bytes of the current thread, so that tests beside this one do not matter.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    _ = LIVE.try_with(|live| {
-        live.set(live.get() + change);
-        _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
-    });
-}
-
-// SAFETY: every call goes on to `System` as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new: usize) -> *mut u8 {
-        count(new as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, new) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
 /// The most heap bytes that `work` held beyond those that were there before it.
 fn peak(work: impl FnOnce()) -> isize {
-    let before = LIVE.get();
-    PEAK.set(before);
-    work();
-    PEAK.get() - before
+    cost(work).1.peak
 }
 
 const TOO_BIG: CloseCode = CloseCode::TOO_BIG;
@@ -203,9 +164,9 @@ fn memory_follows_what_has_arrived() {
                     session.feed(piece).unwrap();
                 }
                 let held = {
-                    let with = LIVE.get();
+                    let with = live();
                     drop(session);
-                    with - LIVE.get()
+                    with - live()
                 };
                 let most = 5 * given as isize / 2 + 1024;
                 assert!(held <= most, "{held} bytes held for {given} received in steps of {step}");
@@ -225,9 +186,9 @@ fn tiny_fragments_cost_no_more_than_their_bytes() {
             for piece in fragments.chunks(4096) {
                 session.feed(piece).unwrap();
             }
-            let with = LIVE.get();
+            let with = live();
             drop(session);
-            let held = with - LIVE.get();
+            let held = with - live();
             assert!(held <= 2 * 50_001 + 1024, "{held} bytes held for 50,001");
         }
     }

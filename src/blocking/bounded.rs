@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::Transport;
-use crate::engine::{Stream, WRITE_SLICE, is_not_now};
+use crate::engine::{Stream, WRITE_SLICE, is_not_ready};
 use crate::redacted::TypeName;
 
 /// The shortest bound that streams can set.
@@ -25,13 +25,22 @@ pub(super) struct Bounded<S> {
     writes: Bound,
     /// The latest call moved bytes that are none of the connection's.
     moved: bool,
+    next_write: Duration,
 }
 
 impl<S> Bounded<S> {
     /// Its clock shows `now` and goes on from there.
     pub(super) fn new(transport: S, now: Duration) -> Self {
         let (reads, writes) = (Bound::default(), Bound::default());
-        Self { transport, began: now, epoch: Instant::now(), reads, writes, moved: false }
+        Self {
+            transport,
+            began: now,
+            epoch: Instant::now(),
+            reads,
+            writes,
+            moved: false,
+            next_write: Duration::ZERO,
+        }
     }
 }
 
@@ -141,6 +150,14 @@ impl<S: Transport> Stream for Bounded<S> {
     fn wants_flush(&self) -> bool {
         self.transport.wants_flush()
     }
+
+    fn next_write(&self) -> Duration {
+        self.next_write
+    }
+
+    fn set_next_write(&mut self, at: Duration) {
+        self.next_write = at;
+    }
 }
 
 /// Whether a timeout was set.
@@ -185,7 +202,7 @@ impl Bound {
         if error.kind() == io::ErrorKind::Interrupted {
             return io::ErrorKind::TimedOut.into();
         }
-        if !is_not_now(&error) {
+        if !is_not_ready(&error) {
             return error;
         }
         let waited = self.0.flatten().is_some_and(|bound| took() >= bound / 2);

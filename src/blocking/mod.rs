@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Where 20 ms of delay, or a thread for each connection, cost too much, run an event loop on the core, as
-//! `examples/echo_epoll.rs` does. Over tokio there are halves for both (feature `tokio`).
+//! `examples/echo_epoll` does. Over tokio there are halves for both (feature `tokio`).
 
 mod accept;
 mod bounded;

@@ -7,9 +7,10 @@ use core::mem;
 use bytes::Bytes;
 
 use super::incoming::room_for;
-use crate::copy::{PAGE, append, overwrite, to_middle_of_page};
+#[cfg(feature = "std")]
+use super::receive::DIRECT_READ;
 use crate::error::Error;
-use crate::recycled::{self, Loan};
+use crate::memory::{Charge, PAGE, append, offset_to_mid_page, overwrite, share, take_charged};
 use crate::redacted::Redacted;
 
 /// ```text
@@ -26,7 +27,9 @@ pub(super) struct Gathered {
     filled: usize,
     /// How many bytes were given out to be read to.
     offered: usize,
-    loan: Loan,
+    charge: Charge,
+    /// The length of the latest piece that was copied here.
+    latest: usize,
 }
 
 /// The smallest place that is offered for a direct read, in bytes, unless the payload ends before.
@@ -38,6 +41,7 @@ impl Gathered {
     /// Takes the next bytes; `following` more of the frame are still to come.
     pub(super) fn push(&mut self, payload: &[u8], following: u64) -> Result<(), Error> {
         self.offered = 0;
+        self.latest = payload.len();
         if self.bytes.capacity() == 0 {
             self.begin(payload.len(), following)?;
         }
@@ -62,12 +66,12 @@ impl Gathered {
     fn begin(&mut self, len: usize, following: u64) -> Result<(), Error> {
         let is_placed = len >= 4 * PAGE && following >= LARGE_PLACE as u64;
         let spare = if is_placed { PAGE } else { 0 };
-        if let Some(lent) = recycled::lend(following.saturating_add((len + spare) as u64)) {
-            (self.bytes, self.loan) = (lent.bytes, lent.loan);
+        if let Some(recycled) = take_charged(following.saturating_add((len + spare) as u64)) {
+            (self.bytes, self.charge) = recycled;
         }
         if is_placed {
             self.reserve((room_for(0, len, following) + spare).saturating_sub(self.bytes.len()))?;
-            self.start = to_middle_of_page(self.bytes.as_ptr());
+            self.start = offset_to_mid_page(self.bytes.as_ptr());
             self.filled = self.start;
             self.bytes.resize(self.bytes.len().max(self.start), 0);
         }
@@ -99,7 +103,7 @@ impl Gathered {
     }
 
     pub(super) fn into_bytes(self) -> Bytes {
-        recycled::shared(self.bytes, self.start..self.filled)
+        share(self.bytes, self.start..self.filled)
     }
 
     /// Where the next bytes belong, at most `following` of them.
@@ -125,6 +129,12 @@ impl Gathered {
         let end = self.bytes.len().min(self.filled.saturating_add(left));
         self.offered = end - self.filled;
         self.bytes.get_mut(self.filled..end)
+    }
+
+    /// Whether the latest piece that was copied here was large.
+    #[cfg(feature = "std")]
+    pub(super) const fn comes_in_large_pieces(&self) -> bool {
+        self.latest >= DIRECT_READ
     }
 
     /// The first `len` bytes of what [`read_target`](Self::read_target) gave; `None` if that is none or more than it

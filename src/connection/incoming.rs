@@ -184,6 +184,12 @@ impl Incoming {
         })
     }
 
+    /// Whether this is binary and the latest piece of it was large.
+    #[cfg(feature = "std")]
+    pub(super) const fn comes_in_large_pieces(&self) -> bool {
+        matches!(&self.storage, Storage::Binary(gathered) if gathered.comes_in_large_pieces())
+    }
+
     /// Where the next bytes of a binary payload belong, at most `following` of them.
     pub(super) fn read_target(&mut self, following: u64) -> Option<&mut [u8]> {
         let is_compressed = self.is_compressed();

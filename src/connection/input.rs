@@ -11,6 +11,9 @@ use core::mem;
 pub struct Input<'a> {
     bytes: &'a mut [u8],
     consumed: usize,
+    /// How many bytes were read straight into the message in progress; then there are no others.
+    #[cfg(feature = "std")]
+    direct: usize,
 }
 
 impl<'a> Input<'a> {
@@ -18,7 +21,25 @@ impl<'a> Input<'a> {
     #[inline]
     #[must_use]
     pub const fn new(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, consumed: 0 }
+        Self {
+            bytes,
+            consumed: 0,
+            #[cfg(feature = "std")]
+            direct: 0,
+        }
+    }
+
+    /// `len` bytes that were read to [`payload_target`](super::Connection::payload_target).
+    #[cfg(feature = "std")]
+    pub(crate) const fn direct(len: usize) -> Self {
+        Self { bytes: &mut [], consumed: 0, direct: len }
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn take_direct(&mut self) -> Option<usize> {
+        let len = mem::take(&mut self.direct);
+        self.consumed += len;
+        (len > 0).then_some(len)
     }
 
     /// How many bytes the connection has taken; only those behind them are to be given again, if any.
@@ -38,6 +59,10 @@ impl<'a> Input<'a> {
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
+        #[cfg(feature = "std")]
+        if self.direct > 0 {
+            return false;
+        }
         self.bytes.is_empty()
     }
 

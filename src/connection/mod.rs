@@ -95,7 +95,7 @@ pub use send::{Envelope, Fin};
 /// 5. After that do to the transport what `transport_action` says.
 ///
 /// Large reads cost least to a place in the middle of a page of memory: some processors copy up to five times as slowly to one
-/// little behind the start of a page, where a large `Vec` begins. `examples/echo_epoll.rs` shows how.
+/// little behind the start of a page, where a large `Vec` begins. `examples/echo_epoll` shows how.
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<Config>,

@@ -9,12 +9,12 @@ use core::time::Duration;
 use std::io;
 
 use super::driver::{Driver, Input, Progress, StateMachine};
-use super::output::queue;
 use super::{Error, HandshakeError, Opened, Stream};
 use crate::handshake::{
     Acceptance, HandshakeLimits, RefusedRequest, Request, RequestError, RequestHead, Response,
     ServerHandshake, ServerStep,
 };
+use crate::memory::new_queue;
 use crate::redacted::Redacted;
 use crate::{Config, Connection};
 
@@ -152,7 +152,7 @@ impl<T: Stream> Pending<T> {
     /// An acceptance that does not fit leaves everything in place.
     pub(crate) fn accept(self, acceptance: &Acceptance) -> Result<(T, Established), (Self, Error)> {
         let Self { stream, received: Received { request, unread, config } } = self;
-        let mut response = queue();
+        let mut response = new_queue();
         match request.accept_as(acceptance, &config, &mut response) {
             Ok(accepted) => {
                 let (connection, negotiated) = accepted.into_connection(config, Duration::ZERO);

@@ -9,7 +9,7 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
-use crate::copy;
+use crate::memory;
 
 /// Bytes that borrow the input or are shared ([`Bytes`]); they dereference to `[u8]`.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl<'a> Binary<'a> {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            BinaryStorage::Borrowed(bytes) => copy::owned(bytes),
+            BinaryStorage::Borrowed(bytes) => memory::owned(bytes),
             BinaryStorage::Shared(bytes) => bytes,
         }
     }

@@ -9,7 +9,7 @@ use core::ops::Deref;
 
 use bytes::Bytes;
 
-use crate::copy;
+use crate::memory;
 
 /// UTF-8 text that borrows the input or is shared; it dereferences to `str`.
 ///
@@ -83,7 +83,7 @@ impl<'a> Text<'a> {
             }
         }
         match self.0 {
-            TextStorage::Borrowed(text) => copy::owned(text.as_bytes()),
+            TextStorage::Borrowed(text) => memory::owned(text.as_bytes()),
             TextStorage::Copied(text) => Bytes::from_owner(CopiedOwner(text)),
             TextStorage::Whole(text) => match Arc::try_unwrap(text) {
                 Ok(text) => Bytes::from(text),

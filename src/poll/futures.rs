@@ -10,11 +10,11 @@ use super::ReceiveHalf;
 #[cfg(feature = "futures-sink")]
 use super::SendHalf;
 #[cfg(feature = "futures-sink")]
-use super::waiting::SENDER;
+use super::sender::Route;
 use super::{Error, WebSocket};
 use crate::Message;
 #[cfg(feature = "futures-sink")]
-use crate::engine::Link;
+use crate::engine::Outgoing;
 
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]
@@ -55,19 +55,19 @@ impl<S: Unpin, R: Io<S>> futures_sink::Sink<Message<'_>> for WebSocket<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.poll_own_room())
+        Route::Whole(&mut self).poll_ready(context)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
-        self.endpoint.link.take(&message)
+        self.endpoint.link.encode(Outgoing::Message(&message))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.flush_own())
+        Route::Whole(&mut self).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.close_own())
+        Route::Whole(&mut self).poll_close(context)
     }
 }
 
@@ -80,19 +80,19 @@ impl<S, R: Io<S>> futures_sink::Sink<Message<'_>> for SendHalf<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_room(context)
+        Route::Half(&mut self).poll_ready(context)
     }
 
     /// Fails with [`Error::WouldBlock`] only while another thread runs the application's source of masking keys.
     fn start_send(self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
-        self.try_queue(|link| link.take(&message))
+        self.try_queue(Outgoing::Message(&message), true)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush_queued(context)
+        Route::Half(&mut self).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_bounded(context, Link::close_and_flush)
+        Route::Half(&mut self).poll_close(context)
     }
 }

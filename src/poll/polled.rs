@@ -15,7 +15,7 @@ use super::runtime::{Io, Runtime, Timer};
 
 use super::below;
 use super::waiting::{RECEIVER, SENDER, Waiting};
-use crate::engine::{Stream, is_not_now};
+use crate::engine::{Stream, is_not_ready};
 use crate::redacted::TypeName;
 
 /// An asynchronous stream as one that may not be ready; it wakes all who wait.
@@ -276,7 +276,7 @@ pub(super) fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
     match poll {
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         // A stream that is asynchronous does not wait: these are failures like any other.
-        Poll::Ready(Err(error)) if is_not_now(&error) => Err(io::Error::other(error)),
+        Poll::Ready(Err(error)) if is_not_ready(&error) => Err(io::Error::other(error)),
         Poll::Ready(result) => result,
     }
 }

@@ -52,7 +52,7 @@ fn cve_2023_43669_a_head_is_read_once() {
         unreachable!()
     });
     assert!((15 << 10..=17 << 10).contains(&given), "{given}");
-    assert!(cost.peak <= 48 << 10 && cost.asked <= 96 << 10, "{cost:?}");
+    assert!(cost.peak <= 48 << 10 && cost.requested <= 96 << 10, "{cost:?}");
 }
 
 /// More headers than node's HTTP parser kept made `ws` look for one that was gone, and crash.

@@ -7,6 +7,9 @@ mod asynchronous;
 #[cfg(feature = "std")]
 mod blocking;
 #[cfg(feature = "deflate")]
+#[path = "../support/compress.rs"]
+mod compress;
+#[cfg(feature = "deflate")]
 mod deflate;
 mod frames;
 mod handshake;

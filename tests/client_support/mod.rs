@@ -10,6 +10,8 @@ use sansocket::CloseCode;
 use sansocket::blocking::{self, Error, Transport};
 use sansocket::client::{ConnectError, Step};
 
+#[cfg(feature = "rustls")]
+mod certificates;
 pub mod tls;
 
 /// A listener, and its port.

@@ -3,29 +3,26 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData, date_time_ymd,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 use sansocket::client::tls;
 
+use super::certificates::{Issuer, private_key};
+
 pub struct Authority {
     pub certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer,
 }
 
 impl Authority {
+    /// Each has a name and a key of its own.
     pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        // Each has a name of its own.
-        let name = format!("authority {:?}", &key.der_bytes()[1..5]);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.self_signed(&key).unwrap().der().clone();
-        Self { certificate, issuer: Issuer::new(params, key) }
+        static LAST: AtomicU8 = AtomicU8::new(0);
+        let number = 1 + LAST.fetch_add(1, Ordering::Relaxed);
+        let issuer = Issuer::new(&format!("authority {number}"), number);
+        Self { certificate: issuer.certificate(), issuer }
     }
 
     /// A server with a certificate for these names, of all versions of TLS, that expects HTTP/1.1 or HTTP/2.
@@ -39,22 +36,12 @@ impl Authority {
         versions: &[&'static SupportedProtocolVersion],
         expired: bool,
     ) -> Arc<ServerConfig> {
-        let names: Vec<_> = names.iter().map(|name| String::from(*name)).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        if expired {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = self.issuer.issue(names, 0, expired);
         let mut config = ServerConfig::builder_with_provider(tls::provider())
             .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
+            .with_single_cert(vec![certificate], private_key(0).into())
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Arc::new(config)

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "deflate")]
 
+#[path = "../support/compress.rs"]
+mod compress;
 #[path = "../support/inflate.rs"]
 mod inflate;
 mod negotiation;

@@ -1,31 +1,16 @@
 //! Compressed messages on the way in.
 
-use flate2::{Compress, Compression, FlushCompress};
 use sansocket::deflate::Deflate;
 use sansocket::{CloseCode, Config, Connection, Delivery, Error, Event, Input, ProtocolError, Role};
 
+use super::compress::{Compressor, Flush};
 use super::support::wire::{BINARY, CONTINUATION, FIN, PING, RSV1, RSV2, RSV3, TEXT};
 use super::support::wire::{fragments, frame, ping, text};
 use super::support::{NOW, ROLES, Seen, Session};
 use super::{dedicated, end, json, noise, shared};
 
-/// A message compressed by another library, in one frame.
-fn zip(compress: &mut Compress, message: &[u8], flush: FlushCompress) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2 * message.len() + 1024);
-    compress.compress_vec(message, &mut out, flush).unwrap();
-    out
-}
-
-/// The same as the payload of a message (RFC 7692 §7.2.1).
-fn payload(compress: &mut Compress, message: &[u8]) -> Vec<u8> {
-    let mut out = zip(compress, message, FlushCompress::Sync);
-    assert!(out.ends_with(&[0, 0, 0xFF, 0xFF]));
-    out.truncate(out.len() - 4);
-    out
-}
-
-fn compressor() -> Compress {
-    Compress::new(Compression::new(6), false)
+fn compressor() -> Compressor {
+    Compressor::new(6)
 }
 
 fn hello() -> Seen {
@@ -151,7 +136,7 @@ fn references_reach_32_kib_back_over_final_blocks_and_fragments() {
     let long = noise(7, 40_000);
     for role in ROLES {
         let mut compress = compressor();
-        let mut data = zip(&mut compress, &long, FlushCompress::Finish);
+        let mut data = compress.compress(&long, Flush::Finish);
         data.push(0);
         // Length 258, distance 32,768: a fixed block, last bits first.
         let mut bits = vec![0, 1, 0]; // not final, fixed
@@ -182,7 +167,7 @@ fn messages_share_a_window_over_plain_ones() {
         let (mut bytes, mut wanted) = (Vec::new(), Vec::new());
         for round in 0..60 {
             let message = json(round % 7, 900 * (round as usize % 5) + 1);
-            bytes.extend(frame(role, FIN | RSV1 | TEXT, &payload(&mut compress, message.as_bytes())));
+            bytes.extend(frame(role, FIN | RSV1 | TEXT, &compress.payload(message.as_bytes())));
             bytes.extend(text(role, "between"));
             wanted.extend([Seen::Text(message), Seen::text("between")]);
         }
@@ -233,7 +218,7 @@ fn reserved_bits_fail_where_they_have_no_meaning() {
 // conf: PD-24, PD-28, CC-09
 #[test]
 fn data_that_is_no_deflate_fails_with_1007() {
-    let good = payload(&mut compressor(), json(1, 3000).as_bytes());
+    let good = compressor().payload(json(1, 3000).as_bytes());
     let bad: [&[u8]; 17] = [
         b"\x06",                                         // block type 11
         b"\x00\x05\x00\xFA\xFE\x48\x65\x6C\x6C\x6F\x00", // LEN is not the complement of NLEN
@@ -276,8 +261,7 @@ fn data_that_is_no_deflate_fails_with_1007() {
 fn inflated_text_must_be_utf8_as_early_as_it_shows() {
     let invalid_text = |error| matches!(error, Error::InvalidUtf8(_));
     for role in ROLES {
-        let mut compress = compressor();
-        let data = payload(&mut compress, b"good\xFFbad");
+        let data = compressor().payload(b"good\xFFbad");
         fails(
             role,
             &shared(),
@@ -288,7 +272,7 @@ fn inflated_text_must_be_utf8_as_early_as_it_shows() {
         // A character in two blocks is one, and one that stays unfinished is none.
         let two = |end: &[u8]| {
             let mut compress = compressor();
-            let parts = [zip(&mut compress, b"\xE2\x82", FlushCompress::Sync), payload(&mut compress, end)];
+            let parts = [compress.compress(b"\xE2\x82", Flush::Sync), compress.payload(end)];
             fragments(role, RSV1 | TEXT, &[&parts[0], &parts[1]])
         };
         assert_eq!(see(role, &shared(), &two(b"\xAC")), [Seen::text("\u{20AC}")]);
@@ -297,11 +281,11 @@ fn inflated_text_must_be_utf8_as_early_as_it_shows() {
         // inflater is twelve times as large.
         let mut session = Session::of(end(role, Config::new(), shared()));
         let letters: Vec<u8> = noise(5, 9000).iter().map(|byte| b' ' + byte % 64).collect();
-        let early = zip(&mut compressor(), &[&letters[..], b"\xFFbad"].concat(), FlushCompress::Sync);
+        let early = compressor().compress(&[&letters[..], b"\xFFbad"].concat(), Flush::Sync);
         let fed = session.feed(&frame(role, RSV1 | TEXT, &early));
         assert!(early.len() > 4096 && matches!(fed, Err(Error::InvalidUtf8(_))), "{fed:?}");
         let mut session = Session::of(end(role, Config::new(), shared()));
-        let early = zip(&mut compressor(), b"good\xFFbad", FlushCompress::Sync);
+        let early = compressor().compress(b"good\xFFbad", Flush::Sync);
         session.feed(&frame(role, RSV1 | TEXT, &early)).unwrap();
         let fed = session.feed(&frame(role, FIN | CONTINUATION, &[0]));
         assert!(matches!(fed, Err(Error::InvalidUtf8(_))));
@@ -316,7 +300,7 @@ fn the_limit_holds_for_what_a_message_inflates_to() {
             for kind in [TEXT, BINARY] {
                 for parts in [1, 3] {
                     let message = vec![b'a'; limit + over];
-                    let data = payload(&mut compressor(), &message);
+                    let data = compressor().payload(&message);
                     let parts: Vec<&[u8]> = data.chunks(data.len().div_ceil(parts)).collect();
                     let bytes = fragments(Role::Server, RSV1 | kind, &parts);
                     let config = Config::new().max_message_size(limit);
@@ -339,7 +323,7 @@ fn the_limit_holds_for_what_a_message_inflates_to() {
 #[test]
 fn the_limit_does_not_hold_for_compressed_data_but_that_on_frames_does() {
     let message = noise(3, 10_000);
-    let data = payload(&mut Compress::new(Compression::none(), false), &message);
+    let data = Compressor::new(0).payload(&message);
     assert!(data.len() > message.len());
     let bytes = frame(Role::Server, FIN | RSV1 | BINARY, &data);
     let config = Config::new().max_message_size(message.len());
@@ -355,7 +339,7 @@ fn the_limit_does_not_hold_for_compressed_data_but_that_on_frames_does() {
 // conf: PD-26
 #[test]
 fn a_bomb_comes_in_chunks_of_bounded_size() {
-    let bomb = payload(&mut Compress::new(Compression::best(), false), &vec![0; 64 << 20]);
+    let bomb = Compressor::new(9).payload(&vec![0; 64 << 20]);
     assert!(bomb.len() < 100_000);
     let mut bytes = frame(Role::Server, FIN | RSV1 | BINARY, &bomb);
     let mut connection = end(Role::Server, Config::new().delivery(Delivery::Chunks), shared());

@@ -46,9 +46,17 @@ pub fn build(servers: &mut Vec<&'static Server>, deflate: bool) -> io::Result<Bu
     if !examples.is_empty() {
         // The bench profile, so that what is measured is what `cargo bench` measures; it ends up in target/release.
         let mut command = cargo(&own.join("../.."), "--profile=bench");
-        command.args(["--features", if deflate { "rand,tokio,simd,deflate" } else { "rand,tokio,simd" }]);
+        command.args(["--package=sansocket", "--features=sansocket/rand,sansocket/tokio,sansocket/simd"]);
         for name in &examples {
-            command.args(["--example", name]);
+            // A package of its own, since its event loop is no dependency of the library. The features are the same.
+            let package = if *name == "echo_epoll" { "echo_epoll" } else { "sansocket" };
+            match package {
+                "sansocket" => command.args(["--example", name]),
+                _ => command.args(["--package", package, "--bin", name]),
+            };
+            if deflate {
+                command.arg(format!("--features={package}/deflate"));
+            }
         }
         for path in executables(command)? {
             let found = examples.iter().find(|name| path.file_name().is_some_and(|file| file == **name));

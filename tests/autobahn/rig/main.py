@@ -48,13 +48,13 @@ def parse(role):
         epilog="Exit status: 0 as the table expects, 1 a deviation, 2 the rig could not run.",
     )
     option = parser.add_argument
-    option("name", metavar="NAME", help=f"the example{short}; with --command any name for the reports")
+    option("name", metavar="NAME", help=f"the example or program{short}; with --command any name for the reports")
     option("--command", metavar="CMD", help=f"test this command instead; it may contain {words}")
     option("--cases", metavar="LIST", help=f"patterns, default {DEFAULT_CASES}; with --deflate {DEFLATE_CASES} too")
     option("--deflate", metavar="CLASS", help="with compression: the example gets --deflate=CLASS, shared or dedicated")
     option("--quick", action="store_true", help="leave out section 9 (large and many messages)")
     option("--features", metavar="LIST", help="features for cargo, default those that the example requires")
-    option("--package", metavar="NAME", help="package of the example, for cargo")
+    option("--package", metavar="NAME", help="package of the example, default the first that has it")
     option("--stall", metavar="S", type=float, default=60, help="seconds for one case, default %(default)g")
     option("--limit", metavar="S", type=float, default=900, help="seconds in all, default %(default)g")
     options = parser.parse_args()
@@ -116,36 +116,35 @@ def select(table, options):
     return sorted(chosen, key=case_key)
 
 
-def build(example, options):
-    """Builds the example in release mode; the path of its executable."""
-    argv = ["cargo", "build", "--release", "--example", example]
+def build(name, options):
+    """Builds the example or program in release mode; the path of its executable."""
+    package, kind, features, required = find(name, options.package)
+    argv = ["cargo", "build", "--release", "--package", package, f"--{kind}", name]
     argv += ["--message-format", "json-render-diagnostics"]
-    if not options.features and not options.package:
-        argv += ["--features", ",".join(required_features(example) + ["deflate"] * bool(options.deflate))]
-    for option in ("features", "package"):
-        if value := getattr(options, option):
-            argv += [f"--{option}", value]
+    wanted = options.features or ",".join(required + ["deflate"] * bool(options.deflate and "deflate" in features))
+    argv += ["--features", wanted]
     built = subprocess.run(argv, cwd=CRATE, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
-        raise Failure(f"the example {example} does not build")
+        raise Failure(f"{name} does not build")
     for line in built.stdout.splitlines():
         message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == example:
+        if message.get("executable") and message["target"]["name"] == name:
             return message["executable"]
-    raise Failure(f"cargo named no executable for the example {example}")
+    raise Failure(f"cargo named no executable for {name}")
 
 
-def required_features(example):
-    """What the manifest says that the example needs."""
+def find(name, package):
+    """The member of the workspace that has the example or program, its kind, the member's features, and those that it requires."""
     argv = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
     listed = subprocess.run(argv, cwd=CRATE, stdout=subprocess.PIPE, text=True)
     if listed.returncode != 0:
         raise Failure("cargo does not read the manifest")
-    for package in json.loads(listed.stdout)["packages"]:
-        for target in package["targets"]:
-            if target["name"] == example and "example" in target["kind"]:
-                return target.get("required-features", [])
-    return []
+    for member in json.loads(listed.stdout)["packages"]:
+        for target in member["targets"]:
+            kind = target["kind"][0]
+            if target["name"] == name and kind in ("example", "bin") and package in (None, member["name"]):
+                return member["name"], kind, member["features"], target.get("required-features", [])
+    raise Failure(f"no member of the workspace has an example or program {name}")
 
 
 def fresh_folder(role, name):
