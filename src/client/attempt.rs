@@ -83,7 +83,8 @@ impl<'a> Attempt<'a> {
         let request = self.request.clone().with_config(&self.options.config).limits(limits);
         // The clock of the handshake is that of the whole opening.
         let handshake = request.start(nonce, Duration::ZERO, &mut bytes).map_err(HandshakeError::Request)?;
-        Ok((ClientOpening { handshake, config: self.options.config.clone() }, bytes))
+        let config = self.options.config.clone();
+        Ok((ClientOpening { handshake, config, first_bytes: Vec::new() }, bytes))
     }
 
     /// The way to the server.

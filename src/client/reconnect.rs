@@ -218,7 +218,8 @@ impl Lost<'_> {
     /// - the certificate of the server or proxy is not valid, one of them does not accept the client's certificate, or it has
     ///   no TLS version or cipher suite in common with the client;
     /// - the session cannot be set up because the application sends what cannot be sent, or asks for whole messages where
-    ///   the configuration says chunks.
+    ///   the configuration says chunks;
+    /// - there is no runtime.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -237,7 +238,7 @@ impl Lost<'_> {
             Self::Failed(Error::Send(error)) => {
                 !matches!(error, SendError::Closed | SendError::Full { .. } | SendError::MaskKey)
             }
-            Self::Failed(Error::ChunkDelivery) => true,
+            Self::Failed(Error::ChunkDelivery | Error::NoRuntime) => true,
             Self::Failed(_) => false,
         }
     }
@@ -356,6 +357,7 @@ impl fmt::Display for ReconnectEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting { failures: 0 } => f.write_str("connecting"),
+            Self::Connecting { failures: 1 } => f.write_str("connecting after 1 failure"),
             Self::Connecting { failures } => write!(f, "connecting after {failures} failures"),
             Self::Opened => f.write_str("connected"),
             Self::Lost { lost, retry_in, messages_lost } => {
@@ -495,6 +497,15 @@ mod tests {
             delays.push(retry.ended_with(now, Lost::Failed(&error), 0, u32::MAX).unwrap().as_secs());
         }
         assert_eq!(delays, [5, 10, 20, 5, 10]);
+    }
+
+    #[test]
+    fn events_count_in_words() {
+        let connecting = |failures| alloc::format!("{}", ReconnectEvent::Connecting { failures });
+        assert_eq!(
+            [0, 1, 2].map(connecting),
+            ["connecting", "connecting after 1 failure", "connecting after 2 failures"]
+        );
     }
 
     #[test]

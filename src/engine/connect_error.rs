@@ -316,6 +316,11 @@ impl TlsError {
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "rustls")]
+        if let Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) = self.rustls()
+        {
+            return write!(f, "{} does not speak tls on this port", self.server);
+        }
         write!(f, "tls with {} failed: {}", self.server, self.error)
     }
 }

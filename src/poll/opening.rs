@@ -1,7 +1,11 @@
 //! What runs over a stream while no connection is open, polled.
 
+#[cfg(feature = "rand")]
+use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, ready};
+#[cfg(feature = "rand")]
+use std::time::Instant;
 
 use super::Error;
 use super::polled::Polled;
@@ -15,6 +19,17 @@ pub(crate) fn run<S, R: Io<S>, M: StateMachine>(
     mut driver: Driver<Polled<S, R>, M>,
 ) -> impl Future<Output = Result<(Polled<S, R>, M::Outcome), Error>> {
     poll_fn(move |context| poll(&mut driver, context))
+}
+
+/// [`run`] with a clock that began at `epoch`, perhaps before there was a stream. `output` is sent first.
+#[cfg(feature = "rand")]
+pub(crate) fn run_since<S, R: Io<S>, M: StateMachine>(
+    stream: S,
+    epoch: Instant,
+    machine: M,
+    output: Vec<u8>,
+) -> impl Future<Output = Result<(Polled<S, R>, M::Outcome), Error>> {
+    run(Driver::new(Polled::since(stream, epoch), machine, output))
 }
 
 /// A deadline counts once its timer has fired and the stream was tried once more: a task that has used up its budget finds
