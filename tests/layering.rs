@@ -42,7 +42,7 @@ const MAY_NAME_STD: [&str; 8] = [
     "src/memory/queue.rs",
     "src/memory/read_buffer.rs",
 ];
-const MAX_LINES: usize = 700;
+const MAX_LINES: usize = 600;
 /// A library has nothing to tell the terminal: not even a close reason (RFC 6455 §5.5.1).
 const FORBIDDEN_MACROS: [&str; 8] =
     ["todo", "unimplemented", "dbg", "print", "println", "eprint", "eprintln", "include"];
