@@ -46,7 +46,7 @@ const MAY_NAME_STD: [&str; 8] = [
 const TWINS: usize = 8;
 const KEYWORDS: &str = " as async await break const continue crate dyn else enum extern false fn for if impl in let loop \
     match mod move mut pub ref return self Self static struct super trait true type use where while ";
-const MAX_LINES: usize = 700;
+const MAX_LINES: usize = 600;
 /// A library has nothing to tell the terminal: not even a close reason (RFC 6455 §5.5.1).
 const FORBIDDEN_MACROS: [&str; 8] =
     ["todo", "unimplemented", "dbg", "print", "println", "eprint", "eprintln", "include"];

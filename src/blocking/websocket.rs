@@ -110,7 +110,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
         if let Some((kind, payload)) = self.endpoint.find_buffered() {
             let Endpoint { link, input, .. } = &mut self.endpoint;
@@ -139,7 +139,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         self.recv_event_until(None)
     }
@@ -172,7 +172,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.sender().feed(message)
     }
@@ -182,7 +182,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.sender().send_prepared(prepared)
     }
@@ -191,7 +191,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.sender().feed_prepared(prepared)
     }
@@ -210,7 +210,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
         self.sender().send_fragment(fragment, fin)
     }
@@ -219,7 +219,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
         self.sender().send_chunk(chunk)
     }
@@ -228,7 +228,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.sender().ping(payload)
     }
@@ -237,7 +237,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.sender().pong(payload)
     }
@@ -261,7 +261,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn close_without_code(&mut self) -> Result<(), Error> {
         self.close_with(Outgoing::CloseWithoutCode)
     }
@@ -270,7 +270,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`close`](Self::close).
+    /// Returns the same errors as [`close`](Self::close).
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.sender().start_close(code, reason)
     }
@@ -279,7 +279,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`close_without_code`](Self::close_without_code).
+    /// Returns the same errors as [`close_without_code`](Self::close_without_code).
     pub fn start_close_without_code(&mut self) -> Result<(), Error> {
         self.sender().start_close_without_code()
     }
@@ -388,7 +388,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.link.send(Outgoing::Message(&message.into()))
     }
@@ -397,7 +397,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed`].
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.link.feed(Outgoing::Message(&message.into()))
     }
@@ -406,7 +406,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_prepared`].
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.link.send(Outgoing::Prepared(prepared))
     }
@@ -415,7 +415,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed_prepared`].
     pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.link.feed(Outgoing::Prepared(prepared))
     }
@@ -424,7 +424,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_fragment`].
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
         self.link.send(Outgoing::Fragment(Author::CALLS, &fragment.into(), fin))
     }
@@ -433,7 +433,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_chunk`].
     pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
         self.link.send(Outgoing::Chunk(Author::CALLS, chunk))
     }
@@ -442,7 +442,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
         self.link.flush(None)
     }
@@ -451,7 +451,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::ping`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.link.send(Outgoing::Ping(payload))
     }
@@ -460,7 +460,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::pong`].
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.link.send(Outgoing::Pong(payload))
     }
@@ -469,7 +469,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.link.send(Outgoing::Close(code, reason))
     }
@@ -478,7 +478,7 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close_without_code`].
     pub fn start_close_without_code(&mut self) -> Result<(), Error> {
         self.link.send(Outgoing::CloseWithoutCode)
     }

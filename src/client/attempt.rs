@@ -51,7 +51,7 @@ impl Layer {
 
 impl Route {
     /// What failed on the way to the first host says so if that is a proxy: the environment may have named it.
-    pub(crate) fn not_reached(&self, error: Error) -> Error {
+    pub(crate) fn unreachable_error(&self, error: Error) -> Error {
         let proxy = self.layers.iter().find_map(Layer::proxy);
         match (proxy, error) {
             (Some(proxy), Error::Connect(error)) if !matches!(*error, ConnectError::TimedOut { .. }) => {

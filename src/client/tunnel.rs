@@ -403,9 +403,9 @@ mod tests {
             (b"HTTP/1.1 200 OK\r\nVia: one,\r\n two\r\n\r\n", "open"),
             (b"HTTP/1.1 407 Who?\r\nContent-Length: 3\r\n\r\nyou", "refused with status 407"),
             (b"HTTP/1.1 502 Bad\r\n\r\nuntil the end", "refused with status 502"),
-            (b"HTTP/1.1 101 Yes\r\n\r\n", "the stream ended before the answer"),
-            (b"HTTP/1.1 20", "the stream ended before the answer"),
-            (b"", "the stream ended before the answer"),
+            (b"HTTP/1.1 101 Yes\r\n\r\n", "the stream ended before the response"),
+            (b"HTTP/1.1 20", "the stream ended before the response"),
+            (b"", "the stream ended before the response"),
         ] {
             for size in [1, 7, 4096] {
                 let (_, ended) = run(tunnel("http://proxy", "host"), input, size);
@@ -467,16 +467,16 @@ mod tests {
         assert_eq!(output, b"\x05\x02\0\x02\x01\x02me\x06secret\x05\x01\0\x03\x04host\x01\xbb");
         assert_eq!(ended, "open");
         for (proxy, input, expected) in [
-            (with, &b"\x05\x02\x01\x01"[..], "does not accept user and password"),
-            (with, b"\x05\xff", "takes no authentication that was offered"),
-            ("socks5://proxy", b"\x05\xff", "takes no authentication that was offered"),
-            ("socks5://proxy", b"\x05\x02", "the answer is no socks5"),
+            (with, &b"\x05\x02\x01\x01"[..], "user name and password are not accepted"),
+            (with, b"\x05\xff", "none of the offered authentication methods is accepted"),
+            ("socks5://proxy", b"\x05\xff", "none of the offered authentication methods is accepted"),
+            ("socks5://proxy", b"\x05\x02", "the response is not socks5"),
             ("socks5://proxy", b"\x05\0\x05\x05", "refused: connection refused"),
             ("socks5://proxy", b"\x05\0\x05\x77", "refused: reply 119"),
-            ("socks5://proxy", b"\x05\0\x05\0\0\x02\0", "the answer is no socks5"),
-            ("socks5://proxy", b"HTTP/1.1 400 Bad", "the answer is no socks5"),
-            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0!", "bytes came behind the answer"),
-            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0", "the stream ended before the answer"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x02\0", "the response is not socks5"),
+            ("socks5://proxy", b"HTTP/1.1 400 Bad", "the response is not socks5"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0!", "data came after the response"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0", "the stream ended before the response"),
         ] {
             assert_eq!(run(tunnel(proxy, "host"), input, 64).1, expected, "{}", input.escape_ascii());
         }

@@ -220,7 +220,7 @@ impl<S: Stream> Endpoint<S> {
 /// Queues some of the messages that waited for the connection. Returns whether there are more to write.
 #[cfg(feature = "rand")]
 fn drain_backlog<S: Stream>(link: &mut Link<S>) -> bool {
-    link.out.is_draining() && link.hand_on()
+    link.out.is_draining() && link.send_queued()
 }
 
 #[cfg(not(feature = "rand"))]

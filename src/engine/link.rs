@@ -8,7 +8,7 @@ use super::budget::Budget;
 use super::buffer::{ReadBuffer, SMALL};
 use super::output::Output;
 use super::sending::Author;
-use super::writing::WRITE_SLICE;
+use super::writing::{FlushStream, WRITE_SLICE};
 use super::{Error, Stream, copy_of, is_not_ready, retry_after_wait};
 use crate::{Connection, State, TransportAction, Unread};
 
@@ -16,7 +16,7 @@ use crate::{Connection, State, TransportAction, Unread};
 /// pings.
 pub(super) const REPLIES: usize = 4 << 10;
 /// How many reads without a byte of an overdue message show that none of it is unread: 16 MiB of 64 KiB each.
-const OVERDUE_READS: u16 = 256;
+const OVERDUE_READS: u8 = u8::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Link<S> {
@@ -31,17 +31,14 @@ pub(crate) struct Link<S> {
     /// What ended the stream, if it was an error.
     io_error: Option<io::Error>,
     /// How many reads have brought bytes, but none of the message that is overdue.
-    overdue_reads: u16,
+    overdue_reads: u8,
     /// The clock was read last when a read brought bytes.
     pub(crate) just_read: bool,
     /// The message that was borrowed last is large, and no input is buffered: an answer has nothing to wait for.
     pub(super) received_large: bool,
     /// A timer has fired for a deadline. Before that a stream that does not wait is not judged by what it lacks.
     pub(crate) timer_fired: bool,
-    /// Something was written that the stream may still hold back.
-    pub(crate) unflushed: bool,
-    /// The stream must be flushed before more is written to it.
-    pub(super) flush_first: bool,
+    pub(super) flush_stream: FlushStream,
     /// The queue takes a message though it is full, because its sender has waited for its turn.
     pub(super) exceeds_limit: bool,
     /// The stream takes no more output. What the peer said before can still be read.
@@ -78,8 +75,7 @@ impl<S: Stream> Link<S> {
             just_read: false,
             received_large: false,
             timer_fired: false,
-            unflushed: true,
-            flush_first: false,
+            flush_stream: FlushStream::Yes,
             exceeds_limit: false,
             output_failed: false,
             write_shut: false,
@@ -96,7 +92,13 @@ impl<S: Stream> Link<S> {
     /// What others that share the connection wait for: each of them waits until some of it changes.
     #[cfg(feature = "tokio")]
     pub(crate) fn snapshot(&self) -> (bool, bool, bool, bool, State) {
-        (!self.out.is_empty(), self.is_full(), self.unflushed, self.output_failed, self.connection.state())
+        (
+            !self.out.is_empty(),
+            self.is_full(),
+            self.is_unflushed(),
+            self.output_failed,
+            self.connection.state(),
+        )
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -131,7 +133,7 @@ impl<S: Stream> Link<S> {
             },
         };
         if S::WAITS && self.stream.wants_flush() {
-            self.unflushed = true;
+            self.flush_stream = FlushStream::Yes;
         }
         self.check_read(read, until)
     }
@@ -187,10 +189,10 @@ impl<S: Stream> Link<S> {
 
     fn read_due(&self, until: Option<Duration>) -> Option<Duration> {
         let due = if self.output_failed { Some(self.now) } else { self.connection.poll_timeout() };
-        let waits = || self.unflushed || !self.out.is_empty() || self.owes_the_end();
+        let waits = || self.is_unflushed() || !self.out.is_empty() || self.owes_the_end();
         let write = (self.stream.next_write() > self.now && waits()).then(|| self.stream.next_write());
         #[cfg(feature = "rand")]
-        let until = [until, self.next_hand_on()].into_iter().flatten().min();
+        let until = [until, self.next_queued_send()].into_iter().flatten().min();
         [until, due, write].into_iter().flatten().min()
     }
 

@@ -52,7 +52,7 @@ impl Outgoing<'_> {
 ///
 /// The peer cannot tell the authors apart: fragments of two would become one message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Author(u64);
+pub(crate) struct Author(u32);
 
 impl Author {
     /// The number of the only half of a connection that was not split.
@@ -63,15 +63,16 @@ impl Author {
     const NOBODY: Self = Self::half(0);
 
     pub(crate) const fn half(number: u64) -> Self {
-        Self(number << 1)
+        // It would take two thousand million clones of one half to confuse two authors.
+        Self((number as u32) << 1)
     }
 
     const fn writer(number: u64) -> Self {
-        Self(number << 1 | 1)
+        Self((number as u32) << 1 | 1)
     }
 
     const fn is_of(self, number: u64) -> bool {
-        self.0 >> 1 == number
+        self.0 | 1 == Self::writer(number).0
     }
 
     /// Half `number` was dropped.
@@ -86,7 +87,7 @@ impl Author {
     #[cfg(feature = "tokio")]
     pub(crate) const fn unite(&mut self, number: u64) {
         if self.is_of(number) {
-            *self = Self(Self::OWNER << 1 | self.0 & 1);
+            *self = Self(Self::CALLS.0 | self.0 & 1);
         }
     }
 }

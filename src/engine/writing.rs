@@ -19,6 +19,16 @@ pub(crate) const WRITE_SLICE: Duration = Duration::from_millis(20);
 /// How long a call that waits looks for input before it writes more of what is queued.
 pub(super) const INPUT_SLICE: Duration = Duration::from_millis(1);
 
+/// Whether the stream itself must be flushed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FlushStream {
+    No,
+    /// Something was written that it may hold back.
+    Yes,
+    /// And further writes wait for that, or they could keep a flush from ever ending.
+    BeforeWrites,
+}
+
 /// When a write may last no longer: the end of a call's own time, and whether it waits for the stream once at most.
 #[derive(Clone, Copy)]
 struct Patience {
@@ -37,9 +47,13 @@ impl<S: Stream> Link<S> {
         if self.has_to_flush() { self.flush_within(Patience { until, waits_once: false }) } else { Ok(()) }
     }
 
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.flush_stream != FlushStream::No
+    }
+
     #[inline]
     fn has_to_flush(&self) -> bool {
-        self.unflushed || self.output_failed || self.connection.wants_write() || !self.out.is_empty()
+        self.is_unflushed() || self.output_failed || self.connection.wants_write() || !self.out.is_empty()
     }
 
     /// Writes what is queued, but waits for the stream once at most: the peer may take nothing before its own bytes are
@@ -86,11 +100,11 @@ impl<S: Stream> Link<S> {
                 return Err(self.cause());
             }
             if self.out.is_empty() {
-                self.flush_stream(patience)?;
+                self.flush_transport(patience)?;
                 return if self.connection.wants_write() { self.check_keys() } else { Ok(()) };
             }
-            if self.flush_first {
-                self.flush_stream(patience)?;
+            if self.flush_stream == FlushStream::BeforeWrites {
+                self.flush_transport(patience)?;
             }
             let began = self.begin_write();
             let due = self.write_due(began, patience.until);
@@ -121,15 +135,15 @@ impl<S: Stream> Link<S> {
 
     /// Flushes the stream itself, which may hold back what was written to it.
     #[inline(always)]
-    fn flush_stream(&mut self, patience: Patience) -> Result<(), Error> {
+    fn flush_transport(&mut self, patience: Patience) -> Result<(), Error> {
         let mut first_began = None;
-        while self.unflushed {
+        while self.is_unflushed() {
             // It follows a write, which has read the clock.
             let due = self.write_due(self.now, patience.until);
             match self.stream.flush(due) {
                 Ok(()) => {
                     self.connection.handle_written(self.now, 0, 0);
-                    (self.unflushed, self.flush_first) = (false, false);
+                    self.flush_stream = FlushStream::No;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     self.progressed_below(1)?;
@@ -175,7 +189,7 @@ impl<S: Stream> Link<S> {
         match wrote {
             Ok(0) => Err(self.fail_output(io::ErrorKind::WriteZero.into())),
             Ok(len) => {
-                self.unflushed = true;
+                self.flush_stream = FlushStream::Yes;
                 if len >= queued {
                     self.stream.set_next_write(Duration::ZERO);
                 }
@@ -297,7 +311,7 @@ impl<S: Stream> Link<S> {
             let queued = piece.len();
             match self.stream.write(&[IoSlice::new(piece)], None) {
                 Ok(len) if len >= queued => {
-                    self.unflushed = true;
+                    self.flush_stream = FlushStream::Yes;
                     self.out.wrote_only_piece(Self::SPARE);
                 }
                 wrote => {
@@ -308,7 +322,7 @@ impl<S: Stream> Link<S> {
                 }
             }
         }
-        self.flush_stream(patience).is_ok()
+        self.flush_transport(patience).is_ok()
     }
 }
 
@@ -392,9 +406,8 @@ impl<S: Stream> Link<S> {
         if self.out.written_in_all() < bound.get_or_begin(self.out.queued_in_all()) {
             return Err(Error::WouldBlock);
         }
-        // Further writes could keep the stream from ever being flushed: they wait for that.
-        self.flush_first = true;
-        self.flush_stream(Patience { until: None, waits_once: false })
+        self.flush_stream = FlushStream::BeforeWrites;
+        self.flush_transport(Patience { until: None, waits_once: false })
     }
 
     /// Does `act`, which queues something. If the queue is full, it gets room at the latest when everything has left that

@@ -117,7 +117,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send`].
     pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.route().send(Outgoing::Message(&message.into())).await
     }
@@ -126,7 +126,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed`].
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> impl Future<Output = Result<(), Error>> {
         feed(self.link, message)
     }
@@ -135,7 +135,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_prepared`].
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.route().send(Outgoing::Prepared(prepared)).await
     }
@@ -144,7 +144,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed_prepared`].
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.route().feed(Outgoing::Prepared(prepared)).await
     }
@@ -153,7 +153,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_fragment`].
     pub async fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<Message<'m>>,
@@ -166,7 +166,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_chunk`].
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
         self.route().send(Outgoing::Chunk(Author::CALLS, chunk)).await
     }
@@ -175,7 +175,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::flush`].
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.route().flush().await
     }
@@ -184,7 +184,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::ping`].
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.route().send(Outgoing::Ping(payload)).await
     }
@@ -193,7 +193,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::pong`].
     pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.route().send(Outgoing::Pong(payload)).await
     }
@@ -202,7 +202,7 @@ impl<S, R: Io<S>> Sender<'_, S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close`].
     pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.route().send(Outgoing::Close(code, reason)).await
     }

@@ -178,7 +178,7 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::recv`].
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|context| self.poll_recv(context)).await
     }
@@ -187,7 +187,7 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
     }
@@ -196,7 +196,7 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::recv_event`].
     pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
         let recv = |endpoint: &mut Endpoint<_>| endpoint.recv_event(|_| true);
         poll_fn(|context| self.shared.poll_with(RECEIVER, context, recv)).await
@@ -286,7 +286,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send`].
     pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         Route::Half(self).send(Outgoing::Message(&message.into())).await
     }
@@ -299,7 +299,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed`].
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         Route::Half(self).feed(Outgoing::Message(&message.into())).await
     }
@@ -321,7 +321,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`try_feed`](Self::try_feed).
     pub fn try_feed_prepared(&self, prepared: &Prepared) -> Result<(), Error> {
         self.try_queue(Outgoing::Prepared(prepared), false)
     }
@@ -354,7 +354,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_prepared`].
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         Route::Half(self).send(Outgoing::Prepared(prepared)).await
     }
@@ -363,7 +363,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed_prepared`].
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         Route::Half(self).feed(Outgoing::Prepared(prepared)).await
     }
@@ -406,7 +406,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::ping`].
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         Route::Half(self).send(Outgoing::Ping(payload)).await
     }
@@ -415,7 +415,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::pong`].
     pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         Route::Half(self).send(Outgoing::Pong(payload)).await
     }
@@ -424,7 +424,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close`].
     pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         Route::Half(self).send(Outgoing::Close(code, reason)).await
     }

@@ -116,7 +116,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         loop {
             if let Some((kind, payload)) = self.endpoint.find_buffered() {
@@ -156,7 +156,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn recv_ref(
         &mut self,
     ) -> impl Future<Output = Result<Option<(Message<'_>, Sender<'_, S, R>)>, Error>> {
@@ -170,7 +170,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         let find = |endpoint: &mut Endpoint<_>| endpoint.find(None, |_| true);
         let found = poll_fn(|context| self.poll_with(RECEIVER, context, find)).await?;
@@ -208,7 +208,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> impl Future<Output = Result<(), Error>> {
         feed(&mut self.endpoint.link, message)
     }
@@ -217,7 +217,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.route().send(Outgoing::Prepared(prepared)).await
     }
@@ -226,7 +226,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.route().feed(Outgoing::Prepared(prepared)).await
     }
@@ -245,7 +245,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<Message<'m>>,
@@ -258,7 +258,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
         self.route().send(Outgoing::Chunk(Author::CALLS, chunk)).await
     }
@@ -267,7 +267,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.route().send(Outgoing::Ping(payload)).await
     }
@@ -276,7 +276,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.route().send(Outgoing::Pong(payload)).await
     }
@@ -322,7 +322,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`close`](Self::close).
+    /// Returns the same errors as [`close`](Self::close).
     pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.route().send(Outgoing::Close(code, reason)).await
     }

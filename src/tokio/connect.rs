@@ -96,7 +96,7 @@ impl client::Connector<Tokio> {
 async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
     let deadline = until.and_then(|until| epoch.checked_add(until));
     let dialled = dial(&route.host, route.port, deadline).await;
-    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
+    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.unreachable_error(error))?);
     for layer in route.layers {
         stream = match layer {
             Layer::Tunnel(tunnel, request) => {
