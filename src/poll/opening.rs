@@ -14,10 +14,13 @@ use super::waiting::RECEIVER;
 use crate::engine::Stream;
 use crate::engine::driver::{Driver, StateMachine};
 
+/// The stream and the outcome of a state machine.
+type Outcome<S, R, M> = Result<(Polled<S, R>, <M as StateMachine>::Outcome), Error>;
+
 /// Runs a state machine to its outcome. All state is in the future; dropping it drops the stream.
 pub(crate) fn run<S, R: Io<S>, M: StateMachine>(
     mut driver: Driver<Polled<S, R>, M>,
-) -> impl Future<Output = Result<(Polled<S, R>, M::Outcome), Error>> {
+) -> impl Future<Output = Outcome<S, R, M>> {
     poll_fn(move |context| poll(&mut driver, context))
 }
 
@@ -28,7 +31,7 @@ pub(crate) fn run_since<S, R: Io<S>, M: StateMachine>(
     epoch: Instant,
     machine: M,
     output: Vec<u8>,
-) -> impl Future<Output = Result<(Polled<S, R>, M::Outcome), Error>> {
+) -> impl Future<Output = Outcome<S, R, M>> {
     run(Driver::new(Polled::since(stream, epoch), machine, output))
 }
 
@@ -37,7 +40,7 @@ pub(crate) fn run_since<S, R: Io<S>, M: StateMachine>(
 fn poll<S, R: Io<S>, M: StateMachine>(
     driver: &mut Driver<Polled<S, R>, M>,
     context: &Context<'_>,
-) -> Poll<Result<(Polled<S, R>, M::Outcome), Error>> {
+) -> Poll<Outcome<S, R, M>> {
     drop(driver.stream_mut().map(|stream| stream.begin(RECEIVER, context.waker())));
     loop {
         let (error, deadline) = match driver.proceed() {
