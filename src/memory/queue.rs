@@ -103,14 +103,14 @@ impl WriteBuffer {
     /// Returns how many bytes wait.
     #[inline]
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.queue.len() - self.written
     }
 
     /// Whether nothing waits.
     #[inline]
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
