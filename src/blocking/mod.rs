@@ -39,6 +39,8 @@ mod connect;
 #[cfg(feature = "rand")]
 mod dial;
 mod exchange;
+#[cfg(feature = "rand")]
+mod mailbox;
 mod message_writer;
 mod pipe;
 mod plain;
