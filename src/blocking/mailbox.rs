@@ -3,8 +3,8 @@
 //! The standard library's channels are three queues in one, compiled anew for each type: the two of [`dial`](super::dial) were a
 //! twelfth of what the compiler had to optimize in this crate.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use super::clock::Clock;
 
 /// A channel for few values.
 pub(super) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
-    let mail = Mail { values: VecDeque::new(), senders: 1, is_open: true };
+    let mail = Mail { values: Vec::new(), senders: 1, is_open: true };
     let shared = Arc::new(Shared { mail: Mutex::new(mail), changed: Condvar::new() });
     (Sender(shared.clone()), Receiver(shared))
 }
@@ -24,7 +24,7 @@ struct Shared<T> {
 }
 
 struct Mail<T> {
-    values: VecDeque<T>,
+    values: Vec<T>,
     senders: usize,
     is_open: bool,
 }
@@ -50,7 +50,7 @@ impl<T> Sender<T> {
     pub(super) fn send(&self, value: T) {
         let mut mail = self.0.lock();
         if mail.is_open {
-            mail.values.push_back(value);
+            mail.values.push(value);
             drop(mail);
             self.0.changed.notify_one();
         }
@@ -78,8 +78,8 @@ impl<T> Receiver<T> {
     pub(super) fn receive(&self, clock: Clock, until: Option<Duration>) -> Result<T, Missing> {
         let mut mail = self.0.lock();
         loop {
-            if let Some(value) = mail.values.pop_front() {
-                return Ok(value);
+            if !mail.values.is_empty() {
+                return Ok(mail.values.remove(0));
             }
             if mail.senders == 0 {
                 return Err(Missing::Disconnected);
