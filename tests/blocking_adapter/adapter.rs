@@ -259,6 +259,7 @@ mod opening {
         }
         let mut opening = Acceptor::new().begin(stream);
         let request = again(|| opening.proceed())?;
+        assert_eq!(request.head().path(), "/chat");
         request.accept(&Acceptance::new()).map(WebSocket).map_err(|undecided| undecided.error)
     }
 }
