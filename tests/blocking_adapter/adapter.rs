@@ -12,6 +12,7 @@ use sansocket::blocking::{self, Parts, Pipe, Transport, pipe};
 use sansocket::{CloseCode, Config, Connection, Event, Fin, Message};
 
 pub(crate) use sansocket::blocking::Error;
+#[cfg(feature = "rand")]
 pub(crate) use sansocket::blocking::Pipe as Memory;
 pub(crate) use std::net::TcpStream;
 
