@@ -35,9 +35,8 @@ impl<S: Unpin, R: Io<S>> futures_core::Stream for WebSocket<S, R> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = core::task::ready!(self.poll_recv(context)).transpose();
-        self.stream_ended = !matches!(next, Some(Ok(_)));
-        Poll::Ready(next)
+        let received = core::task::ready!(self.poll_recv(context));
+        Poll::Ready(item(received, &mut self.stream_ended))
     }
 }
 
@@ -50,9 +49,8 @@ impl<S, R: Io<S>> futures_core::Stream for ReceiveHalf<S, R> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = core::task::ready!(self.poll_recv(context)).transpose();
-        self.stream_ended = !matches!(next, Some(Ok(_)));
-        Poll::Ready(next)
+        let received = core::task::ready!(self.poll_recv(context));
+        Poll::Ready(item(received, &mut self.stream_ended))
     }
 }
 
