@@ -322,12 +322,6 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.connection.set_compression(on);
     }
 
-    /// How many encoded bytes wait for the stream.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.endpoint.link.out.len()
-    }
-
     /// When a call is due for a deadline's sake, as a span from now; `None` if no deadline runs.
     ///
     /// Event loops over non-blocking streams call a receiving method then, even if nothing came.
@@ -335,6 +329,12 @@ impl<S: Transport> WebSocket<S> {
     pub fn next_deadline(&mut self) -> Option<Duration> {
         let now = self.endpoint.link.read_clock();
         Some(self.endpoint.link.connection.poll_timeout()?.saturating_sub(now))
+    }
+
+    /// How many encoded bytes wait for the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.endpoint.link.out.len()
     }
 
     /// The stream, to ask for its address or its readiness.

@@ -162,7 +162,7 @@ impl<S: Stream> Endpoint<S> {
                         match located.found {
                             #[cfg(feature = "deflate")]
                             Some(mut found) if interest(&found) => {
-                                input.hold(&mut found);
+                                input.lend_inflated(found.take_inflated());
                                 return Ok(Some(found));
                             }
                             #[cfg(not(feature = "deflate"))]

@@ -16,33 +16,41 @@ use crate::Message;
 #[cfg(feature = "futures-sink")]
 use crate::engine::Outgoing;
 
+#[cfg(feature = "futures-core")]
+type Item = Result<Message<'static>, Error>;
+
+/// The item for what was received; anything but a message is the last one.
+#[cfg(feature = "futures-core")]
+fn item(received: Result<Option<Message<'static>>, Error>, ended: &mut bool) -> Option<Item> {
+    *ended = !matches!(received, Ok(Some(_)));
+    received.transpose()
+}
+
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]
 impl<S: Unpin, R: Io<S>> futures_core::Stream for WebSocket<S, R> {
-    type Item = Result<Message<'static>, Error>;
+    type Item = Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = core::task::ready!(self.poll_recv(context)).transpose();
-        self.stream_ended = !matches!(next, Some(Ok(_)));
-        Poll::Ready(next)
+        let received = core::task::ready!(self.poll_recv(context));
+        Poll::Ready(item(received, &mut self.stream_ended))
     }
 }
 
 /// As of the whole connection.
 #[cfg(feature = "futures-core")]
 impl<S, R: Io<S>> futures_core::Stream for ReceiveHalf<S, R> {
-    type Item = Result<Message<'static>, Error>;
+    type Item = Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = core::task::ready!(self.poll_recv(context)).transpose();
-        self.stream_ended = !matches!(next, Some(Ok(_)));
-        Poll::Ready(next)
+        let received = core::task::ready!(self.poll_recv(context));
+        Poll::Ready(item(received, &mut self.stream_ended))
     }
 }
 

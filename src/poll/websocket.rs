@@ -157,6 +157,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     /// # Errors
     ///
     /// Returns the same errors as [`recv`](Self::recv).
+    #[allow(clippy::type_complexity)]
     pub fn recv_ref(
         &mut self,
     ) -> impl Future<Output = Result<Option<(Message<'_>, Sender<'_, S, R>)>, Error>> {
