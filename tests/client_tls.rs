@@ -220,7 +220,7 @@ fn what_is_no_tls_fails_as_tls_and_in_time() {
     };
     let garbage: Act = |mut stream| {
         let _ = stream.read(&mut [0; 1000]);
-        let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         None
     };
     for act in [ends, garbage] {
@@ -251,7 +251,7 @@ fn a_server_that_drips_does_not_hold_a_client_for_ever() {
         let mut record = vec![0x16, 3, 3, 0x20, 0, 2, 0, 0x1f, 0xfc];
         record.resize(500, 0);
         for byte in record {
-            if std::io::Write::write_all(&mut stream, &[byte]).is_err() {
+            if stream.write_all(&[byte]).is_err() {
                 break;
             }
             thread::sleep(Duration::from_millis(10));
@@ -280,16 +280,16 @@ fn a_record_byte_by_byte_is_a_sign_of_life() {
         let (mut frames, mut stream, mut frame, mut record) =
             (parts.connection, parts.transport, Vec::new(), Vec::new());
         frames.send(message, &mut frame).unwrap();
-        std::io::Write::write_all(&mut stream.conn.writer(), &frame).unwrap();
+        stream.conn.writer().write_all(&frame).unwrap();
         while stream.conn.wants_write() {
             stream.conn.write_tls(&mut record).unwrap();
         }
         let (slow, rest) = record.split_at(30);
         for byte in slow {
-            std::io::Write::write_all(&mut stream.sock, &[*byte]).unwrap();
+            stream.sock.write_all(&[*byte]).unwrap();
             thread::sleep(Duration::from_millis(50));
         }
-        std::io::Write::write_all(&mut stream.sock, rest).unwrap();
+        stream.sock.write_all(rest).unwrap();
         // From now on it is silent, until the client has given up.
         while matches!(stream.sock.read(&mut [0; 100]), Ok(1..)) {}
     });
