@@ -1,5 +1,6 @@
 //! The server's side of an opening: a request is read, handed out for a decision, and answered.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -127,7 +128,8 @@ impl StateMachine for ServerOpening {
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
     pub(crate) stream: T,
-    received: Received,
+    /// Boxed, because it is moved with each decision that cannot be carried out.
+    received: Box<Received>,
 }
 
 /// A connection that a handshake has just opened.
@@ -141,8 +143,8 @@ pub(crate) struct Established {
 }
 
 impl<T: Stream> Pending<T> {
-    pub(crate) const fn new(stream: T, received: Received) -> Self {
-        Self { stream, received }
+    pub(crate) fn new(stream: T, received: Received) -> Self {
+        Self { stream, received: Box::new(received) }
     }
 
     pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
@@ -151,7 +153,8 @@ impl<T: Stream> Pending<T> {
 
     /// An acceptance that does not fit leaves everything in place.
     pub(crate) fn accept(self, acceptance: &Acceptance) -> Result<(T, Established), (Self, Error)> {
-        let Self { stream, received: Received { request, unread, config } } = self;
+        let Self { stream, received } = self;
+        let Received { request, unread, config } = *received;
         let mut response = new_queue();
         match request.accept_as(acceptance, &config, &mut response) {
             Ok(accepted) => {
@@ -161,20 +164,21 @@ impl<T: Stream> Pending<T> {
             }
             Err(not) => {
                 let received = Received { request: not.request, unread, config };
-                Err((Self { stream, received }, HandshakeError::Accept(not.error).into()))
+                Err((Self::new(stream, received), HandshakeError::Accept(not.error).into()))
             }
         }
     }
 
     /// A response that cannot be sent leaves everything in place.
     pub(crate) fn reject(self, response: &Response) -> Result<Driver<T, Linger>, (Self, Error)> {
-        let Self { stream, received: Received { request, unread, config } } = self;
+        let Self { stream, received } = self;
+        let Received { request, unread, config } = *received;
         let mut output = Vec::new();
         match request.reject(response, &mut output) {
             Ok(()) => Ok(Linger::start(stream, output)),
             Err(not) => {
                 let received = Received { request: not.request, unread, config };
-                Err((Self { stream, received }, HandshakeError::Reject(not.error).into()))
+                Err((Self::new(stream, received), HandshakeError::Reject(not.error).into()))
             }
         }
     }
