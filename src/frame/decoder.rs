@@ -119,13 +119,11 @@ impl Decoder {
     /// later call returns the same error and leaves its input as it is.
     #[inline]
     pub fn decode(&mut self, input: &mut [u8]) -> Result<Option<Piece>, ProtocolError> {
-        if self.remaining == 0 && self.partial_len == 0 {
-            if let [first, second, ..] = *input {
-                match self.header_of(first, second, input) {
-                    Ok(Some((header, start))) => return Ok(Some(self.begin(header, start, input))),
-                    Ok(None) => {}
-                    Err(error) => return Err(self.fail(error)),
-                }
+        if self.is_between_frames() && input.len() >= 2 {
+            match self.parse_header(input) {
+                Ok(Some((header, start))) => return Ok(Some(self.begin(header, start, input))),
+                Ok(None) => {}
+                Err(error) => return Err(self.fail(error)),
             }
         }
         self.decode_cut(input)
@@ -204,17 +202,15 @@ impl Decoder {
         self.in_message
     }
 
-    /// The header that `input` begins with, `first` and `second`; `None` while it is incomplete.
+    /// The header that `bytes` begin with, and its length; `None` while it is incomplete. Each byte is judged as soon as
+    /// it is there.
     #[inline]
-    fn header_of(
-        &self,
-        first: u8,
-        second: u8,
-        input: &[u8],
-    ) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let [first, ref rest @ ..] = *bytes else { return Ok(None) };
         let opcode = self.check_first(first)?;
+        let [second, ..] = *rest else { return Ok(None) };
         self.check_second(first, second, opcode)?;
-        FrameHeader::parse_rest(first, second, opcode, input)
+        FrameHeader::parse_rest(first, second, opcode, bytes)
     }
 
     /// Takes no more input. A rule is broken by a header only, so that no payload is due.
@@ -320,12 +316,7 @@ impl Decoder {
             self.partial[usize::from(self.partial_len)] = byte;
             self.partial_len += 1;
             taken += 1;
-            match self.partial[..usize::from(self.partial_len)] {
-                [first] => _ = self.check_first(first)?,
-                [first, second] => self.check_second(first, second, opcode_of(first)?)?,
-                _ => {}
-            }
-            if let Some((header, _)) = FrameHeader::parse(&self.partial[..usize::from(self.partial_len)])? {
+            if let Some((header, _)) = self.parse_header(&self.partial[..usize::from(self.partial_len)])? {
                 self.partial_len = 0;
                 return Ok(Some((header, taken)));
             }
