@@ -91,7 +91,7 @@ impl<S: Stream> Link<S> {
         payload.len() < DIRECT_WRITE
             && waiting + payload.len() < WRITE_AT
             && waiting < self.connection.config().max_queued_output
-            && self.connection.send_at_once(kind, payload, self.out.sink_for(payload.len()))
+            && self.connection.send_fast(kind, payload, self.out.sink_for(payload.len()))
     }
 
     /// [`feed_at_once`](Self::feed_at_once) for a prepared message.
