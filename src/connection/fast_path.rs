@@ -62,6 +62,6 @@ impl Connection {
             return false;
         }
         let header = FrameHeader::new(Opcode::from(kind), payload.len() as u64);
-        payload.len() <= 0xFFFF && push_frame(&header, payload, out).is_ok()
+        push_frame(&header, payload, out).is_ok()
     }
 }

@@ -14,7 +14,7 @@ use super::compressor::Compressor;
 use super::settings::Deflate;
 
 /// How many of each kind are kept while nobody needs them. There are as many at a time as messages are in the works.
-const SPARES: usize = 8;
+const KEPT: usize = 8;
 /// The output of one step, in bytes: most messages whole, or the 32 KiB that the next step may refer to and what is new.
 const SCRATCH: usize = 128 << 10;
 
@@ -22,9 +22,9 @@ pub(crate) type Scratch = Box<[u8]>;
 
 #[derive(Default)]
 pub(crate) struct Pool {
-    compressors: Mutex<Vec<Compressor>>,
-    inflaters: Mutex<Vec<Inflate>>,
-    scratches: Mutex<Vec<Scratch>>,
+    compressors: Arc<Shelf<Compressor>>,
+    inflaters: Arc<Shelf<Inflate>>,
+    scratches: Arc<Shelf<Scratch>>,
 }
 
 impl fmt::Debug for Pool {
@@ -33,90 +33,85 @@ impl fmt::Debug for Pool {
     }
 }
 
+/// Items that nobody needs now; the one that was used last, and is warm, at the end.
+struct Shelf<T>(Mutex<Vec<T>>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Shelf<T> {
+    /// The last item that fits, or a new one.
+    fn lease(self: &Arc<Self>, fits: impl Fn(&T) -> bool, make: impl FnOnce(Option<T>) -> T) -> Lease<T> {
+        let kept = {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.iter().rposition(fits).map(|at| kept.remove(at))
+        };
+        Lease { item: Some(make(kept)), shelf: self.clone() }
+    }
+}
+
 /// Something of a pool's, which goes back when this is dropped.
-pub(crate) struct Lease<T: Pooled> {
+pub(crate) struct Lease<T> {
     /// There until it is dropped.
     item: Option<T>,
-    pool: Arc<Pool>,
-}
-
-pub(crate) trait Pooled: Sized {
-    fn spares(pool: &Pool) -> &Mutex<Vec<Self>>;
-}
-
-impl Pooled for Compressor {
-    fn spares(pool: &Pool) -> &Mutex<Vec<Self>> {
-        &pool.compressors
-    }
-}
-
-impl Pooled for Inflate {
-    fn spares(pool: &Pool) -> &Mutex<Vec<Self>> {
-        &pool.inflaters
-    }
-}
-
-impl Pooled for Scratch {
-    fn spares(pool: &Pool) -> &Mutex<Vec<Self>> {
-        &pool.scratches
-    }
+    shelf: Arc<Shelf<T>>,
 }
 
 impl Deflate {
     /// A compressor that knows nothing yet, with a window of at most `bits`.
     pub(crate) fn compressor(&self, bits: u8) -> Lease<Compressor> {
-        let fits = |spare: &Compressor| spare.window_bits() == bits && spare.suits(self);
-        let spare = take(&self.pool, fits).map(|mut spare: Compressor| {
-            spare.forget();
-            spare
-        });
-        self.lease(spare.unwrap_or_else(|| Compressor::new(self, bits)))
+        let fits = |kept: &Compressor| kept.window_bits() == bits && kept.suits(self);
+        self.pool.compressors.lease(fits, |kept| match kept {
+            Some(mut kept) => {
+                kept.forget();
+                kept
+            }
+            None => Compressor::new(self, bits),
+        })
     }
 
     /// An inflater that knows nothing yet. Its window is the largest there is.
     pub(super) fn inflater(&self) -> Lease<Inflate> {
-        let spare = take(&self.pool, |_| true).map(|mut spare: Inflate| {
-            spare.reset(false);
-            spare
-        });
-        self.lease(spare.unwrap_or_else(|| Inflate::new(false, 15)))
+        self.pool.inflaters.lease(
+            |_| true,
+            |kept| match kept {
+                Some(mut kept) => {
+                    kept.reset(false);
+                    kept
+                }
+                None => Inflate::new(false, 15),
+            },
+        )
     }
 
     pub(super) fn scratch(&self) -> Lease<Scratch> {
-        self.lease(take(&self.pool, |_| true).unwrap_or_else(|| vec![0; SCRATCH].into_boxed_slice()))
-    }
-
-    fn lease<T: Pooled>(&self, item: T) -> Lease<T> {
-        Lease { item: Some(item), pool: self.pool.clone() }
+        let make = || vec![0; SCRATCH].into_boxed_slice();
+        self.pool.scratches.lease(|_| true, |kept| kept.unwrap_or_else(make))
     }
 }
 
-fn take<T: Pooled>(pool: &Pool, fits: impl Fn(&T) -> bool) -> Option<T> {
-    let mut spares = T::spares(pool).lock().unwrap_or_else(PoisonError::into_inner);
-    // The one that was used last is warm.
-    let at = spares.iter().rposition(fits)?;
-    Some(spares.remove(at))
-}
-
-impl<T: Pooled> Drop for Lease<T> {
+impl<T> Drop for Lease<T> {
     fn drop(&mut self) {
         let Some(item) = self.item.take() else { return };
-        let mut spares = T::spares(&self.pool).lock().unwrap_or_else(PoisonError::into_inner);
-        let unwanted = if spares.len() < SPARES { None } else { Some(spares.remove(0)) };
-        spares.push(item);
+        let mut kept = self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwanted = if kept.len() < KEPT { None } else { Some(kept.remove(0)) };
+        kept.push(item);
         // What is freed is freed without the lock.
-        drop(spares);
+        drop(kept);
         drop(unwanted);
     }
 }
 
-impl<T: Pooled> fmt::Debug for Lease<T> {
+impl<T> fmt::Debug for Lease<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease").finish_non_exhaustive()
     }
 }
 
-impl<T: Pooled> Deref for Lease<T> {
+impl<T> Deref for Lease<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -127,7 +122,7 @@ impl<T: Pooled> Deref for Lease<T> {
     }
 }
 
-impl<T: Pooled> DerefMut for Lease<T> {
+impl<T> DerefMut for Lease<T> {
     fn deref_mut(&mut self) -> &mut T {
         match &mut self.item {
             Some(item) => item,
