@@ -3,7 +3,7 @@
 
 mod client_support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
@@ -322,4 +322,46 @@ fn servers_over_tokio_accept_over_tls() {
         hello!(open_tokio(port, authority.client()).connect().await.unwrap(), await);
         server.await.unwrap();
     });
+}
+
+/// What both adapters say when they connect to a server that acts like this.
+fn both_errors(scheme: &str, config: &ClientConfig, act: fn(TcpStream)) -> [String; 2] {
+    let (port, server) = serve(act);
+    let url = format!("{scheme}://localhost:{port}/path?query");
+    let blocking = blocking::Connector::new(&url).tls_config(config.clone()).connect().unwrap_err();
+    server.join().unwrap();
+    let (port, server) = serve(act);
+    let url = format!("{scheme}://localhost:{port}/path?query");
+    let connector = ws_tokio::Connector::new(&url).tls_config(config.clone());
+    let tokio = run(async { connector.connect().await.unwrap_err() });
+    server.join().unwrap();
+    [blocking.to_string(), tokio.to_string()]
+}
+
+#[test]
+fn a_server_of_another_protocol_is_named() {
+    let authority = Authority::new();
+    let config = authority.client();
+    // A TLS server answers a plain request with an alert: unexpected_message, or decode_error.
+    let errors = both_errors("ws", &config, |stream| {
+        let mut stream = server_stream(Authority::new().server(&["localhost"]), stream);
+        while stream.conn.complete_io(&mut stream.sock).is_ok() {}
+    });
+    for error in errors {
+        assert!(error.ends_with("the server speaks tls: wss:// may be meant instead of ws://"), "{error}");
+    }
+    let errors = both_errors("ws", &config, |stream| write(stream, b"SSH-2.0-OpenSSH_9.6\r\n"));
+    for error in errors {
+        assert!(error.contains("does not speak http, its first bytes are \"SSH-2.0-OpenSSH_9.6"), "{error}");
+    }
+    let errors = both_errors("wss", &config, |stream| write(stream, b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+    for error in errors {
+        assert_eq!(error, "localhost does not speak tls on this port");
+    }
+}
+
+fn write(mut stream: TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+    // The client may have gone already.
+    let _ = stream.read(&mut [0; 4096]);
 }

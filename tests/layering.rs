@@ -42,6 +42,10 @@ const MAY_NAME_STD: [&str; 8] = [
     "src/memory/read_buffer.rs",
     "src/memory/shared_pool.rs",
 ];
+/// So many lines that are equal, but for their names, are code that should stand once.
+const TWINS: usize = 8;
+const KEYWORDS: &str = " as async await break const continue crate dyn else enum extern false fn for if impl in let loop \
+    match mod move mut pub ref return self Self static struct super trait true type use where while ";
 const MAX_LINES: usize = 600;
 /// A library has nothing to tell the terminal: not even a close reason (RFC 6455 §5.5.1).
 const FORBIDDEN_MACROS: [&str; 8] =
@@ -54,6 +58,66 @@ fn sources_keep_to_their_layers() {
     assert!(sources.iter().any(|source| source.path == "src/lib.rs"), "run in the package's directory");
     let found = check(&sources);
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+}
+
+/// Neither signatures nor attributes count, and `.await` makes no difference.
+#[test]
+fn no_adapter_repeats_another() {
+    let sources = read_sources();
+    let mut found = Vec::new();
+    let mut seen: Vec<(Vec<String>, &str, String)> = Vec::new();
+    for source in &sources {
+        let module = module_of(&source.path);
+        let Some(adapter) = module.first().filter(|top| *top == POLL || ADAPTERS.contains(&top.as_str()))
+        else {
+            continue;
+        };
+        let lines = normalized_lines(&without_tests(&tokens(&source.text), &module, &mut Vec::new()));
+        for run in lines.windows(TWINS) {
+            let place = format!("{}:{}", source.path, run[0].0);
+            let run: Vec<_> = run.iter().map(|(_, line)| line.clone()).collect();
+            let twin = seen.iter().find(|(other, at, _)| *other == run && at != adapter);
+            found.extend(twin.map(|(_, _, twin)| format!("{TWINS} lines at {place} are those at {twin}")));
+            seen.push((run, adapter_name(adapter), place));
+        }
+    }
+    assert!(found.is_empty(), "write them once:\n{}", found.join("\n"));
+}
+
+fn adapter_name(module: &str) -> &'static str {
+    ADAPTERS.into_iter().find(|adapter| *adapter == module).unwrap_or(POLL)
+}
+
+/// The lines inside of functions, with their numbers; every name is `x`.
+fn normalized_lines(code: &[Token]) -> Vec<(usize, String)> {
+    let mut lines = Vec::new();
+    let mut ends: &[&str] = &[];
+    for line in code.chunk_by(|a, b| a.line == b.line) {
+        let words: Vec<_> = line.iter().map(|token| token.text.as_str()).collect();
+        let visibility = ["pub", "(", "crate", "super", ")", "const", "async"];
+        if ends.is_empty() {
+            ends = match words.iter().find(|word| !visibility.contains(word)) {
+                Some(&"use") => &[";"],
+                Some(&("fn" | "impl" | "struct" | "enum" | "trait" | "type" | "mod" | "#")) => {
+                    &["{", "}", ";", "]"]
+                }
+                _ => &[],
+            };
+        }
+        if !ends.is_empty() {
+            if words.last().is_some_and(|last| ends.contains(last)) {
+                ends = &[];
+            }
+            continue;
+        }
+        let is_name = |word: &str| {
+            word.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                && !KEYWORDS.contains(&format!(" {word} "))
+        };
+        let words = words.into_iter().map(|word| if is_name(word) { "x" } else { word });
+        lines.push((line[0].line, words.collect::<Vec<_>>().join(" ").replace(" . await", "")));
+    }
+    lines
 }
 
 struct Source {
@@ -589,7 +653,7 @@ mod the_check_itself {
     #[test]
     fn sizes_and_the_root_are_checked() {
         assert_passes("src/uri.rs", &"\n".repeat(MAX_LINES));
-        assert_fails("src/uri.rs", &"\n".repeat(MAX_LINES + 1), "601 lines");
+        assert_fails("src/uri.rs", &"\n".repeat(MAX_LINES + 1), &format!("{} lines", MAX_LINES + 1));
         let root =
             Source { path: "src/lib.rs".into(), text: "// #![forbid(unsafe_code)]\n#![no_std]".into() };
         assert_eq!(check(&[root]), ["src/lib.rs: lacks #![forbid(unsafe_code)]"]);

@@ -147,6 +147,8 @@ impl<S> Deref for PendingRequest<S> {
     }
 }
 
+// The error holds the request for another try, and is rare.
+#[allow(clippy::result_large_err)]
 impl<S: Transport> PendingRequest<S> {
     /// Accepts: answers `101` and opens the connection.
     ///

@@ -75,7 +75,7 @@ impl client::Connector<Blocking> {
 /// The stream to the server.
 fn open(route: Route, clock: Clock, until: Option<Duration>) -> Result<ClientStream, Error> {
     let dialled = dial(&route.host, route.port, clock, until);
-    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
+    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.unreachable_error(error))?);
     for layer in route.layers {
         stream = match layer {
             Layer::Tunnel(tunnel, request) => {

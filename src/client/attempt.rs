@@ -51,7 +51,7 @@ impl Layer {
 
 impl Route {
     /// What failed on the way to the first host says so if that is a proxy: the environment may have named it.
-    pub(crate) fn not_reached(&self, error: Error) -> Error {
+    pub(crate) fn unreachable_error(&self, error: Error) -> Error {
         let proxy = self.layers.iter().find_map(Layer::proxy);
         match (proxy, error) {
             (Some(proxy), Error::Connect(error)) if !matches!(*error, ConnectError::TimedOut { .. }) => {
@@ -83,7 +83,8 @@ impl<'a> Attempt<'a> {
         let request = self.request.clone().with_config(&self.options.config).limits(limits);
         // The clock of the handshake is that of the whole opening.
         let handshake = request.start(nonce, Duration::ZERO, &mut bytes).map_err(HandshakeError::Request)?;
-        Ok((ClientOpening { handshake, config: self.options.config.clone() }, bytes))
+        let config = self.options.config.clone();
+        Ok((ClientOpening { handshake, config, first_bytes: Vec::new() }, bytes))
     }
 
     /// The way to the server.

@@ -45,7 +45,7 @@ pub struct ProxySettings {
     https: Setting,
     http: Setting,
     all: Setting,
-    without: Vec<Without>,
+    no_proxy: Vec<NoProxyEntry>,
 }
 
 /// A bad one is an error only where it would be used.
@@ -74,15 +74,15 @@ impl ProxySettings {
             Some(_) => &["http_proxy"],
             None => &["http_proxy", "HTTP_PROXY"],
         };
-        let without = first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default();
+        let no_proxy = first(&["no_proxy", "NO_PROXY"]).map(|(_, list)| list).unwrap_or_default();
         Self {
             https: proxy(&["https_proxy", "HTTPS_PROXY"]),
             http: proxy(http),
             all: proxy(&["all_proxy", "ALL_PROXY"]),
-            without: without
+            no_proxy: no_proxy
                 .split(|c: char| c == ',' || c.is_whitespace())
                 .filter(|entry| !entry.is_empty())
-                .map(Without::parse)
+                .map(NoProxyEntry::parse)
                 .collect(),
         }
     }
@@ -91,12 +91,12 @@ impl ProxySettings {
     ///
     /// # Errors
     ///
-    /// The variable that decides holds no URL of a proxy.
+    /// The environment variable that decides is not a valid proxy URL.
     pub fn proxy_for(&self, uri: &WebSocketUri) -> Result<Option<&Proxy>, ProxyUrlError> {
         let (host, port) = (uri.host().trim_end_matches('.'), uri.port());
         let address = host.parse::<IpAddr>().ok();
         let is_loopback = address.map_or(host == "localhost", |address| address.to_canonical().is_loopback());
-        if is_loopback || self.without.iter().any(|entry| entry.matches(host, address, port)) {
+        if is_loopback || self.no_proxy.iter().any(|entry| entry.matches(host, address, port)) {
             return Ok(None);
         }
         let http = if uri.is_secure() { &None } else { &self.http };
@@ -107,7 +107,7 @@ impl ProxySettings {
 
 /// One entry of `NO_PROXY`.
 #[derive(Clone, Debug)]
-enum Without {
+enum NoProxyEntry {
     All,
     /// Names without a dot.
     Local,
@@ -116,7 +116,7 @@ enum Without {
     Network(Ipv6Addr, u32, Option<u16>),
 }
 
-impl Without {
+impl NoProxyEntry {
     fn parse(entry: &str) -> Self {
         match entry {
             "*" => return Self::All,

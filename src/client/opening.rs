@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use super::Step;
@@ -12,11 +13,15 @@ use crate::handshake::{ClientHandshake, ClientStep, Refusal, ResponseError};
 use crate::{Config, MaskKeys};
 
 /// The client's side of an opening handshake, from the request on.
-#[derive(Debug)]
 pub(crate) struct ClientOpening {
     pub(super) handshake: ClientHandshake,
     pub(super) config: Arc<Config>,
+    /// The first bytes of a response that is not complete, to name another protocol.
+    pub(super) first_bytes: Vec<u8>,
 }
+
+/// More than an error shows.
+const FIRST_BYTES: usize = 80;
 
 impl StateMachine for ClientOpening {
     type Outcome = Result<Established, Refusal>;
@@ -31,7 +36,7 @@ impl StateMachine for ClientOpening {
         input: Input<'_>,
         _: &mut Vec<u8>,
     ) -> Result<Progress<Self, Self::Outcome>, Error> {
-        let Self { handshake, config } = self;
+        let Self { handshake, config, mut first_bytes } = self;
         let (step, bytes) = match input {
             Input::Bytes(bytes) => (handshake.receive(now, bytes), bytes),
             Input::EndOfStream => (handshake.handle_eof().map(ClientStep::Refused), &[][..]),
@@ -39,18 +44,32 @@ impl StateMachine for ClientOpening {
             Input::Failed(error) => return Err(error.into()),
         };
         match step {
-            Ok(ClientStep::NeedMore(handshake)) => Ok(Progress::NeedMore(Self { handshake, config })),
+            Ok(ClientStep::NeedMore(handshake)) => {
+                first_bytes.extend(bytes.iter().take(FIRST_BYTES - first_bytes.len()));
+                Ok(Progress::NeedMore(Self { handshake, config, first_bytes }))
+            }
             Ok(ClientStep::Refused(refusal)) => Ok(Progress::Done(Err(refusal))),
             Ok(ClientStep::Open { opened, consumed }) => {
                 let unread = bytes.get(consumed..).unwrap_or_default().to_vec();
-                let response = Some(opened.response().clone());
-                let (connection, negotiated) =
-                    opened.into_connection(config, MaskKeys::thread(), Duration::ZERO);
-                let opened = Opened { subprotocol: negotiated.subprotocol, response };
+                let (connection, negotiated, response) =
+                    opened.into_parts(config, MaskKeys::thread(), Duration::ZERO);
+                let opened = Opened { subprotocol: negotiated.subprotocol, response: Some(response) };
                 Ok(Progress::Done(Ok(Established { connection, unread, response: Vec::new(), opened })))
             }
             Err(ResponseError::TimedOut) => Err(ConnectError::TimedOut { step: Step::Handshake }.into()),
-            Err(error) => Err(HandshakeError::Response(error).into()),
+            Err(error) => {
+                first_bytes.extend(bytes.iter().take(FIRST_BYTES - first_bytes.len()));
+                Err(HandshakeError::Response(error.or_other_protocol(&first_bytes)).into())
+            }
         }
+    }
+}
+
+impl fmt::Debug for ClientOpening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOpening")
+            .field("handshake", &self.handshake)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -14,9 +14,10 @@ use crate::{CloseCode, Initiator, SendError, Summary};
 /// How a client connects again after its connection ended: delays, stop condition, what becomes of messages meanwhile.
 ///
 /// The delays are those of RFC 6455 §7.2.3: before the first retry a random one of up to 5 s, so that the clients of a
-/// server that was restarted do not come all at once; with each further failure in a row twice as long, of which the
-/// second half is random, up to 60 s. A connection that lived for 10 s begins a new row, one that ended before counts
-/// as a failure, so that a server which accepts and drops is not asked in a loop. The first attempt of all comes at once.
+/// server that was restarted do not come all at once; with each further consecutive failure twice as long, of which
+/// the second half is random, up to 60 s. A connection that lived for 10 s resets the count of failures; one that ended
+/// before counts as a failure, so that a server which accepts and drops is not asked in a loop. The first attempt of all is
+/// made immediately.
 ///
 /// A server or proxy that refuses with `Retry-After` (RFC 9110 §10.2.3) is not asked again before that time, up to
 /// [`longest_retry_after`](Self::longest_retry_after).
@@ -96,28 +97,28 @@ impl Reconnect {
         self
     }
 
-    /// Stops after so many failures in a row. Default: never.
+    /// Stops after so many consecutive failures. Default: never.
     #[must_use]
     pub fn max_failures(mut self, most: u32) -> Self {
         self.max_failures = Some(most);
         self
     }
 
-    /// What becomes of messages while there is no connection. Default: [`WhileAway::Refuse`].
+    /// Sets what becomes of messages while there is no connection. Default: [`WhileAway::Refuse`].
     #[must_use]
     pub fn while_away(mut self, what: WhileAway) -> Self {
         self.while_away = what;
         self
     }
 
-    /// Stops when this says so of an end. Default: [`Lost::is_final`].
+    /// Stops reconnecting when the predicate returns `true`. Default: [`Lost::is_final`].
     #[must_use]
     pub fn stop_when(mut self, stop: impl Fn(&Lost<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.stop_when = Some(Arc::new(stop));
         self
     }
 
-    /// Is told of every change. Default: nobody is.
+    /// Calls `observer` on every state change. Default: none.
     #[must_use]
     pub fn observe(mut self, observer: impl Fn(&ReconnectEvent<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -218,7 +219,8 @@ impl Lost<'_> {
     /// - the certificate of the server or proxy is not valid, one of them does not accept the client's certificate, or it has
     ///   no TLS version or cipher suite in common with the client;
     /// - the session cannot be set up because the application sends what cannot be sent, or asks for whole messages where
-    ///   the configuration says chunks.
+    ///   the configuration says chunks;
+    /// - there is no runtime.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -237,7 +239,7 @@ impl Lost<'_> {
             Self::Failed(Error::Send(error)) => {
                 !matches!(error, SendError::Closed | SendError::Full { .. } | SendError::MaskKey)
             }
-            Self::Failed(Error::ChunkDelivery) => true,
+            Self::Failed(Error::ChunkDelivery | Error::NoRuntime) => true,
             Self::Failed(_) => false,
         }
     }
@@ -329,11 +331,11 @@ impl fmt::Display for Lost<'_> {
     }
 }
 
-/// A change in the life of a client that connects again.
+/// A state change of a client that reconnects.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum ReconnectEvent<'a> {
-    /// An attempt begins: the first of all, or the one after so many failures in a row.
+    /// An attempt begins: the first of all, or the one after so many consecutive failures.
     Connecting {
         /// How many attempts failed since a connection last lived long enough.
         failures: u32,
@@ -356,6 +358,7 @@ impl fmt::Display for ReconnectEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting { failures: 0 } => f.write_str("connecting"),
+            Self::Connecting { failures: 1 } => f.write_str("connecting after 1 failure"),
             Self::Connecting { failures } => write!(f, "connecting after {failures} failures"),
             Self::Opened => f.write_str("connected"),
             Self::Lost { lost, retry_in, messages_lost } => {
@@ -374,7 +377,7 @@ impl fmt::Display for ReconnectEvent<'_> {
     }
 }
 
-/// Where a client that connects again is.
+/// The state of a client that reconnects.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReconnectState {
@@ -495,6 +498,15 @@ mod tests {
             delays.push(retry.ended_with(now, Lost::Failed(&error), 0, u32::MAX).unwrap().as_secs());
         }
         assert_eq!(delays, [5, 10, 20, 5, 10]);
+    }
+
+    #[test]
+    fn events_count_in_words() {
+        let connecting = |failures| alloc::format!("{}", ReconnectEvent::Connecting { failures });
+        assert_eq!(
+            [0, 1, 2].map(connecting),
+            ["connecting", "connecting after 1 failure", "connecting after 2 failures"]
+        );
     }
 
     #[test]

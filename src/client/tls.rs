@@ -1,6 +1,6 @@
-//! What a client needs to know for `wss:`: whom it trusts (feature `rustls`).
+//! TLS for `wss:`: root certificates and verifiers (feature `rustls`).
 //!
-//! Without a word a connector trusts the certificate authorities of the web, as Mozilla lists them (`webpki-roots`).
+//! By default a connector trusts the certificate authorities of the web, as Mozilla lists them (`webpki-roots`).
 //! [`Connector::tls_config`](super::Connector::tls_config) takes any other
 //! [`ClientConfig`]: one of this module, or one of your own, with client certificates for
 //! instance. All of them use *ring*, named explicitly: nothing depends on a default of the process, and nothing panics
@@ -70,7 +70,7 @@ pub fn trusting_the_web() -> Result<ClientConfig, rustls::Error> {
     Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Trusts whom the operating system trusts, by its own verifier: authorities that a company installed are among them.
+/// Verifies certificates with the platform's verifier, so that authorities which a company installed are trusted too.
 ///
 /// # Errors
 ///

@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -16,7 +15,7 @@ use super::proxy::{Credentials, Proxy, ProxyKind};
 use super::{ConnectError, ProxyFailure, SocksReply, Step};
 use crate::engine::Error;
 use crate::engine::driver::{Input, Progress, StateMachine};
-use crate::handshake::{Body, HandshakeLimits, HeadReader, Refusal, ResponseError, ResponseHead};
+use crate::handshake::{HandshakeLimits, ResponseReader};
 
 /// A tunnel that a proxy is asked for.
 pub(crate) struct Tunnel {
@@ -27,21 +26,9 @@ pub(crate) struct Tunnel {
 }
 
 enum Protocol {
-    Http(Box<HttpTunnel>),
+    Http(Box<ResponseReader>),
     Socks(Socks),
 }
-
-/// The response to a `CONNECT`.
-struct HttpTunnel {
-    reader: HeadReader,
-    interim: usize,
-    limits: HandshakeLimits,
-    /// A response that refuses, while its body arrives.
-    refusal: Option<(ResponseHead, Body)>,
-}
-
-/// More interim responses than any proxy has a reason to send.
-const MAX_INTERIM: usize = 4;
 
 impl Tunnel {
     /// To `host` (an IPv6 address without its brackets) and `port`, until `until`. Returns what is sent first, too.
@@ -53,9 +40,7 @@ impl Tunnel {
     ) -> Result<(Self, Vec<u8>), ProxyFailure> {
         let (protocol, output) = match proxy.kind {
             ProxyKind::Http | ProxyKind::Https => {
-                let reader = HeadReader::response();
-                let http = HttpTunnel { reader, interim: 0, limits, refusal: None };
-                (Protocol::Http(Box::new(http)), connect_request(host, port, proxy)?)
+                (Protocol::Http(Box::new(ResponseReader::new(limits))), connect_request(host, port, proxy)?)
             }
             ProxyKind::Socks5 => {
                 let socks = Socks::new(host, port, proxy.credentials.as_ref())?;
@@ -68,20 +53,25 @@ impl Tunnel {
 
     /// The outcome of what was read: `true` once the tunnel is there.
     fn receive(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<bool, ProxyFailure> {
-        match &mut self.protocol {
-            Protocol::Http(http) => http.receive(input),
-            Protocol::Socks(socks) => socks.receive(input, output),
+        let reader = match &mut self.protocol {
+            Protocol::Http(reader) => reader,
+            Protocol::Socks(socks) => return socks.receive(input, output),
+        };
+        // RFC 9110 §9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields received in a
+        // successful response to CONNECT."
+        match reader.read(input, |status| (200..300).contains(&status)).map_err(ProxyFailure::Response)? {
+            Some((_, consumed)) => tunnel_begins(input.get(consumed..).unwrap_or_default()),
+            None => {
+                reader.take_refusal(false).map_or(Ok(false), |refusal| Err(ProxyFailure::Refused(refusal)))
+            }
         }
     }
 
-    /// A refusal whose body ends with the stream, or with the time.
+    /// A refusal whose body is cut by the end of the stream or of the time.
     fn refusal(&mut self, is_eof: bool) -> Option<ProxyFailure> {
-        let Protocol::Http(http) = &mut self.protocol else { return None };
-        let (head, mut body) = http.refusal.take()?;
-        if is_eof {
-            body.end();
-        }
-        Some(ProxyFailure::Refused(Refusal::new(head, body)))
+        let Protocol::Http(reader) = &mut self.protocol else { return None };
+        let refusal = if is_eof { reader.handle_eof() } else { reader.take_refusal(true) };
+        refusal.map(ProxyFailure::Refused)
     }
 }
 
@@ -114,41 +104,6 @@ impl StateMachine for Tunnel {
         let proxy = self.proxy;
         let timed_out = ConnectError::TimedOut { step: Step::Proxy };
         Err(failure.map_or(timed_out, |failure| ConnectError::Proxy { proxy, failure }).into())
-    }
-}
-
-impl HttpTunnel {
-    fn receive(&mut self, mut input: &[u8]) -> Result<bool, ProxyFailure> {
-        while self.refusal.is_none() {
-            let read = self.reader.read(input, &self.limits);
-            let consumed = read.map_err(|error| ProxyFailure::Response(error.into()))?;
-            input = input.get(consumed..).unwrap_or_default();
-            if !self.reader.is_complete() {
-                return Ok(false);
-            }
-            let reader = mem::replace(&mut self.reader, HeadReader::response());
-            let head = ResponseHead::new(reader.finish());
-            match head.status() {
-                ..200 if self.interim == MAX_INTERIM => {
-                    return Err(ProxyFailure::Response(ResponseError::TooManyInterim));
-                }
-                ..200 => self.interim += 1,
-                // RFC 9110 §9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields received
-                // in a successful response to CONNECT."
-                200..300 => return tunnel_begins(input),
-                _ => {
-                    let body = Body::of(&head, self.limits.max_refusal_body_bytes);
-                    self.refusal = Some((head, body));
-                }
-            }
-        }
-        if let Some((_, body)) = &mut self.refusal {
-            body.read(input);
-        }
-        match self.refusal.take_if(|(_, body)| body.is_over()) {
-            Some((head, body)) => Err(ProxyFailure::Refused(Refusal::new(head, body))),
-            None => Ok(false),
-        }
     }
 }
 
@@ -403,9 +358,9 @@ mod tests {
             (b"HTTP/1.1 200 OK\r\nVia: one,\r\n two\r\n\r\n", "open"),
             (b"HTTP/1.1 407 Who?\r\nContent-Length: 3\r\n\r\nyou", "refused with status 407"),
             (b"HTTP/1.1 502 Bad\r\n\r\nuntil the end", "refused with status 502"),
-            (b"HTTP/1.1 101 Yes\r\n\r\n", "the stream ended before the answer"),
-            (b"HTTP/1.1 20", "the stream ended before the answer"),
-            (b"", "the stream ended before the answer"),
+            (b"HTTP/1.1 101 Yes\r\n\r\n", "the stream ended before the response"),
+            (b"HTTP/1.1 20", "the stream ended before the response"),
+            (b"", "the stream ended before the response"),
         ] {
             for size in [1, 7, 4096] {
                 let (_, ended) = run(tunnel("http://proxy", "host"), input, size);
@@ -467,16 +422,16 @@ mod tests {
         assert_eq!(output, b"\x05\x02\0\x02\x01\x02me\x06secret\x05\x01\0\x03\x04host\x01\xbb");
         assert_eq!(ended, "open");
         for (proxy, input, expected) in [
-            (with, &b"\x05\x02\x01\x01"[..], "does not accept user and password"),
-            (with, b"\x05\xff", "takes no authentication that was offered"),
-            ("socks5://proxy", b"\x05\xff", "takes no authentication that was offered"),
-            ("socks5://proxy", b"\x05\x02", "the answer is no socks5"),
+            (with, &b"\x05\x02\x01\x01"[..], "user name and password are not accepted"),
+            (with, b"\x05\xff", "none of the offered authentication methods is accepted"),
+            ("socks5://proxy", b"\x05\xff", "none of the offered authentication methods is accepted"),
+            ("socks5://proxy", b"\x05\x02", "the response is not socks5"),
             ("socks5://proxy", b"\x05\0\x05\x05", "refused: connection refused"),
             ("socks5://proxy", b"\x05\0\x05\x77", "refused: reply 119"),
-            ("socks5://proxy", b"\x05\0\x05\0\0\x02\0", "the answer is no socks5"),
-            ("socks5://proxy", b"HTTP/1.1 400 Bad", "the answer is no socks5"),
-            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0!", "bytes came behind the answer"),
-            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0", "the stream ended before the answer"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x02\0", "the response is not socks5"),
+            ("socks5://proxy", b"HTTP/1.1 400 Bad", "the response is not socks5"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0!", "data came after the response"),
+            ("socks5://proxy", b"\x05\0\x05\0\0\x01\0\0\0\0\0", "the stream ended before the response"),
         ] {
             assert_eq!(run(tunnel(proxy, "host"), input, 64).1, expected, "{}", input.escape_ascii());
         }

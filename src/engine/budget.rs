@@ -65,7 +65,7 @@ impl Budget {
 
     /// Pays for bytes of messages that waited for the connection, which may be compressed on their way.
     #[cfg(feature = "rand")]
-    pub(super) fn pay_for_handed(&mut self, bytes: usize) {
+    pub(super) fn pay_for_queued(&mut self, bytes: usize) {
         self.pay_for(bytes, DECODED);
     }
 

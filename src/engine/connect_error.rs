@@ -38,7 +38,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why a client got no connection to ask on, or not in time.
+/// Why no transport to the server could be opened, or not in time.
 ///
 /// Neither credentials nor the queries of URLs are in it, whatever form it is shown in.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ pub enum ProxyFailure {
     Response(ResponseError),
     /// What came is no SOCKS5.
     NotSocks,
-    /// The proxy sent bytes behind its answer, where only the server could speak, and that waits for us.
+    /// The proxy sent data after its response, before this side had sent anything through the tunnel.
     EarlyBytes,
     /// The proxy ended the stream before it had answered.
     EndOfStream,
@@ -182,14 +182,14 @@ impl fmt::Display for ProxyFailure {
                 return write!(f, "refused with status {}", refusal.head().status());
             }
             Self::SocksRefused(reply) => return write!(f, "refused: {reply}"),
-            Self::NoAuthentication => "takes no authentication that was offered",
-            Self::Credentials => "does not accept user and password",
-            Self::TooLong => "host, user or password is longer than socks5 can say",
+            Self::NoAuthentication => "none of the offered authentication methods is accepted",
+            Self::Credentials => "user name and password are not accepted",
+            Self::TooLong => "host, user name or password is longer than 255 bytes",
             Self::Header(error) => return error.fmt(f),
             Self::Response(error) => return error.fmt(f),
-            Self::NotSocks => "the answer is no socks5",
-            Self::EarlyBytes => "bytes came behind the answer",
-            Self::EndOfStream => "the stream ended before the answer",
+            Self::NotSocks => "the response is not socks5",
+            Self::EarlyBytes => "data came after the response",
+            Self::EndOfStream => "the stream ended before the response",
             Self::Io(error) => return error.fmt(f),
         })
     }
@@ -247,7 +247,7 @@ pub enum ProxyUrlProblem {
     PercentEncoding,
     /// There is more than a host and a port: a path, a query or a fragment.
     Path,
-    /// The user has a colon, which basic authentication cannot say, or there is a user where none may be.
+    /// The user name contains a colon, which basic authentication cannot express.
     User,
 }
 
@@ -271,14 +271,14 @@ impl fmt::Display for ProxyUrlError {
             None => f.write_str("proxy: ")?,
         }
         f.write_str(match self.problem {
-            ProxyUrlProblem::Scheme => "its url begins with http://, https:// or socks5://",
-            ProxyUrlProblem::Authority(UriError::Port) => "the port is no number up to 65535",
+            ProxyUrlProblem::Scheme => "the url must begin with http://, https:// or socks5://",
+            ProxyUrlProblem::Authority(UriError::Port) => "the port must be a number up to 65535",
             ProxyUrlProblem::Authority(_) => "the host is empty or malformed",
             ProxyUrlProblem::PercentEncoding => {
                 "a % in user or password needs two hexadecimal digits after it"
             }
-            ProxyUrlProblem::Path => "its url has nothing behind host and port",
-            ProxyUrlProblem::User => "a user has no colon: write host:port behind user:password@",
+            ProxyUrlProblem::Path => "the url must end after host and port",
+            ProxyUrlProblem::User => "the user name must not contain ':': write user:password@host:port",
         })
     }
 }
@@ -316,6 +316,11 @@ impl TlsError {
 
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "rustls")]
+        if let Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) = self.rustls()
+        {
+            return write!(f, "{} does not speak tls on this port", self.server);
+        }
         write!(f, "tls with {} failed: {}", self.server, self.error)
     }
 }

@@ -6,6 +6,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
+use super::buffer::{LARGE, ReadBuffer, SMALL};
 use super::{Error, Stream, is_not_ready};
 use crate::redacted::Redacted;
 
@@ -57,7 +58,8 @@ pub(crate) struct Driver<T, M>(Option<Running<T, M>>);
 
 struct Running<T, M> {
     stream: T,
-    machine: M,
+    /// Only a call that is going on takes it.
+    machine: Option<M>,
     /// Kept whole until all of it is written and flushed.
     output: Vec<u8>,
     written: usize,
@@ -69,6 +71,7 @@ struct Running<T, M> {
 impl<T: Stream, M: StateMachine> Driver<T, M> {
     /// `output` is written before the first read.
     pub(crate) const fn new(stream: T, machine: M, output: Vec<u8>) -> Self {
+        let machine = Some(machine);
         Self(Some(Running { stream, machine, output, written: 0, is_shut: false, alarm: false }))
     }
 
@@ -76,16 +79,21 @@ impl<T: Stream, M: StateMachine> Driver<T, M> {
     ///
     /// After [`Error::WouldBlock`] the next call goes on; any other error has dropped the stream.
     pub(crate) fn proceed(&mut self) -> Result<(T, M::Outcome), Error> {
-        let mut buffer = [0; MAX_READ];
+        // Borrowed from the thread, because nobody keeps a buffer while it waits for the stream to be ready.
+        let mut buffer = ReadBuffer::default();
         while let Some(running) = &mut self.0 {
-            let input = running.transfer(&mut buffer)?;
-            let Some(Running { stream, machine, mut output, written, is_shut, alarm }) = self.0.take() else {
-                break;
-            };
-            match machine.handle(stream.now(), input, &mut output)? {
-                Progress::Done(outcome) => return Ok((stream, outcome)),
-                Progress::NeedMore(machine) => {
-                    self.0 = Some(Running { stream, machine, output, written, is_shut, alarm });
+            let room = buffer.room(if T::WAITS { SMALL } else { LARGE });
+            let input = running.transfer(room.get_mut(..MAX_READ).unwrap_or_default())?;
+            let Some(machine) = running.machine.take() else { break };
+            match machine.handle(running.stream.now(), input, &mut running.output) {
+                Ok(Progress::NeedMore(machine)) => running.machine = Some(machine),
+                Ok(Progress::Done(outcome)) => {
+                    let Some(running) = self.0.take() else { break };
+                    return Ok((running.stream, outcome));
+                }
+                Err(error) => {
+                    self.0 = None;
+                    return Err(error);
                 }
             }
         }
@@ -95,7 +103,7 @@ impl<T: Stream, M: StateMachine> Driver<T, M> {
     /// How long it may still take, `None` without a limit.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let running = self.0.as_ref()?;
-        Some(running.machine.deadline()?.saturating_sub(running.stream.now()))
+        Some(running.deadline()?.saturating_sub(running.stream.now()))
     }
 }
 
@@ -106,7 +114,7 @@ impl<T, M> Driver<T, M> {
     }
 
     pub(crate) fn machine(&self) -> Option<&M> {
-        self.0.as_ref().map(|running| &running.machine)
+        self.0.as_ref()?.machine.as_ref()
     }
 
     /// Whether the stream has not taken all the output.
@@ -119,7 +127,7 @@ impl<T, M> Driver<T, M> {
 #[cfg(feature = "tokio")]
 impl<T: Stream, M: StateMachine> Driver<T, M> {
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.0.as_ref()?.machine.deadline()
+        self.0.as_ref()?.deadline()
     }
 
     pub(crate) fn stream_mut(&mut self) -> Option<&mut T> {
@@ -135,9 +143,13 @@ impl<T: Stream, M: StateMachine> Driver<T, M> {
 }
 
 impl<T: Stream, M: StateMachine> Running<T, M> {
+    fn deadline(&self) -> Option<Duration> {
+        self.machine.as_ref()?.deadline()
+    }
+
     /// Writes the output and reads once; [`Error::WouldBlock`] is the only error.
     fn transfer<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Input<'b>, Error> {
-        let until = self.machine.deadline();
+        let until = self.deadline();
         loop {
             let error = match self.write_and_read(buffer, until) {
                 Ok(0) => return Ok(Input::EndOfStream),
@@ -183,7 +195,7 @@ impl<T: Stream, M: StateMachine> Running<T, M> {
             self.output.clear();
             self.written = 0;
         }
-        if self.machine.ends_output() && !self.is_shut {
+        if !self.is_shut && self.machine.as_ref().is_some_and(M::ends_output) {
             self.stream.shutdown_write()?;
             self.is_shut = true;
         }

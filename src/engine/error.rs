@@ -36,6 +36,8 @@ pub enum Error {
     Send(SendError),
     /// A client that connects again has no connection now, and did not take the message.
     NotConnected,
+    /// An opening over tokio was polled outside of a tokio runtime. Nothing was read or sent.
+    NoRuntime,
 }
 
 impl Error {
@@ -52,6 +54,9 @@ impl fmt::Display for Error {
             Self::WouldBlock => f.write_str("stream not ready: call again when it is"),
             Self::TimedOut => f.write_str("nothing came within the time given"),
             Self::NotConnected => f.write_str("no connection now, and the message was not taken"),
+            Self::NoRuntime => {
+                f.write_str("no tokio runtime: poll this inside of one, as #[tokio::main] does")
+            }
             Self::ChunkDelivery => f.write_str("connection delivers chunks: receive with recv_event"),
             Self::Io(error) => write!(f, "stream failed: {error}"),
             Self::Connect(error) => error.fmt(f),
@@ -71,7 +76,11 @@ impl core::error::Error for Error {
             Self::Io(error) => error.source(),
             Self::Connection(error) => error.source(),
             Self::Send(error) => error.source(),
-            Self::WouldBlock | Self::TimedOut | Self::ChunkDelivery | Self::NotConnected => None,
+            Self::WouldBlock
+            | Self::TimedOut
+            | Self::ChunkDelivery
+            | Self::NotConnected
+            | Self::NoRuntime => None,
         }
     }
 }
@@ -119,7 +128,7 @@ impl From<SendError> for Error {
 /// | the server or the proxy refused | `ConnectionRefused` |
 /// | a `wss:` URL without a TLS implementation | `Unsupported` |
 /// | name resolution, TCP or TLS failed | as the operating system or the TLS library said |
-/// | the random source failed, memory ran out, a redirect was not followed | `Other` |
+/// | the random source failed, memory ran out, a redirect was not followed, no runtime | `Other` |
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         match error {
@@ -131,6 +140,7 @@ impl From<Error> for io::Error {
             Error::Handshake(error) => Self::new(error.io_kind(), *error),
             Error::Connection(error) => Self::new(connection_kind(&error), error),
             Error::ChunkDelivery => Self::new(io::ErrorKind::InvalidInput, error),
+            Error::NoRuntime => Self::other(error),
             Error::Send(error) => Self::new(send_kind(&error), error),
         }
     }

@@ -192,7 +192,7 @@ impl<S: Stream> Link<S> {
         let waits = || self.is_unflushed() || !self.out.is_empty() || self.owes_the_end();
         let write = (self.stream.next_write() > self.now && waits()).then(|| self.stream.next_write());
         #[cfg(feature = "rand")]
-        let until = [until, self.next_hand_on()].into_iter().flatten().min();
+        let until = [until, self.next_queued_send()].into_iter().flatten().min();
         [until, due, write].into_iter().flatten().min()
     }
 

@@ -1,7 +1,7 @@
 //! Messages that waited for a connection, on their way into its output.
 //!
 //! ```text
-//!  waiting ──hand_on──> unwritten (in the output) ────────────> written: forgotten
+//!  waiting ──send_queued──> unwritten (in the output) ──────────> written: forgotten
 //!     ^                    │
 //!     └──── no byte left ──┴── a part left, or no copy was kept: lost, and counted
 //! ```
@@ -19,9 +19,9 @@ use super::writing::INPUT_SLICE;
 use super::{Outgoing, Stream};
 use crate::{Message, State};
 
-/// Messages are handed to a connection while its output holds fewer bytes than this. What was handed on and not written is
+/// Messages are moved to a connection's output while that holds fewer bytes than this. What was moved and not written is
 /// kept twice, encoded and as it was, so the bound also limits that memory.
-const HAND_ON_BELOW: usize = 64 << 10;
+const LOW_WATER_MARK: usize = 64 << 10;
 
 /// The queue of a client that connects again. It outlives the connections; the latest one drains it.
 pub struct SendQueue(Mutex<Queue>);
@@ -64,7 +64,7 @@ impl SendQueue {
         queue.waiting.len() + queue.unwritten.len()
     }
 
-    /// Whether messages wait that were not handed to the connection.
+    /// Whether messages wait that are not in the output of the connection.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.lock().waiting.is_empty()
     }
@@ -79,7 +79,7 @@ impl SendQueue {
         self.lock().unwritten.push_back(Unwritten { bytes, copy });
     }
 
-    /// Forgets the message that was handed on last: its sender learns that it failed.
+    /// Forgets the message that was added last: its sender learns that it failed.
     pub(crate) fn forget_last(&self) {
         let last = self.lock().unwritten.pop_back();
         drop(last);
@@ -89,7 +89,7 @@ impl SendQueue {
     pub(crate) fn written(&self, written: u64) {
         let sent: Vec<_> = {
             let mut queue = self.lock();
-            let count = queue.unwritten.iter().take_while(|handed| handed.bytes.end <= written).count();
+            let count = queue.unwritten.iter().take_while(|message| message.bytes.end <= written).count();
             queue.unwritten.drain(..count).collect()
         };
         // A message may own memory of the application, whose `Drop` runs here, without the lock.
@@ -102,9 +102,9 @@ impl SendQueue {
         self.written(written);
         let mut dropped = Vec::new();
         let mut queue = self.lock();
-        while let Some(handed) = queue.unwritten.pop_back() {
-            match handed.copy {
-                Some(copy) if handed.bytes.start >= written => queue.waiting.push_front(copy),
+        while let Some(message) = queue.unwritten.pop_back() {
+            match message.copy {
+                Some(copy) if message.bytes.start >= written => queue.waiting.push_front(copy),
                 other => dropped.push(other),
             }
         }
@@ -149,14 +149,14 @@ impl fmt::Debug for SendQueue {
 pub(super) struct Draining {
     queue: Arc<SendQueue>,
     /// Whether the connection's input was looked at. A connection that opened may hold a Close frame already, and what is
-    /// handed to it then is lost.
-    pub(super) has_looked: bool,
+    /// moved to its output then is lost.
+    pub(super) has_read: bool,
 }
 
 impl<S: Stream> Link<S> {
     /// From now on the connection takes messages from `queue`, whichever of its methods receives.
     pub(crate) fn drain(&mut self, queue: &Arc<SendQueue>) {
-        self.out.set_draining(Some(Draining { queue: queue.clone(), has_looked: false }));
+        self.out.set_draining(Some(Draining { queue: queue.clone(), has_read: false }));
     }
 
     /// How many bytes were queued in all, and how many of them were written.
@@ -165,7 +165,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// When the next of them are due that the stream has room for; a call that waits for input ends its wait then.
-    pub(super) fn next_hand_on(&self) -> Option<Duration> {
+    pub(super) fn next_queued_send(&self) -> Option<Duration> {
         let is_due = self.out.is_draining() && self.out.is_empty();
         is_due.then(|| self.now.saturating_add(INPUT_SLICE))
     }
@@ -174,20 +174,20 @@ impl<S: Stream> Link<S> {
     ///
     /// Call it where all input that was read has been taken.
     #[cold]
-    pub(super) fn hand_on(&mut self) -> bool {
+    pub(super) fn send_queued(&mut self) -> bool {
         let Some(draining) = self.out.draining() else { return false };
-        if !draining.has_looked {
-            draining.has_looked = true;
+        if !draining.has_read {
+            draining.has_read = true;
             return false;
         }
         let queue = draining.queue.clone();
         queue.written(self.out.written_in_all());
         let mut has_moved = false;
-        let most = HAND_ON_BELOW.min(self.connection.config().max_queued_output);
+        let most = LOW_WATER_MARK.min(self.connection.config().max_queued_output);
         while self.connection.state() == State::Open && (self.out.is_empty() || self.out.len() < most) {
             let Some(message) = queue.next() else { break };
             let start = self.out.queued_in_all();
-            self.budget.pay_for_handed(message.len());
+            self.budget.pay_for_queued(message.len());
             match self.encode(Outgoing::Message(&message)) {
                 Ok(()) => {
                     queue.add_unwritten(start..self.out.queued_in_all(), Some(message));
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_was_not_begun_waits_again_and_the_rest_is_sent_or_counted() {
-        // Three messages of 10 bytes each are handed on, one waits; then the connection ends after so many bytes.
+        // Three messages of 10 bytes each are in the output, one waits; then the connection ends after so many bytes.
         for (written, left, lost) in [
             (0, &["1", "2", "3", "4"][..], 0),
             (1, &["2", "3", "4"], 1),

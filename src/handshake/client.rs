@@ -15,12 +15,12 @@ use super::extensions::{Extension, Extensions};
 use super::fields::{
     ExtraHeaders, HeaderError, RESERVED_IN_REQUESTS, is_field_value, is_token, write_header,
 };
-use super::head::HeadReader;
 use super::key::{accept_key, encode_nonce};
 use super::limits::HandshakeLimits;
-use super::opened::{Expected, Opened, ResponseHead};
-use super::refusal::{Body, Refusal};
+use super::opened::{Expected, Opened};
+use super::refusal::Refusal;
 use super::response::write_whole;
+use super::response_reader::ResponseReader;
 use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
@@ -222,9 +222,7 @@ impl ClientRequest {
         };
         Ok(ClientHandshake(Box::new(Parts {
             expected,
-            phase: Phase::Head(HeadReader::response()),
-            interim: 0,
-            limits: self.limits,
+            reader: ResponseReader::new(self.limits),
             deadline: Deadline::new(now, self.limits.timeout),
         })))
     }
@@ -354,17 +352,8 @@ pub struct ClientHandshake(Box<Parts>);
 #[derive(Debug)]
 struct Parts {
     expected: Expected,
-    phase: Phase,
-    interim: usize,
-    limits: HandshakeLimits,
+    reader: ResponseReader,
     deadline: Deadline,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Head(HeadReader),
-    /// The body of a refusal.
-    Body(ResponseHead, Body),
 }
 
 /// What [`ClientHandshake::receive`] came to. Exhaustive on purpose: whoever drives it must handle every outcome.
@@ -384,9 +373,6 @@ pub enum ClientStep {
     Refused(Refusal),
 }
 
-/// More interim responses than any server has a reason to send.
-const MAX_INTERIM: usize = 4;
-
 impl ClientHandshake {
     /// Takes what was read from the stream, in pieces of any size.
     ///
@@ -395,29 +381,9 @@ impl ClientHandshake {
     /// The response is not acceptable. Close the stream.
     pub fn receive(mut self, now: Duration, input: &[u8]) -> Result<ClientStep, ResponseError> {
         let parts = &mut *self.0;
-        let mut consumed = 0;
-        while let Phase::Head(reader) = &mut parts.phase {
-            consumed += reader.read(&input[consumed..], &parts.limits)?;
-            if !reader.is_complete() {
-                return self.handle_timeout(now);
-            }
-            let reader = core::mem::replace(reader, HeadReader::response());
-            let head = ResponseHead::new(reader.finish());
-            match head.status() {
-                101 => {
-                    let opened = parts.expected.check(head)?;
-                    return Ok(ClientStep::Open { opened, consumed });
-                }
-                ..200 if parts.interim == MAX_INTERIM => return Err(ResponseError::TooManyInterim),
-                ..200 => parts.interim += 1,
-                _ => {
-                    let body = Body::of(&head, parts.limits.max_refusal_body_bytes);
-                    parts.phase = Phase::Body(head, body);
-                }
-            }
-        }
-        if let Phase::Body(_, body) = &mut parts.phase {
-            body.read(&input[consumed..]);
+        if let Some((head, consumed)) = parts.reader.read(input, |status| status == 101)? {
+            let opened = parts.expected.check(head)?;
+            return Ok(ClientStep::Open { opened, consumed });
         }
         self.handle_timeout(now)
     }
@@ -435,14 +401,12 @@ impl ClientHandshake {
     /// # Errors
     ///
     /// The deadline has passed: close the stream.
-    pub fn handle_timeout(self, now: Duration) -> Result<ClientStep, ResponseError> {
-        let over = self.0.deadline.is_over(now);
-        match self.0.phase {
-            Phase::Body(head, body) if over || body.is_over() => {
-                Ok(ClientStep::Refused(Refusal::new(head, body)))
-            }
-            Phase::Head(_) if over => Err(ResponseError::TimedOut),
-            _ => Ok(ClientStep::NeedMore(self)),
+    pub fn handle_timeout(mut self, now: Duration) -> Result<ClientStep, ResponseError> {
+        let is_over = self.0.deadline.is_over(now);
+        match self.0.reader.take_refusal(is_over) {
+            Some(refusal) => Ok(ClientStep::Refused(refusal)),
+            None if is_over => Err(ResponseError::TimedOut),
+            None => Ok(ClientStep::NeedMore(self)),
         }
     }
 
@@ -451,14 +415,8 @@ impl ClientHandshake {
     /// # Errors
     ///
     /// The response was not complete.
-    pub fn handle_eof(self) -> Result<Refusal, ResponseError> {
-        match self.0.phase {
-            Phase::Body(head, mut body) => {
-                body.end();
-                Ok(Refusal::new(head, body))
-            }
-            Phase::Head(_) => Err(ResponseError::EndOfStream),
-        }
+    pub fn handle_eof(mut self) -> Result<Refusal, ResponseError> {
+        self.0.reader.handle_eof().ok_or(ResponseError::EndOfStream)
     }
 }
 

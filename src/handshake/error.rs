@@ -137,6 +137,12 @@ impl core::error::Error for RequestError {}
 pub enum ResponseError {
     /// The bytes are no HTTP/1.1 head, or more of one than the limits allow.
     Head(HeadError),
+    /// The server speaks another protocol than HTTP; these are its first bytes. The connectors tell it; a
+    /// [`ClientHandshake`](super::ClientHandshake) by itself fails with [`Head`](Self::Head).
+    NotHttp(Excerpt),
+    /// The server speaks TLS, and the request went to it without: `wss://` may be meant. Told like
+    /// [`NotHttp`](Self::NotHttp).
+    Tls,
     /// The answer is `101` in another version than HTTP/1.1.
     HttpVersion,
     /// More than four answers that only announce another one.
@@ -171,6 +177,20 @@ pub enum ResponseError {
     EndOfStream,
 }
 
+impl ResponseError {
+    /// Names what the server speaks, from its first bytes, if it is not HTTP.
+    #[cfg(feature = "rand")]
+    pub(crate) fn or_other_protocol(self, first_bytes: &[u8]) -> Self {
+        match self {
+            Self::Head(HeadError::Byte { .. }) if first_bytes.starts_with(b"HTTP/") => self,
+            // A record that holds an alert or a part of the handshake (RFC 8446 §5.1).
+            Self::Head(HeadError::Byte { .. }) if matches!(first_bytes, [0x15 | 0x16, 3, ..]) => Self::Tls,
+            Self::Head(HeadError::Byte { .. }) => Self::NotHttp(Excerpt::new(first_bytes)),
+            error => error,
+        }
+    }
+}
+
 impl From<HeadError> for ResponseError {
     fn from(error: HeadError) -> Self {
         Self::Head(error)
@@ -181,6 +201,10 @@ impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Head(error) => return error.fmt(f),
+            Self::NotHttp(bytes) => {
+                return write!(f, "the server does not speak http, its first bytes are {bytes}");
+            }
+            Self::Tls => "the server speaks tls: wss:// may be meant instead of ws://",
             Self::HttpVersion => "the 101 response is not in http/1.1",
             Self::TooManyInterim => "the server sent more than four interim responses",
             Self::Upgrade => "the Upgrade header of the response is not websocket",

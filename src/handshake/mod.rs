@@ -37,6 +37,7 @@ mod refusal;
 mod refused;
 mod request;
 mod response;
+mod response_reader;
 mod server;
 
 pub use client::{ClientHandshake, ClientRequest, ClientRequestError, ClientStep};
@@ -47,8 +48,6 @@ pub use extensions::{Extension, ExtensionError, Extensions};
 #[cfg(feature = "rand")]
 pub(crate) use fields::ExtraHeaders;
 pub use fields::{Excerpt, HeaderError};
-#[cfg(feature = "rand")]
-pub(crate) use head::HeadReader;
 pub use head::{HeadError, HeadPart};
 pub use key::accept_key;
 #[cfg(feature = "rand")]
@@ -56,12 +55,12 @@ pub use key::{NoRandomness, random_nonce};
 pub use limits::HandshakeLimits;
 pub use offer::{Negotiated, NegotiationError, Offer};
 pub use opened::{Opened, ResponseHead};
-#[cfg(feature = "rand")]
-pub(crate) use refusal::Body;
 pub use refusal::Refusal;
 pub use refused::RefusedRequest;
 pub use request::RequestHead;
 pub use response::{Response, WriteResponseError};
+#[cfg(feature = "rand")]
+pub(crate) use response_reader::ResponseReader;
 pub use server::{
     AcceptError, Acceptance, Accepted, NotAccepted, NotRejected, Request, ServerHandshake, ServerStep,
 };

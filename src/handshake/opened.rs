@@ -93,10 +93,21 @@ impl Opened {
         keys: MaskKeys,
         now: Duration,
     ) -> (Connection, Negotiated) {
+        let (connection, negotiated, _) = self.into_parts(config, keys, now);
+        (connection, negotiated)
+    }
+
+    /// [`into_connection`](Self::into_connection), for those who keep the response.
+    pub(crate) fn into_parts(
+        self,
+        config: impl Into<Arc<Config>>,
+        keys: MaskKeys,
+        now: Duration,
+    ) -> (Connection, Negotiated, ResponseHead) {
         let connection = Connection::client(config, keys, now);
         #[cfg(feature = "deflate")]
         let connection = connection.with_deflate(self.negotiated.deflate);
-        (connection, self.negotiated)
+        (connection, self.negotiated, self.response)
     }
 }
 

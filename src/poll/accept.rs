@@ -92,6 +92,7 @@ impl<R: Runtime> Acceptor<R> {
     where
         R: Io<S>,
     {
+        R::check()?;
         let driver = self.start(Polled::new(stream));
         driver.machine().map_or(Ok(()), ServerOpening::validate)?;
         Ok(match run(driver).await? {

@@ -291,7 +291,6 @@ impl<T, R: Runtime> fmt::Debug for Polled<T, R> {
         f.debug_struct("Polled")
             .field("io", &TypeName::of(&self.io))
             .field("pending", &self.pending)
-            .field("armed", &self.armed)
             .finish_non_exhaustive()
     }
 }

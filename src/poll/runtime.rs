@@ -8,6 +8,8 @@ use core::time::Duration;
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
+use super::Error;
+
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A runtime, without its streams: those are [`Io`].
@@ -15,6 +17,9 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// It is apart from them so that types need no bound on the stream where they only hold it.
 pub trait Runtime: Clone + Debug + Default + Send + Sync + 'static {
     type Timer: Timer;
+
+    /// Fails where the runtime cannot run, so that an opening fails before anything happens.
+    fn check() -> Result<(), Error>;
 
     /// The time, which a runtime for tests may pause.
     fn now() -> Instant;

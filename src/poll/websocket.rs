@@ -345,6 +345,12 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         self.endpoint.response()
     }
 
+    /// How many encoded bytes wait for the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.endpoint.link.out.len()
+    }
+
     /// How the connection ended, once it has.
     #[must_use]
     pub fn summary(&self) -> Option<Summary<'_>> {
@@ -361,12 +367,6 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     #[cfg(feature = "deflate")]
     pub fn set_compression(&mut self, on: bool) {
         self.endpoint.link.connection.set_compression(on);
-    }
-
-    /// How many encoded bytes wait for the stream.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.endpoint.link.out.len()
     }
 
     /// The stream, to ask for its address.

@@ -1,7 +1,6 @@
 //! The client's side of the opening handshake.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
@@ -15,9 +14,8 @@ use super::{Error, HandshakeError, Reconnecting, Tokio, WebSocket};
 #[cfg(feature = "rustls")]
 use crate::client::ConnectError;
 use crate::client::{self, Layer, Reconnect, Route};
-use crate::engine::driver::{Driver, StateMachine};
-use crate::poll::opening::run;
-use crate::poll::polled::Polled;
+use crate::poll::opening::run_since;
+use crate::poll::runtime::Runtime;
 
 /// Connects to a `ws:` or (feature `rustls`) `wss:` URL, with the defaults.
 ///
@@ -58,8 +56,10 @@ impl client::Connector<Tokio> {
     ///
     /// [`Error::Handshake`] for an URL, header or subprotocol that cannot be sent, for a refusal by the server
     /// (status, headers, body) and for a response that breaks the rules; [`Error::Connect`] if there is no stream to
-    /// the server, or not in time, which names the step that failed; [`Error::Io`] if the stream failed later.
+    /// the server, or not in time, which names the step that failed; [`Error::Io`] if the stream failed later;
+    /// [`Error::NoRuntime`] outside of a tokio runtime.
     pub async fn connect(&self) -> Result<WebSocket<ClientStream>, Error> {
+        Tokio::check()?;
         let epoch = Instant::now();
         let mut attempt = self.attempt()?;
         loop {
@@ -67,7 +67,7 @@ impl client::Connector<Tokio> {
             let (opening, request) = attempt.start()?;
             // In a box: it is large, and whoever awaits this keeps the room for it.
             let stream = Box::pin(open(attempt.route()?, epoch, attempt.until())).await?;
-            match run(driver(stream, epoch, opening, request)).await? {
+            match run_since::<_, Tokio, _>(stream, epoch.into_std(), opening, request).await? {
                 (stream, Ok(established)) => return Ok(WebSocket::open(stream, established)),
                 (_, Err(refusal)) => attempt = attempt.refused(refusal)?,
             }
@@ -83,8 +83,9 @@ impl client::Connector<Tokio> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        Tokio::check()?;
         let (opening, request) = self.attempt()?.start()?;
-        match run(driver(stream, Instant::now(), opening, request)).await? {
+        match run_since::<_, Tokio, _>(stream, Tokio::now(), opening, request).await? {
             (stream, Ok(established)) => Ok(WebSocket::open(stream, established)),
             (_, Err(refusal)) => Err(HandshakeError::Refusal(refusal).into()),
         }
@@ -95,10 +96,13 @@ impl client::Connector<Tokio> {
 async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<ClientStream, Error> {
     let deadline = until.and_then(|until| epoch.checked_add(until));
     let dialled = dial(&route.host, route.port, deadline).await;
-    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.not_reached(error))?);
+    let mut stream = ClientStream::Tcp(dialled.map_err(|error| route.unreachable_error(error))?);
     for layer in route.layers {
         stream = match layer {
-            Layer::Tunnel(tunnel, request) => run(driver(stream, epoch, tunnel, request)).await?.0.io,
+            Layer::Tunnel(tunnel, request) => {
+                let tunnel = run_since::<_, Tokio, _>(stream, epoch.into_std(), tunnel, request);
+                tunnel.await?.0.io
+            }
             #[cfg(feature = "rustls")]
             Layer::Tls { step, peer } => {
                 let connector = tokio_rustls::TlsConnector::from(peer.config.clone());
@@ -109,19 +113,6 @@ async fn open(route: Route, epoch: Instant, until: Option<Duration>) -> Result<C
         };
     }
     Ok(stream)
-}
-
-/// `request` is sent first. The clock began at `epoch`, perhaps before there was a stream.
-fn driver<S, M: StateMachine>(
-    stream: S,
-    epoch: Instant,
-    machine: M,
-    request: Vec<u8>,
-) -> Driver<Polled<S, Tokio>, M>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    Driver::new(Polled::since(stream, epoch.into_std()), machine, request)
 }
 
 impl Reconnecting<ClientStream> {

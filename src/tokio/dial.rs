@@ -17,16 +17,17 @@ use crate::client::{ConnectError, Race, Step};
 
 /// Connects to the host, at the first of its addresses that answers, all before the deadline.
 pub(super) async fn dial(host: &str, port: u16, deadline: Option<Instant>) -> Result<TcpStream, Error> {
-    let timed_out = |step| ConnectError::TimedOut { step };
+    let timed_out = |step| move || ConnectError::TimedOut { step };
     let addresses = match host.parse::<IpAddr>() {
         Ok(address) => Vec::from([SocketAddr::new(address, port)]),
         Err(_) => {
-            let found = before(deadline, lookup_host((host, port))).await.ok_or(timed_out(Step::Resolve))?;
+            let found =
+                before(deadline, lookup_host((host, port))).await.ok_or_else(timed_out(Step::Resolve))?;
             found.map_err(|error| ConnectError::Resolve { host: host.to_string(), error })?.collect()
         }
     };
     let race = run(Race::new(host, addresses)?, TcpStream::connect);
-    let stream = before(deadline, race).await.ok_or(timed_out(Step::Connect))??;
+    let stream = before(deadline, race).await.ok_or_else(timed_out(Step::Connect))??;
     // Some systems refuse it once the peer has reset the connection. What came before can still be read.
     let _ = stream.set_nodelay(true);
     Ok(stream)

@@ -7,9 +7,11 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::runtime::Handle;
 use ::tokio::task::{unconstrained, yield_now};
 use ::tokio::time::{self, Sleep, sleep_until};
 
+use super::Error;
 use crate::poll::runtime::{Io, Runtime, Timer};
 
 /// Tokio, as a parameter of the types that this module names.
@@ -19,6 +21,10 @@ pub struct Tokio;
 
 impl Runtime for Tokio {
     type Timer = Sleep;
+
+    fn check() -> Result<(), Error> {
+        Handle::try_current().map(drop).map_err(|_| Error::NoRuntime)
+    }
 
     #[inline]
     fn now() -> Instant {

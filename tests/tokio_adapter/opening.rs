@@ -125,3 +125,29 @@ fn connecting_by_url_costs_little() {
     println!("WebSocket<ClientStream>: {by_url} bytes, connect: {future}");
     assert!(future <= 2048, "{future} bytes");
 }
+
+/// Tokio itself would panic, in the middle of the opening.
+#[test]
+fn outside_of_a_runtime_an_opening_fails_before_anything_happens() {
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+
+    fn poll<T>(future: impl Future<Output = Result<T, Error>>) -> Error {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(error)) => error,
+            _ => panic!("it goes on"),
+        }
+    }
+    let (stream, mut other) = duplex(4096);
+    let errors = [
+        poll(Connector::new("ws://127.0.0.1:9/").connect()),
+        poll(Connector::new("ws://127.0.0.1:9/").connect_over(stream)),
+        poll(accept(duplex(4096).0)),
+    ];
+    for error in errors {
+        assert!(matches!(error, Error::NoRuntime), "{error:?}");
+        assert_eq!(error.to_string(), "no tokio runtime: poll this inside of one, as #[tokio::main] does");
+    }
+    let sent = run(async { other.read(&mut [0; 1]).await });
+    assert_eq!(sent.unwrap(), 0);
+}
