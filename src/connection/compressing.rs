@@ -3,11 +3,11 @@
 use alloc::boxed::Box;
 
 use super::compressed::{RSV1, Session, settings};
-use super::send::{MASK_LEN, check_room};
+use super::send::check_room;
 use super::{Connection, Fin, Prepared};
 use crate::deflate::{Agreed, Compressor, Deflate};
 use crate::error::SendError;
-use crate::frame::{FrameHeader, Opcode, apply_mask};
+use crate::frame::{FrameHeader, Opcode};
 use crate::memory::Lease;
 use crate::message::Kind;
 use crate::role::Role;
@@ -28,9 +28,11 @@ impl Connection {
         let mut compressor = self.take_compressor(settings, agreed);
         let compressed = compress_whole(&mut compressor, payload, settings);
         let sent = match &compressed {
-            Some(compressed) => {
-                self.write_compressed(kind.into(), Fin::Final, compressed.without_tail(), out)
-            }
+            Some(compressed) => self.write(
+                compressed_header(kind.into(), Fin::Final, compressed.without_tail().len()),
+                compressed.without_tail(),
+                out,
+            ),
             None => self.write_frame(kind.into(), payload, out),
         };
         if compressed.is_none() || sent.is_err() {
@@ -64,9 +66,11 @@ impl Connection {
                 out.push(&compressed.frame);
                 Ok(())
             }
-            (Some(compressed), Role::Client) => {
-                self.write_compressed(prepared.kind().into(), Fin::Final, compressed.payload(), out)
-            }
+            (Some(compressed), Role::Client) => self.write(
+                compressed_header(prepared.kind().into(), Fin::Final, compressed.payload().len()),
+                compressed.payload(),
+                out,
+            ),
         }
     }
 
@@ -95,10 +99,16 @@ impl Connection {
         let mut compressor = self.take_compressor(settings, agreed);
         let sent = match compressor.compress(part, settings, usize::MAX) {
             // RFC 7692 §7.2.1: "for non-final fragments, the removal of 0x00 0x00 0xff 0xff MUST NOT be done."
-            Some(compressed) if fin == Fin::More => {
-                self.write_compressed(opcode, fin, compressed.as_slice(), out)
-            }
-            Some(compressed) => self.write_compressed(opcode, fin, compressed.without_tail(), out),
+            Some(compressed) if fin == Fin::More => self.write(
+                compressed_header(opcode, fin, compressed.as_slice().len()),
+                compressed.as_slice(),
+                out,
+            ),
+            Some(compressed) => self.write(
+                compressed_header(opcode, fin, compressed.without_tail().len()),
+                compressed.without_tail(),
+                out,
+            ),
             None => Err(SendError::Full { needed: part.len() }),
         };
         if sent.is_err() {
@@ -129,28 +139,6 @@ impl Connection {
         {
             self.session = None;
         }
-    }
-
-    /// Writes a frame of a compressed message. RFC 7692 §6.1: its first one has RSV1 set.
-    fn write_compressed(
-        &mut self,
-        opcode: Opcode,
-        fin: Fin,
-        payload: &[u8],
-        out: &mut impl Sink,
-    ) -> Result<(), SendError> {
-        let mut header = compressed_header(opcode, fin, payload.len());
-        let mask_len = if self.role == Role::Client { MASK_LEN } else { 0 };
-        let needed = (header.encoded_len() + mask_len).saturating_add(payload.len());
-        check_room(out, needed)?;
-        header.mask = self.next_key()?;
-        out.reserve(needed);
-        out.push(&header.encode());
-        out.push(payload);
-        if let Some(key) = header.mask {
-            apply_mask(key, 0, out.last_mut(payload.len()));
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,5 @@
 //! The open connection: the rules of both directions, control frames, the closing handshake, deadlines and limits.
 
-mod at_once;
 mod closing;
 #[cfg(feature = "deflate")]
 mod compressed;
@@ -8,6 +7,7 @@ mod compressed;
 mod compressing;
 mod deadlines;
 mod event;
+mod fast_path;
 mod gathered;
 mod incoming;
 mod input;

@@ -45,9 +45,10 @@ impl Connection {
         input: &mut Input<'a>,
         out: &mut impl Sink,
     ) -> Result<Option<Event<'a>>, Error> {
-        let Some((kind, payload)) = self.whole_message(now, input.rest_mut()) else {
-            return self.receive_any(now, input, out);
+        let Some((kind, payload)) = self.whole_message(input.rest_mut()) else {
+            return self.receive_general(now, input, out);
         };
+        self.bytes_came(now);
         let payload = input.take(payload.end).get(payload).unwrap_or_default();
         // Each arm builds all of its value at once: a message that is moved from one enum into the next costs a store
         // that stalls the loads after it, twice the time of everything else here.
@@ -69,18 +70,24 @@ impl Connection {
     /// As `receive`.
     #[inline]
     pub fn locate(&mut self, now: Duration, bytes: &mut [u8], out: &mut impl Sink) -> Result<Located, Error> {
-        if let Some((kind, payload)) = self.whole_message(now, bytes) {
+        if let Some((kind, payload)) = self.whole_message(bytes) {
+            self.bytes_came(now);
             return Ok(Located {
                 consumed: payload.end,
                 found: Some(Found(Place::Message { kind, payload })),
             });
         }
-        self.locate_any(now, bytes, out)
+        self.locate_general(now, bytes, out)
     }
 
     /// [`locate`](Self::locate) for what is not a whole message in one small frame.
     #[inline(never)]
-    fn locate_any(&mut self, now: Duration, bytes: &mut [u8], out: &mut impl Sink) -> Result<Located, Error> {
+    pub(crate) fn locate_general(
+        &mut self,
+        now: Duration,
+        bytes: &mut [u8],
+        out: &mut impl Sink,
+    ) -> Result<Located, Error> {
         if !self.is_usual() {
             self.transmit(out);
             if let Some(error) = self.failure {
@@ -241,7 +248,7 @@ impl Connection {
 
     /// [`receive`](Self::receive) for what is not a whole message in one small frame.
     #[inline(never)]
-    fn receive_any<'a>(
+    fn receive_general<'a>(
         &mut self,
         now: Duration,
         input: &mut Input<'a>,
@@ -251,7 +258,7 @@ impl Connection {
         if let Some(len) = input.take_direct() {
             return Ok(self.payload_read(now, len, out)?.map(Event::Message));
         }
-        let located = self.locate_any(now, input.rest_mut(), out)?;
+        let located = self.locate_general(now, input.rest_mut(), out)?;
         let bytes = input.take(located.consumed);
         match located.found {
             Some(found) => self.lend(now, found, bytes, out).map(Some),

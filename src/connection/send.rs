@@ -70,7 +70,7 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if self.send_at_once(message.kind(), message.as_bytes(), out) {
+        if self.send_fast(message.kind(), message.as_bytes(), out) {
             return Ok(());
         }
         self.send_payload(message.kind(), message.as_bytes(), out)
@@ -320,7 +320,11 @@ impl Connection {
                 _ => self.send_compressed_fragment(opcode, fin, part, out),
             };
         }
-        self.write(opcode, fin, part, out)
+        self.write(
+            FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, part.len() as u64) },
+            part,
+            out,
+        )
     }
 
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
@@ -385,6 +389,7 @@ impl Connection {
         })
     }
 
+    /// Writes an uncompressed frame that is the last of its message, or a control frame.
     #[inline]
     pub(super) fn write_frame(
         &mut self,
@@ -392,49 +397,28 @@ impl Connection {
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
-        self.write(opcode, Fin::Final, payload, out)?;
+        self.write(FrameHeader::new(opcode, payload.len() as u64), payload, out)?;
         self.closing.sent |= opcode == Opcode::Close;
         Ok(())
     }
 
+    /// Writes a frame, masked by a client, whole or not at all.
     #[inline]
-    fn write(
+    pub(super) fn write(
         &mut self,
-        opcode: Opcode,
-        fin: Fin,
+        header: FrameHeader,
         payload: &[u8],
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         match self.role {
-            Role::Server => write_plain(opcode, fin, payload, out),
-            Role::Client => self.write_masked(opcode, fin, payload, out),
+            Role::Server => push_frame(&FrameHeader { mask: None, ..header }, payload, out),
+            Role::Client => {
+                // The room is checked before a key is asked for: the source may be slow, or count.
+                check_room(out, (header.encoded_len() + MASK_LEN).saturating_add(payload.len()))?;
+                let mask = Some(self.keys.next()?);
+                push_frame(&FrameHeader { mask, ..header }, payload, out)
+            }
         }
-    }
-
-    /// RFC 6455 §5.1: "a client MUST mask all frames that it sends to the server".
-    #[inline(never)]
-    fn write_masked(
-        &mut self,
-        opcode: Opcode,
-        fin: Fin,
-        payload: &[u8],
-        out: &mut impl Sink,
-    ) -> Result<(), SendError> {
-        let long = header(opcode, fin, payload);
-        // The room is checked before a key is asked for: the source may be slow, or count.
-        let needed = (long.encoded_len() + MASK_LEN).saturating_add(payload.len());
-        check_room(out, needed)?;
-        let Some(key) = self.next_key()? else { return Err(SendError::MaskKey) };
-        if let Some([first, len]) = short_header(opcode, fin, payload) {
-            let [a, b, c, d] = key;
-            out.push(&[first, 0x80 | len, a, b, c, d]);
-        } else {
-            out.reserve(needed);
-            out.push(&FrameHeader { mask: Some(key), ..long }.encode());
-        }
-        out.push(payload);
-        apply_mask(key, 0, out.last_mut(payload.len()));
-        Ok(())
     }
 
     #[inline]
@@ -481,45 +465,30 @@ impl Connection {
 }
 
 /// A client's masking key in front of its payload, in bytes (RFC 6455 §5.3).
-pub(super) const MASK_LEN: usize = 4;
+const MASK_LEN: usize = 4;
 
 #[inline]
 pub(super) fn check_room(out: &impl Sink, needed: usize) -> Result<(), SendError> {
     if out.room() < needed { Err(SendError::Full { needed }) } else { Ok(()) }
 }
 
-#[inline]
-fn write_plain(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    let Some(header) = short_header(opcode, fin, payload) else {
-        return write_plain_long(opcode, fin, payload, out);
-    };
-    check_room(out, header.len() + payload.len())?;
-    out.push(&header);
+/// Appends a frame, whole or not at all. The payload comes as it is and is masked where it then lies.
+#[inline(always)]
+pub(super) fn push_frame(header: &FrameHeader, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    header.encode_to(|header| -> Result<(), SendError> {
+        let needed = header.len().saturating_add(payload.len());
+        check_room(out, needed)?;
+        if payload.len() > 125 {
+            out.reserve(needed);
+        }
+        out.push(header);
+        Ok(())
+    })?;
     out.push(payload);
+    if let Some(key) = header.mask {
+        apply_mask(key, 0, out.last_mut(payload.len()));
+    }
     Ok(())
-}
-
-#[inline(never)]
-fn write_plain_long(opcode: Opcode, fin: Fin, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
-    let header = header(opcode, fin, payload).encode();
-    let needed = header.len().saturating_add(payload.len());
-    check_room(out, needed)?;
-    out.reserve(needed);
-    out.push(&header);
-    out.push(payload);
-    Ok(())
-}
-
-/// The header of a short frame without a mask. Short frames are the many, and theirs has a size that is known when this
-/// is compiled.
-#[inline]
-fn short_header(opcode: Opcode, fin: Fin, payload: &[u8]) -> Option<[u8; 2]> {
-    let first = u8::from(fin == Fin::Final) << 7 | opcode.bits();
-    (payload.len() <= 125).then_some([first, payload.len() as u8])
-}
-
-fn header(opcode: Opcode, fin: Fin, payload: &[u8]) -> FrameHeader {
-    FrameHeader { fin: fin == Fin::Final, ..FrameHeader::new(opcode, payload.len() as u64) }
 }
 
 impl fmt::Debug for Envelope {

@@ -110,7 +110,7 @@ impl<S: Stream> Endpoint<S> {
         if !(S::WAITS || link.budget.pay()) || input.is_empty() {
             return None;
         }
-        let (kind, payload) = link.connection.whole_message_again(input.unread())?;
+        let (kind, payload) = link.connection.whole_message(input.unread())?;
         input.take(payload.end);
         link.received_large = payload.len() >= DIRECT_WRITE && is_all(input);
         Some((kind, payload))
@@ -130,7 +130,7 @@ impl<S: Stream> Endpoint<S> {
                 return Err(yields);
             }
             if !input.is_empty() {
-                if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
+                if let Some((kind, payload)) = link.connection.whole_message(input.unread()) {
                     input.take(payload.end);
                     link.received_large = payload.len() >= DIRECT_WRITE && input.is_empty();
                     let found = Found::whole(kind, payload);
@@ -153,7 +153,7 @@ impl<S: Stream> Endpoint<S> {
                 let unread = input.unread();
                 let most = step_len::<S>(&link.connection, unread.len());
                 let (is_cut, inflated) = (most < unread.len(), link.connection.inflated());
-                match link.connection.locate(link.now, &mut unread[..most], &mut replies) {
+                match link.connection.locate_general(link.now, &mut unread[..most], &mut replies) {
                     Ok(located) => {
                         link.pay_for_step(&located, inflated);
                         input.take(located.consumed);

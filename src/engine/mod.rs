@@ -1,4 +1,16 @@
-//! What the adapters share: a connection over a stream that may not be ready.
+//! What the adapters share: whatever runs over a stream that may not be ready. Every call can be made again after
+//! `WouldBlock` and goes on where it was.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `driver`, `server` | the driver of all openings; the server's side of the opening handshake |
+//! | `endpoint`, `buffer` | receiving: from the buffered input to a message or event |
+//! | `link` | a connection and its stream: reading, deadlines, the end |
+//! | `sending` | all that is sent, the authors of fragments, messages that are written piece by piece |
+//! | `writing`, `output` | how queued output is written, what a flush waits for; the queue |
+//! | `budget` | how much input is taken before other tasks run |
+//! | `parts`, `pair`, `send_queue` | a connection taken apart; two ends in memory; messages that wait for a connection |
+//! | `error`, `connect_error` | what can go wrong |
 
 mod budget;
 mod buffer;

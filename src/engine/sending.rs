@@ -142,7 +142,7 @@ impl<S: Stream> Link<S> {
             && queued < self.connection.config().max_queued_output;
         fits && match what {
             Outgoing::Message(message) => {
-                self.connection.send_at_once(message.kind(), message.as_bytes(), self.out.sink_for(len))
+                self.connection.send_fast(message.kind(), message.as_bytes(), self.out.sink_for(len))
             }
             Outgoing::Prepared(prepared) => {
                 self.connection.role() == Role::Server

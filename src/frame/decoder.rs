@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use super::header::{FrameHeader, check_control, opcode_of};
+use super::header::{Extent, FrameHeader, check_control, opcode_of};
 use super::mask::apply_mask;
 use super::opcode::Opcode;
 use crate::error::ProtocolError;
@@ -53,14 +53,6 @@ const FAILED: u8 = u8::MAX;
 /// The first byte of a text message in one frame: FIN, no reserved bits.
 const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.bits();
 const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.bits();
-
-/// Where the masking key, if any, and the payload of a frame begin.
-struct WholeFrame {
-    kind: Kind,
-    key_at: usize,
-    start: usize,
-    len: usize,
-}
 
 /// The part of one frame that lies in the input of one call.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -119,13 +111,11 @@ impl Decoder {
     /// later call returns the same error and leaves its input as it is.
     #[inline]
     pub fn decode(&mut self, input: &mut [u8]) -> Result<Option<Piece>, ProtocolError> {
-        if self.remaining == 0 && self.partial_len == 0 {
-            if let [first, second, ..] = *input {
-                match self.header_of(first, second, input) {
-                    Ok(Some((header, start))) => return Ok(Some(self.begin(header, start, input))),
-                    Ok(None) => {}
-                    Err(error) => return Err(self.fail(error)),
-                }
+        if self.is_between_frames() && input.len() >= 2 {
+            match self.parse_header(input) {
+                Ok(Some((header, start))) => return Ok(Some(self.begin(header, start, input))),
+                Ok(None) => {}
+                Err(error) => return Err(self.fail(error)),
             }
         }
         self.decode_cut(input)
@@ -137,13 +127,13 @@ impl Decoder {
     /// For everything else, right or wrong, it is `None` and nothing has happened: [`decode`](Self::decode) judges.
     #[inline]
     pub(crate) fn decode_whole(&self, input: &mut [u8], limit: usize) -> Option<(Kind, Range<usize>)> {
-        let WholeFrame { kind, key_at, start, len } = self.whole_frame(input)?;
+        let (kind, Extent { len, mask, start }) = self.small_message(input)?;
+        let len = len as usize;
         if len > limit || start + len > input.len() {
             return None;
         }
-        if start != key_at {
-            let (key, payload) = input.get_mut(key_at..start + len)?.split_first_chunk_mut()?;
-            apply_mask(*key, 0, payload);
+        if let Some(key) = mask {
+            apply_mask(key, 0, input.get_mut(start..start + len)?);
         }
         Some((kind, start..start + len))
     }
@@ -151,38 +141,30 @@ impl Decoder {
     /// Whether [`decode_whole`](Self::decode_whole) lacks nothing but the end of the frame.
     #[cfg(feature = "tokio")]
     pub(crate) fn lacks_the_end(&self, input: &[u8], limit: usize) -> bool {
-        self.whole_frame(input)
-            .is_some_and(|WholeFrame { start, len, .. }| len <= limit && start + len > input.len())
+        // The masking key may be cut too, and does not matter.
+        let mut head = [0; FrameHeader::MAX_LEN];
+        let known = input.len().min(head.len());
+        head[..known].copy_from_slice(&input[..known]);
+        let lacks =
+            |(_, Extent { len, start, .. })| len <= limit as u64 && start as u64 + len > input.len() as u64;
+        self.small_message(&head).is_some_and(lacks)
     }
 
-    /// Where the parts of a data message lie that begins at the start of `input`, in one frame of fewer than 64 KiB.
+    /// The kind and the extent of the message that begins at the start of `input`, in one frame of fewer than 64 KiB.
     #[inline(always)]
-    fn whole_frame(&self, input: &[u8]) -> Option<WholeFrame> {
+    fn small_message(&self, input: &[u8]) -> Option<(Kind, Extent)> {
         if !self.is_between_frames() || self.in_message {
             return None;
         }
         let [first, second, ..] = *input else { return None };
-        let kind = match first {
-            WHOLE_TEXT => Kind::Text,
-            WHOLE_BINARY => Kind::Binary,
-            _ => return None,
-        };
-        let (masked, key_len) = match self.role {
-            Role::Server => (0x80, 4),
-            Role::Client => (0, 0),
-        };
-        // A mask bit that is wrong for the role leaves a number above 127.
-        let (len, key_at) = match second ^ masked {
-            126 => match *input {
-                [_, _, high, low, ..] if high != 0 || low > 125 => {
-                    (usize::from(high) << 8 | usize::from(low), 4)
-                }
-                _ => return None,
-            },
-            short @ 0..126 => (usize::from(short), 2),
-            _ => return None,
-        };
-        Some(WholeFrame { kind, key_at, start: key_at + key_len, len })
+        let is_masked = second & 0x80 != 0;
+        // FIN, no reserved bits.
+        let is_whole = matches!(first, WHOLE_TEXT | WHOLE_BINARY);
+        if !is_whole || is_masked != (self.role == Role::Server) || second & 0x7F == 127 {
+            return None;
+        }
+        let kind = if first == WHOLE_TEXT { Kind::Text } else { Kind::Binary };
+        Some((kind, Extent::parse(second, input).ok()??))
     }
 
     /// Payload bytes that are still to come of the frame in progress, 0 between frames.
@@ -204,17 +186,16 @@ impl Decoder {
         self.in_message
     }
 
-    /// The header that `input` begins with, `first` and `second`; `None` while it is incomplete.
+    /// The header that `bytes` begin with, and its length; `None` while it is incomplete. Each byte is judged as soon as
+    /// it is there.
     #[inline]
-    fn header_of(
-        &self,
-        first: u8,
-        second: u8,
-        input: &[u8],
-    ) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+    fn parse_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let [first, ref rest @ ..] = *bytes else { return Ok(None) };
         let opcode = self.check_first(first)?;
+        let [second, ..] = *rest else { return Ok(None) };
         self.check_second(first, second, opcode)?;
-        FrameHeader::parse_rest(first, second, opcode, input)
+        let extent = Extent::parse(second, bytes)?;
+        Ok(extent.map(|extent| (FrameHeader::of(first, opcode, extent), extent.start)))
     }
 
     /// Takes no more input. A rule is broken by a header only, so that no payload is due.
@@ -320,12 +301,7 @@ impl Decoder {
             self.partial[usize::from(self.partial_len)] = byte;
             self.partial_len += 1;
             taken += 1;
-            match self.partial[..usize::from(self.partial_len)] {
-                [first] => _ = self.check_first(first)?,
-                [first, second] => self.check_second(first, second, opcode_of(first)?)?,
-                _ => {}
-            }
-            if let Some((header, _)) = FrameHeader::parse(&self.partial[..usize::from(self.partial_len)])? {
+            if let Some((header, _)) = self.parse_header(&self.partial[..usize::from(self.partial_len)])? {
                 self.partial_len = 0;
                 return Ok(Some((header, taken)));
             }

@@ -78,17 +78,8 @@ impl Params {
 
 /// RFC 7692 §7.1.2: "a decimal integer value without leading zeroes between 8 to 15 inclusive".
 fn read_bits(value: &str) -> Option<u8> {
-    Some(match value {
-        "8" => 8,
-        "9" => 9,
-        "10" => 10,
-        "11" => 11,
-        "12" => 12,
-        "13" => 13,
-        "14" => 14,
-        "15" => 15,
-        _ => return None,
-    })
+    let is_canonical = value.starts_with(|first| matches!(first, '1'..='9'));
+    value.parse().ok().filter(|bits| is_canonical && (8..=15).contains(bits))
 }
 
 impl Offer {

@@ -89,45 +89,10 @@ impl Hash for Binary<'_> {
     }
 }
 
-impl<'b> PartialEq<Binary<'b>> for Binary<'_> {
-    fn eq(&self, other: &Binary<'b>) -> bool {
-        self.as_slice() == other.as_slice()
-    }
-}
-
-impl PartialEq<[u8]> for Binary<'_> {
-    fn eq(&self, other: &[u8]) -> bool {
-        self.as_slice() == other
-    }
-}
-
-impl PartialEq<&[u8]> for Binary<'_> {
-    fn eq(&self, other: &&[u8]) -> bool {
-        self.as_slice() == *other
-    }
-}
-
-impl<const N: usize> PartialEq<&[u8; N]> for Binary<'_> {
-    fn eq(&self, other: &&[u8; N]) -> bool {
-        self.as_slice() == *other
-    }
-}
-
-impl<const N: usize> PartialEq<[u8; N]> for Binary<'_> {
-    fn eq(&self, other: &[u8; N]) -> bool {
-        self.as_slice() == other
-    }
-}
-
-impl PartialEq<Vec<u8>> for Binary<'_> {
-    fn eq(&self, other: &Vec<u8>) -> bool {
-        self.as_slice() == other
-    }
-}
-
-impl PartialEq<Bytes> for Binary<'_> {
-    fn eq(&self, other: &Bytes) -> bool {
-        self.as_slice() == other
+/// Equals everything that has the same bytes: slices, arrays, vectors, [`Bytes`], another `Binary`.
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Binary<'_> {
+    fn eq(&self, other: &T) -> bool {
+        self.as_slice() == other.as_ref()
     }
 }
 

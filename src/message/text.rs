@@ -70,24 +70,12 @@ impl<'a> Text<'a> {
     /// The UTF-8 bytes; copied only if the text was borrowed.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        struct Owner(Arc<String>);
-        impl AsRef<[u8]> for Owner {
-            fn as_ref(&self) -> &[u8] {
-                self.0.as_bytes()
-            }
-        }
-        struct CopiedOwner(Arc<str>);
-        impl AsRef<[u8]> for CopiedOwner {
-            fn as_ref(&self) -> &[u8] {
-                self.0.as_bytes()
-            }
-        }
         match self.0 {
             TextStorage::Borrowed(text) => memory::owned(text.as_bytes()),
-            TextStorage::Copied(text) => Bytes::from_owner(CopiedOwner(text)),
+            TextStorage::Copied(text) => Bytes::from_owner(Text(TextStorage::Copied(text))),
             TextStorage::Whole(text) => match Arc::try_unwrap(text) {
                 Ok(text) => Bytes::from(text),
-                Err(text) => Bytes::from_owner(Owner(text)),
+                Err(text) => Bytes::from_owner(Text(TextStorage::Whole(text))),
             },
         }
     }
@@ -134,27 +122,10 @@ impl Hash for Text<'_> {
     }
 }
 
-impl<'b> PartialEq<Text<'b>> for Text<'_> {
-    fn eq(&self, other: &Text<'b>) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl PartialEq<str> for Text<'_> {
-    fn eq(&self, other: &str) -> bool {
-        self.as_str() == other
-    }
-}
-
-impl PartialEq<&str> for Text<'_> {
-    fn eq(&self, other: &&str) -> bool {
-        self.as_str() == *other
-    }
-}
-
-impl PartialEq<String> for Text<'_> {
-    fn eq(&self, other: &String) -> bool {
-        self.as_str() == other
+/// Equals everything that has the same characters: `str`, `String`, another `Text`.
+impl<T: AsRef<str> + ?Sized> PartialEq<T> for Text<'_> {
+    fn eq(&self, other: &T) -> bool {
+        self.as_str() == other.as_ref()
     }
 }
 

@@ -126,8 +126,8 @@ pub type PendingRequest<S> = poll::PendingRequest<S, Tokio>;
 pub type PlainRequest<S> = poll::PlainRequest<S, Tokio>;
 /// The decision could not be carried out; nothing was written.
 pub type Undecided<S> = poll::Undecided<S, Tokio>;
-/// A client over tokio that connects again by itself.
-/// A client that connects again whenever its connection ends, until the stop condition of its [`Reconnect`] holds.
+/// A client that connects again whenever its connection ends, until the stop condition of its
+/// [`Reconnect`](crate::client::Reconnect) holds.
 ///
 /// It does so inside [`recv`](Self::recv): one that is not received from does not connect. Every future may be dropped at
 /// any await; attempts and delays go on with the next call.
