@@ -32,6 +32,8 @@ pub mod guide;
 pub mod handshake;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod message;
 #[cfg(feature = "tokio")]
 pub mod poll;

@@ -121,8 +121,24 @@ impl ExtraHeaders {
 
     /// Writes all lines after it has checked them: names are tokens and none of the handshake's own, values
     /// cannot end their line.
-    pub(crate) fn write(&self, reserved: &[&str], out: &mut Vec<u8>) -> Result<(), HeaderError> {
-        for (name, value) in &self.0 {
+    pub(crate) fn write(
+        &self,
+        reserved: &'static [&'static str],
+        out: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        for line in self.checked(reserved) {
+            let (name, value) = line?;
+            write_header(out, name, value);
+        }
+        Ok(())
+    }
+
+    /// The lines, each with its verdict.
+    pub(crate) fn checked<'a>(
+        &'a self,
+        reserved: &'static [&'static str],
+    ) -> impl Iterator<Item = Result<(&'a str, &'a [u8]), HeaderError>> {
+        self.0.iter().map(move |(name, value)| {
             let excerpt = || Excerpt::new(name.as_bytes());
             if !is_token(name) {
                 return Err(HeaderError::Name(excerpt()));
@@ -133,9 +149,8 @@ impl ExtraHeaders {
             if !is_field_value(value) {
                 return Err(HeaderError::Value(excerpt()));
             }
-            write_header(out, name, value);
-        }
-        Ok(())
+            Ok((name.as_str(), value.as_slice()))
+        })
     }
 }
 

@@ -21,6 +21,7 @@
 //! Handshakes that another library does (HTTP/2, web frameworks) need three pieces: [`Offer::from_headers`],
 //! [`accept_key`], and a `Connection`.
 
+mod checks;
 mod client;
 mod deadline;
 #[cfg(feature = "deflate")]
@@ -39,6 +40,8 @@ mod request;
 mod response;
 mod server;
 
+#[cfg(feature = "hyper")]
+pub(crate) use checks::{ParsedRequest, check_connect, check_upgrade, only_host};
 pub use client::{ClientHandshake, ClientRequest, ClientRequestError, ClientStep};
 #[cfg(all(feature = "deflate", feature = "rand"))]
 pub(crate) use deflate::agreed_between_equals;
@@ -61,6 +64,8 @@ pub(crate) use refusal::Body;
 pub use refusal::Refusal;
 pub use refused::RefusedRequest;
 pub use request::RequestHead;
+#[cfg(feature = "hyper")]
+pub(crate) use request::split_target;
 pub use response::{Response, WriteResponseError};
 pub use server::{
     AcceptError, Acceptance, Accepted, NotAccepted, NotRejected, Request, ServerHandshake, ServerStep,

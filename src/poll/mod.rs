@@ -34,6 +34,8 @@ mod websocket;
 
 pub use accept::{Acceptor, PendingRequest, Undecided, accept};
 pub use group::Group;
+#[cfg(feature = "hyper")]
+pub(crate) use group::Member;
 pub use message_writer::MessageWriter;
 #[cfg(feature = "rand")]
 pub use pair::pair;
