@@ -422,6 +422,22 @@ impl ClientHandshake {
         self.handle_timeout(now)
     }
 
+    /// Judges a response that another library received; `Ok(Err(head))` if it opens no connection.
+    #[cfg(all(feature = "hyper", feature = "rand"))]
+    pub(crate) fn judge(
+        self,
+        response: ResponseHead,
+        is_http2: bool,
+    ) -> Result<Result<Opened, ResponseHead>, ResponseError> {
+        let expected = &self.0.expected;
+        match (response.status(), is_http2) {
+            (101, false) => expected.check(response).map(Ok),
+            // RFC 8441 §5: "a 200 (OK)" in place of the 101, as for any CONNECT.
+            (200..=299, true) => expected.check_agreement(response).map(Ok),
+            _ => Ok(Err(response)),
+        }
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None` without a deadline.
     #[must_use]
     pub const fn poll_timeout(&self) -> Option<Duration> {

@@ -7,6 +7,8 @@ use super::checks::{ParsedRequest, only_host};
 use super::error::RequestError;
 use super::fields::Excerpt;
 use super::head::Head;
+#[cfg(all(feature = "hyper", feature = "rand"))]
+use super::{head::HeadReader, limits::HandshakeLimits};
 use crate::uri::{Authority, WithoutQuery, is_authority};
 
 /// The head of an HTTP request: method, target and headers.
@@ -23,6 +25,21 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Reads a request that this crate wrote, for another library that sends it.
+    #[cfg(all(feature = "hyper", feature = "rand"))]
+    pub(crate) fn of_own(bytes: &[u8]) -> Result<Self, RequestError> {
+        let mut reader = HeadReader::request();
+        let limits = HandshakeLimits::default()
+            .max_head_bytes(usize::MAX)
+            .max_target_bytes(usize::MAX)
+            .max_headers(usize::MAX);
+        reader.read(bytes, &limits)?;
+        match reader.is_complete() {
+            true => Self::new(reader.finish()),
+            false => Err(RequestError::EndOfStream),
+        }
+    }
+
     /// Checks what holds for any request: target and `Host`.
     pub(super) fn new(head: Head) -> Result<Self, RequestError> {
         let minor = head.request_minor_version();

@@ -37,6 +37,14 @@
 //!   own window, so that the others starve. Set `initial_connection_window_size` to at least
 //!   `initial_stream_window_size` × (the number of WebSockets that may stall on one connection + 1).
 
+#[cfg(feature = "rand")]
+mod client;
+#[cfg(feature = "rand")]
+mod http2;
+#[cfg(feature = "rand")]
+mod http2_error;
+#[cfg(feature = "rand")]
+mod http2_stream;
 mod origins;
 mod rejection;
 mod request;
@@ -45,6 +53,14 @@ mod upgrade;
 
 use ::http::Request;
 
+#[cfg(feature = "rand")]
+pub use client::{CheckedUpgrade, ClientUpgrade};
+#[cfg(feature = "rand")]
+pub use http2::{Http2, Http2Builder};
+#[cfg(feature = "rand")]
+pub use http2_error::Http2Error;
+#[cfg(feature = "rand")]
+pub use http2_stream::Http2Stream;
 pub use origins::Origins;
 pub use rejection::{Reason, Rejection};
 pub use stream::Stream;

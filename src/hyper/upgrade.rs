@@ -255,6 +255,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Future for Upgrading<S> {
 pub struct UpgradeError(::hyper::Error);
 
 impl UpgradeError {
+    #[cfg(feature = "rand")]
+    pub(super) const fn new(error: ::hyper::Error) -> Self {
+        Self(error)
+    }
+
     /// Returns hyper's error.
     #[must_use]
     pub fn into_inner(self) -> ::hyper::Error {
