@@ -11,7 +11,8 @@ use crate::handshake::{AcceptError, RequestError, Response};
 
 /// A request that gets no WebSocket: the [reason](Self::reason), and the [response](Self::into_response) for the client.
 ///
-/// The response has the same status and text as that of the crate's own handshake.
+/// The response has the same status and text as that of the crate's own handshake. Over HTTP/2, a version other than 13 gets
+/// 400 in place of 426.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejection {
     reason: Reason,
@@ -51,6 +52,8 @@ impl Rejection {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match &self.reason {
+            // RFC 9110 §15.5.22: a 426 "MUST send an Upgrade header field", which HTTP/2 does not have.
+            Reason::Request(RequestError::UnsupportedVersion(_)) if self.is_http2 => 400,
             Reason::Request(error) => error.status(),
             Reason::Origin => 403,
             Reason::ShuttingDown => 503,
@@ -82,6 +85,9 @@ impl Rejection {
         });
         if self.is_http2 {
             remove_hop_headers(response.headers_mut());
+            if let Ok(status) = StatusCode::from_u16(self.status()) {
+                *response.status_mut() = status;
+            }
         }
         response.map(Bytes::from)
     }

@@ -128,6 +128,9 @@ impl<S> Upgrade<S> {
     /// Return the response from the hyper service, and await the future in a task of its own: it is ready when hyper has
     /// sent the response. Dropping the future closes the stream.
     ///
+    /// If the service returns another response after all, the future fails, but over HTTP/1.1 perhaps not before the
+    /// connection ends: hyper may then hand over a stream that is at its end.
+    ///
     /// # Errors
     ///
     /// The origin is not allowed, the group shuts down, or the acceptance does not fit the request.

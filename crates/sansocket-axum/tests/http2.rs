@@ -365,7 +365,7 @@ async fn requests_are_checked_as_over_http1() {
     let version =
         http::Request::connect("http://localhost/").header("sec-websocket-version", "8").body(()).unwrap();
     let (status, headers, _) = ask(version, Some("websocket")).await;
-    assert_eq!((status, headers["sec-websocket-version"].as_bytes()), (426, &b"13"[..]));
+    assert_eq!((status, headers["sec-websocket-version"].as_bytes()), (400, &b"13"[..]));
     let scheme =
         http::Request::connect("ftp://localhost/").header("sec-websocket-version", "13").body(()).unwrap();
     assert_eq!(ask(scheme, Some("websocket")).await.0, 400);

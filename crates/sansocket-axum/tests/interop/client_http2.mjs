@@ -46,7 +46,7 @@ const equal = (got, wanted, what) => {
 };
 
 let [, response] = await ask({ "sec-websocket-version": "8" });
-if (response[":status"] !== 426 || response["sec-websocket-version"] !== "13") fail(response);
+if (response[":status"] !== 400 || response["sec-websocket-version"] !== "13") fail(response);
 [, response] = await ask({ ":protocol": "connect-udp" });
 if (response[":status"] !== 501) fail(response);
 
