@@ -1,4 +1,6 @@
-//! WebSockets on servers with hyper 1: over HTTP/1.1, and over HTTP/2 where the server enables it (RFC 8441).
+//! WebSockets with hyper 1: servers and clients, over HTTP/1.1 and over HTTP/2 (RFC 8441).
+//!
+//! # Servers
 //!
 //! [`upgrade`](upgrade()) checks a request and returns an [`Upgrade`] to accept. The WebSocket is the same
 //! [`tokio::WebSocket`](crate::tokio::WebSocket) as everywhere else.
@@ -36,6 +38,13 @@
 //! - HTTP/2: all streams of a connection share its window. A WebSocket whose task does not read pins as much of it as its
 //!   own window, so that the others starve. Set `initial_connection_window_size` to at least
 //!   `initial_stream_window_size` × (the number of WebSockets that may stall on one connection + 1).
+//!
+//! hyper ends a whole HTTP/2 connection on which a `CONNECT` request announces a body, before this module sees the request.
+//!
+//! # Clients
+//!
+//! `Http2` opens many WebSockets over one connection of HTTP/2. `Connector::http_request` lets hyper or reqwest do the
+//! opening handshake over HTTP/1.1. Both need the feature `rand`.
 
 #[cfg(feature = "rand")]
 mod client;

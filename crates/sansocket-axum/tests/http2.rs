@@ -228,22 +228,18 @@ async fn resets_are_typed_in_every_state() {
         (h2::Reason::NO_ERROR, true),
     ] {
         let (client, mut server) = by_hand().await;
-        let (opened, request) = tokio::join!(
-            async {
-                let connector = Connector::new(URL);
-                connector_open(&client, &connector).await
-            },
-            async {
-                let (_, mut respond) = server.accept().await.unwrap().unwrap();
-                if open {
-                    let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
-                    stream.send_reset(reason);
-                } else {
-                    respond.send_reset(reason);
-                }
-                tokio::spawn(async move { while server.accept().await.is_some() {} })
+        let connector = Connector::new(URL);
+        let (opened, serving) = tokio::join!(client.open(&connector), async {
+            let (_, mut respond) = server.accept().await.unwrap().unwrap();
+            if open {
+                let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
+                stream.send_reset(reason);
+            } else {
+                respond.send_reset(reason);
             }
-        );
+            // It goes on, so that what was decided leaves.
+            tokio::spawn(async move { while server.accept().await.is_some() {} }).abort_handle()
+        });
         match (opened, open) {
             (Err(Http2Error::Reset { code }), false) => assert_eq!(code, u32::from(reason)),
             // A reset overtakes the response of its stream.
@@ -266,7 +262,7 @@ async fn resets_are_typed_in_every_state() {
             (other, _) => panic!("{other:?}"),
         }
         drop(client);
-        request.abort();
+        serving.abort();
     }
 }
 
@@ -293,13 +289,6 @@ async fn goaway_is_typed_for_streams_that_were_not_processed() {
     let error = client.open(&Connector::new(URL)).await.unwrap_err();
     assert!(matches!(error, Http2Error::GoAway { code: 11 }), "{error:?}");
     serving.await.unwrap();
-}
-
-async fn connector_open(
-    client: &Http2,
-    connector: &Connector,
-) -> Result<ClientSocket<Http2Stream>, Http2Error> {
-    client.open(connector).await
 }
 
 /// Sends one request by hand: status, headers and body of the response.
