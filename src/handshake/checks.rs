@@ -1,7 +1,9 @@
 //! What a request for a WebSocket must be, whoever parsed it (RFC 6455 §4.2.1, RFC 8441 §5).
 
 use super::error::RequestError;
-use super::fields::{Excerpt, is_same, lists_contain};
+#[cfg(feature = "hyper")]
+use super::fields::is_same;
+use super::fields::{Excerpt, lists_contain};
 use super::offer::Offer;
 
 /// A parsed request: that of this crate, or of another HTTP library.

@@ -126,32 +126,37 @@ impl ExtraHeaders {
         reserved: &'static [&'static str],
         out: &mut Vec<u8>,
     ) -> Result<(), HeaderError> {
-        for line in self.checked(reserved) {
-            let (name, value) = line?;
+        for (name, value) in &self.0 {
+            check_header(name, value, reserved)?;
             write_header(out, name, value);
         }
         Ok(())
     }
 
     /// The lines, each with its verdict.
-    pub(crate) fn checked<'a>(
-        &'a self,
+    #[cfg(feature = "http")]
+    pub(crate) fn checked(
+        &self,
         reserved: &'static [&'static str],
-    ) -> impl Iterator<Item = Result<(&'a str, &'a [u8]), HeaderError>> {
+    ) -> impl Iterator<Item = Result<(&str, &[u8]), HeaderError>> {
         self.0.iter().map(move |(name, value)| {
-            let excerpt = || Excerpt::new(name.as_bytes());
-            if !is_token(name) {
-                return Err(HeaderError::Name(excerpt()));
-            }
-            if is_reserved(name, reserved) {
-                return Err(HeaderError::Reserved(excerpt()));
-            }
-            if !is_field_value(value) {
-                return Err(HeaderError::Value(excerpt()));
-            }
-            Ok((name.as_str(), value.as_slice()))
+            check_header(name, value, reserved).map(|()| (name.as_str(), value.as_slice()))
         })
     }
+}
+
+fn check_header(name: &str, value: &[u8], reserved: &[&str]) -> Result<(), HeaderError> {
+    let excerpt = || Excerpt::new(name.as_bytes());
+    if !is_token(name) {
+        return Err(HeaderError::Name(excerpt()));
+    }
+    if is_reserved(name, reserved) {
+        return Err(HeaderError::Reserved(excerpt()));
+    }
+    if !is_field_value(value) {
+        return Err(HeaderError::Value(excerpt()));
+    }
+    Ok(())
 }
 
 /// Names only, since values hold credentials.

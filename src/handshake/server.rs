@@ -234,10 +234,10 @@ impl Request {
     ) -> Result<Negotiated, AcceptError> {
         let negotiated = acceptance.negotiate(self, config).map_err(AcceptError::Negotiation)?;
         let mut more = Vec::new();
-        for line in acceptance.lines(&negotiated) {
-            let (name, value) = line.map_err(AcceptError::Header)?;
-            write_header(&mut more, name, value);
+        for (name, value) in negotiated.lines() {
+            write_header(&mut more, name, value.as_bytes());
         }
+        acceptance.headers.write(RESERVED_IN_RESPONSES, &mut more).map_err(AcceptError::Header)?;
         // `check_upgrade` lets no request through without a key.
         let accept = accept_bytes(self.key_bytes().unwrap_or_default());
         let parts = [SWITCHING, &accept, b"\r\n", &more, b"\r\n"];
@@ -352,14 +352,12 @@ impl Acceptance {
     }
 
     /// The header lines of the answer in any version of HTTP: what was agreed on, and those that were added.
+    #[cfg(feature = "hyper")]
     pub(crate) fn lines<'a>(
         &'a self,
         negotiated: &'a Negotiated,
     ) -> impl Iterator<Item = Result<(&'a str, &'a [u8]), HeaderError>> {
-        let subprotocol = negotiated.subprotocol.as_deref();
-        let extensions = Some(negotiated.extensions.as_str()).filter(|list| !list.is_empty());
-        let agreed = [("Sec-WebSocket-Protocol", subprotocol), ("Sec-WebSocket-Extensions", extensions)];
-        let agreed = agreed.into_iter().filter_map(|(name, value)| Some(Ok((name, value?.as_bytes()))));
+        let agreed = negotiated.lines().map(|(name, value)| Ok((name, value.as_bytes())));
         agreed.chain(self.headers.checked(RESERVED_IN_RESPONSES))
     }
 }

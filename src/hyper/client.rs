@@ -29,17 +29,18 @@ impl Connector {
     /// replace it, or take only the headers. Redirects are up to that client.
     ///
     /// ```no_run
-    /// use http_body_util::Empty;
+    /// use http::{Request, Response};
     /// use sansocket::tokio::{Connector, Error};
     ///
-    /// # async fn open(
-    /// #     mut sender: hyper::client::conn::http1::SendRequest<http_body_util::Empty<bytes::Bytes>>,
-    /// # ) -> Result<(), Error> {
+    /// # async fn open() -> Result<(), Error> {
     /// let (request, upgrade) = Connector::new("ws://example.com/chat").http_request()?;
-    /// let response = sender.send_request(request.map(|()| Empty::new())).await.map_err(std::io::Error::other)?;
+    /// let response = send_request(request).await?; // by hyper's `SendRequest`, for instance
     /// let ws = upgrade.open(response).await?;
     /// # let _ = ws;
     /// # Ok(())
+    /// # }
+    /// # async fn send_request(_: Request<()>) -> Result<Response<String>, Error> {
+    /// #     unimplemented!()
     /// # }
     /// ```
     ///
