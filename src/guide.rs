@@ -1,4 +1,4 @@
-//! A page for each task of a client: what to write, what it does, what can go wrong.
+//! A page for each task: what to write, what it does, what can go wrong.
 
 #[doc = include_str!("../docs/headers.md")]
 pub mod headers {}
@@ -14,3 +14,11 @@ pub mod proxies {}
 
 #[doc = include_str!("../docs/reconnecting.md")]
 pub mod reconnecting {}
+
+#[cfg(feature = "hyper")]
+#[doc = include_str!("../docs/hyper.md")]
+pub mod hyper {}
+
+#[cfg(feature = "hyper")]
+#[doc = include_str!("../docs/http2.md")]
+pub mod http2 {}
