@@ -498,3 +498,59 @@ async fn dropping_all_handles_ends_the_connection() {
     drop(ws);
     assert!(serving.await.unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_waits_for_a_free_stream() {
+    let (client, server) = duplex(1 << 16);
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder.max_concurrent_streams(1).enable_connect_protocol();
+    tokio::spawn(builder.serve_connection(TokioIo::new(server), TowerToHyperService::new(echo_app())));
+    let connection = Http2::builder().connect_over(client).await.unwrap();
+    let connector = Connector::new(URL).timeout(Duration::from_secs(5));
+    let mut first = connection.open(&connector).await.unwrap();
+    // It gives up in time, and takes nothing with it.
+    let error = connection.open(&connector).await.unwrap_err();
+    assert!(matches!(error, Http2Error::Open(Error::Connect(_))), "{error:?}");
+    let (second, closed) = tokio::join!(connection.open(&connector), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        first.close(CloseCode::NORMAL, "").await
+    });
+    closed.unwrap();
+    check_echo(&mut second.unwrap(), "second").await;
+}
+
+/// Whether an echo passes beside so many WebSockets that the server does not read; its windows tolerate 3.
+async fn passes_beside_unread(stalled: u32) -> bool {
+    let app = echo_app().route(
+        "/stall",
+        any(async |ws: WebSocketUpgrade| {
+            ws.on_upgrade(async |ws: WebSocket| {
+                let _ws = ws;
+                std::future::pending::<()>().await;
+            })
+        }),
+    );
+    let (client, server) = duplex(1 << 16);
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .enable_connect_protocol()
+        .initial_stream_window_size(1 << 16)
+        .initial_connection_window_size(4 << 16);
+    tokio::spawn(builder.serve_connection(TokioIo::new(server), TowerToHyperService::new(app)));
+    let connection = Http2::builder().connect_over(client).await.unwrap();
+    let mut ws = connection.open(&Connector::new(URL)).await.unwrap();
+    check_echo(&mut ws, "before").await;
+    for _ in 0..stalled {
+        let mut stalling = connection.open(&Connector::new("ws://localhost/stall")).await.unwrap();
+        tokio::spawn(async move { while stalling.send(vec![0u8; 16 << 10]).await.is_ok() {} });
+    }
+    // Time is simulated: it passes when nobody can go on, so that the windows are full.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::timeout(Duration::from_secs(5), check_echo(&mut ws, "after")).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn websockets_that_a_server_does_not_read_do_not_delay_others_up_to_its_window() {
+    assert!(passes_beside_unread(3).await);
+    assert!(!passes_beside_unread(4).await);
+}
