@@ -104,7 +104,7 @@ impl fmt::Display for Http2Error {
 impl core::error::Error for Http2Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            // The causes are displayed already; what stands behind them is not.
+            // These are displayed already; their own causes are not.
             Self::Open(error) => error.source(),
             Self::Connection(error) => error.source(),
             _ => None,

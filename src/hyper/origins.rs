@@ -52,9 +52,9 @@ impl Origins {
         Self { rule: Rule::List(list.into()), required: false }
     }
 
-    /// Accepts pages of the host that the request names, and of its scheme where the request tells it.
+    /// Accepts pages of the request's own host, and of its scheme if the request carries one.
     ///
-    /// An HTTP/1.1 request does not tell its scheme: a page of `http://` may then open a WebSocket on the same host over
+    /// An HTTP/1.1 request carries no scheme: a page of `http://` may then open a WebSocket on the same host over
     /// `https://` and the other way round. Over HTTP/2 the scheme is that of the connection to this server. If a proxy in
     /// front ends TLS, or changes the `Host`, use [`list`](Self::list).
     #[must_use]

@@ -1,4 +1,4 @@
-//! Why a request gets no WebSocket, and the response that tells the client.
+//! Why a request gets no WebSocket, and the response for the client.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -63,7 +63,7 @@ impl Rejection {
 
     /// The response for the client: a line of text that says what is wrong with the request.
     ///
-    /// A fault of the server (500) is told to the application only.
+    /// For a fault of the server (500) the text does not say which: that is in the [reason](Self::reason).
     #[must_use]
     pub fn into_response(self) -> HttpResponse<Bytes> {
         let text = |text: &str| {

@@ -26,7 +26,7 @@ pub(super) struct Valid {
     pub(super) offer: Offer,
     /// The host, and the port if there was one.
     pub(super) host: String,
-    /// Over HTTP/1.1 only a target in absolute-form tells it.
+    /// Over HTTP/1.1 only a target in absolute-form has one.
     pub(super) scheme: Option<String>,
 }
 

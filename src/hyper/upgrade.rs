@@ -277,7 +277,7 @@ impl fmt::Display for UpgradeError {
 }
 
 impl core::error::Error for UpgradeError {
-    /// What stands behind hyper's error, which is displayed already.
+    /// The cause of hyper's error, which is displayed already.
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.0.source()
     }

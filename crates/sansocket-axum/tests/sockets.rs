@@ -294,7 +294,7 @@ async fn a_group_waits_no_longer_than_it_is_told() {
 }
 
 #[tokio::test]
-async fn a_failed_upgrade_is_told() {
+async fn the_application_is_notified_of_a_failed_upgrade() {
     let (failed, mut failures) = mpsc::unbounded_channel();
     let app = route(async move |ws: WebSocketUpgrade| {
         ws.on_failed_upgrade(move |error| failed.send(error).unwrap()).on_upgrade(echo)
