@@ -17,3 +17,11 @@ pub mod reconnecting {}
 
 #[doc = include_str!("../docs/event_loops.md")]
 pub mod event_loops {}
+
+#[cfg(feature = "hyper")]
+#[doc = include_str!("../docs/hyper.md")]
+pub mod hyper {}
+
+#[cfg(feature = "hyper")]
+#[doc = include_str!("../docs/http2.md")]
+pub mod http2 {}

@@ -3,10 +3,13 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ::http::{HeaderMap, Request, Response as HttpResponse, StatusCode, Uri, header};
+use ::http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response as HttpResponse, StatusCode, Uri, header,
+};
 
 use crate::handshake::{
-    Acceptance, ClientRequest, Offer, Refusal, RequestError, RequestHead, Response, ResponseHead,
+    Acceptance, ClientRequest, Excerpt, HeaderError, Offer, Refusal, RequestError, RequestHead, Response,
+    ResponseHead, WriteResponseError,
 };
 use crate::{UriError, WebSocketUri};
 
@@ -103,6 +106,35 @@ impl Response {
     }
 }
 
+/// Headers of the hop are left to the library that sends it, but for the `Upgrade` of a 426, which HTTP/1.1 demands.
+impl TryFrom<&Response> for HttpResponse<Vec<u8>> {
+    type Error = WriteResponseError;
+
+    fn try_from(response: &Response) -> Result<Self, WriteResponseError> {
+        let (status, lines, body) = response.parts()?;
+        let mut converted = Self::new(body.to_vec());
+        *converted.status_mut() =
+            StatusCode::from_u16(status).map_err(|_| WriteResponseError::Status(status))?;
+        for line in lines {
+            let (name, value) = line.map_err(WriteResponseError::Header)?;
+            append(converted.headers_mut(), name, value).map_err(WriteResponseError::Header)?;
+        }
+        Ok(converted)
+    }
+}
+
+/// Adds a header line that was checked already, so that it fails only where the `http` crate is stricter.
+pub(crate) fn append(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), HeaderError> {
+    let excerpt = || Excerpt::new(name.as_bytes());
+    let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeaderError::Name(excerpt()))?;
+    let value = HeaderValue::from_bytes(value).map_err(|_| HeaderError::Value(excerpt()))?;
+    match headers.try_append(key, value) {
+        Ok(_) => Ok(()),
+        // More than 32768 names.
+        Err(_) => Err(HeaderError::Name(excerpt())),
+    }
+}
+
 impl From<StatusCode> for Response {
     fn from(status: StatusCode) -> Self {
         Self::new(status.as_u16())
@@ -119,7 +151,7 @@ impl<B: Into<Vec<u8>>> From<HttpResponse<B>> for Response {
             header::TRANSFER_ENCODING,
             header::TRAILER,
             header::UPGRADE,
-            header::HeaderName::from_static("keep-alive"),
+            HeaderName::from_static("keep-alive"),
         ] {
             parts.headers.remove(hop);
         }

@@ -33,6 +33,8 @@ pub mod guide;
 pub mod handshake;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod memory;
 mod message;
 #[cfg(feature = "tokio")]

@@ -130,3 +130,30 @@ fn frameworks_give_their_map() {
     let offer = Offer::from_header_map(&headers).unwrap();
     assert_eq!(offer.subprotocols().collect::<Vec<_>>(), ["v1", "v2"]);
 }
+
+#[test]
+fn a_response_becomes_one_of_the_http_crate() {
+    let response = handshake::Response::new(401).header("WWW-Authenticate", "Bearer").body("no token\n");
+    let converted = Response::<Vec<u8>>::try_from(&response).unwrap();
+    assert_eq!(converted.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(converted.headers()["www-authenticate"], "Bearer");
+    assert_eq!(converted.headers().len(), 1);
+    assert_eq!(converted.body(), b"no token\n");
+    // What HTTP/1.1 demands of a 426.
+    let upgrade = Response::<Vec<u8>>::try_from(&handshake::Response::new(426)).unwrap();
+    assert_eq!(upgrade.headers()["upgrade"], "websocket");
+    assert_eq!(upgrade.headers()["connection"], "Upgrade");
+    assert_eq!(upgrade.headers()["sec-websocket-version"], "13");
+    // What cannot be written cannot be converted either.
+    for response in [
+        handshake::Response::new(101),
+        handshake::Response::new(600),
+        handshake::Response::new(204).body("x"),
+        handshake::Response::new(200).header("bad name", "x"),
+        handshake::Response::new(200).header("X-Name", "a\r\nb"),
+        handshake::Response::new(200).header("Connection", "close"),
+    ] {
+        let error = Response::<Vec<u8>>::try_from(&response).unwrap_err();
+        assert_eq!(response.write(&mut Vec::new()), Err(error));
+    }
+}

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Lowest first. A module uses its own layer and those above it in this list. A new module needs a line here.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 13] = [
     &["redacted", "memory", "close_code", "message", "sink", "role", "error"],
     &["frame"],
     &["utf8"],
@@ -19,9 +19,12 @@ const LAYERS: [&[&str]; 11] = [
     &[CLIENT],
     &[POLL],
     &ADAPTERS,
+    &[HYPER],
 ];
 /// These use nothing of each other.
 const ADAPTERS: [&str; 2] = ["blocking", "tokio"];
+/// On the adapter for tokio.
+const HYPER: &str = "hyper";
 /// What the adapters share.
 const ENGINE: &str = "engine";
 /// What their clients share.
@@ -199,7 +202,8 @@ impl File<'_> {
 
     fn check_words(&mut self, code: &[Token]) {
         let is_root = self.path == "src/lib.rs";
-        let is_adapter = [ENGINE, CLIENT, POLL].contains(&self.top()) || ADAPTERS.contains(&self.top());
+        let is_adapter =
+            [ENGINE, CLIENT, POLL, HYPER].contains(&self.top()) || ADAPTERS.contains(&self.top());
         let may_name_std = is_root || is_adapter || MAY_NAME_STD.contains(&self.path);
         let never_allocates = NEVER_ALLOCATE.contains(&self.top());
         for (at, token) in code.iter().enumerate() {
@@ -249,7 +253,8 @@ impl File<'_> {
                 self.report(line, &format!("`crate::{first}` is in no layer that this check knows"));
                 continue;
             };
-            let is_beside = ADAPTERS.contains(&target) && target != self.top();
+            let is_beside =
+                ADAPTERS.contains(&self.top()) && ADAPTERS.contains(&target) && target != self.top();
             match layer_of(target) {
                 Some(used) if used <= layer && !is_beside => {}
                 _ => self.report(

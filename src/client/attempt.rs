@@ -50,6 +50,17 @@ impl Layer {
 }
 
 impl Route {
+    /// Offers HTTP/2 to the server, besides HTTP/1.1.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn offer_http2(&mut self) {
+        #[cfg(feature = "rustls")]
+        for layer in &mut self.layers {
+            if let Layer::Tls { step: Step::Tls, peer } = layer {
+                peer.offer_http2();
+            }
+        }
+    }
+
     /// What failed on the way to the first host says so if that is a proxy: the environment may have named it.
     pub(crate) fn unreachable_error(&self, error: Error) -> Error {
         let proxy = self.layers.iter().find_map(Layer::proxy);
@@ -85,6 +96,18 @@ impl<'a> Attempt<'a> {
         let handshake = request.start(nonce, Duration::ZERO, &mut bytes).map_err(HandshakeError::Request)?;
         let config = self.options.config.clone();
         Ok((ClientOpening { handshake, config, first_bytes: Vec::new() }, bytes))
+    }
+
+    /// The URI that is asked for.
+    #[cfg(feature = "hyper")]
+    pub(crate) const fn uri(&self) -> &crate::WebSocketUri {
+        self.request.uri()
+    }
+
+    /// What a response may cost.
+    #[cfg(feature = "hyper")]
+    pub(crate) const fn limits(&self) -> crate::handshake::HandshakeLimits {
+        self.options.limits
     }
 
     /// The way to the server.

@@ -14,8 +14,8 @@ use crate::{Config, MaskKeys};
 
 /// The client's side of an opening handshake, from the request on.
 pub(crate) struct ClientOpening {
-    pub(super) handshake: ClientHandshake,
-    pub(super) config: Arc<Config>,
+    pub(crate) handshake: ClientHandshake,
+    pub(crate) config: Arc<Config>,
     /// The first bytes of a response that is not complete, to name another protocol.
     pub(super) first_bytes: Vec<u8>,
 }

@@ -122,6 +122,11 @@ impl Peer {
         Ok(Self { name, config })
     }
 
+    #[cfg(feature = "hyper")]
+    pub(super) fn offer_http2(&mut self) {
+        Arc::make_mut(&mut self.config).alpn_protocols = Vec::from([b"h2".to_vec(), b"http/1.1".to_vec()]);
+    }
+
     pub(crate) fn failed(&self, error: io::Error) -> TlsError {
         TlsError { server: self.name.to_str().into_owned(), error }
     }

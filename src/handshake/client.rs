@@ -17,6 +17,8 @@ use super::fields::{
 };
 use super::key::{accept_key, encode_nonce};
 use super::limits::HandshakeLimits;
+#[cfg(all(feature = "hyper", feature = "rand"))]
+use super::opened::ResponseHead;
 use super::opened::{Expected, Opened};
 use super::refusal::Refusal;
 use super::response::write_whole;
@@ -386,6 +388,22 @@ impl ClientHandshake {
             return Ok(ClientStep::Open { opened, consumed });
         }
         self.handle_timeout(now)
+    }
+
+    /// Judges a response that another library received; `Ok(Err(head))` if it opens no connection.
+    #[cfg(all(feature = "hyper", feature = "rand"))]
+    pub(crate) fn judge(
+        self,
+        response: ResponseHead,
+        is_http2: bool,
+    ) -> Result<Result<Opened, ResponseHead>, ResponseError> {
+        let expected = &self.0.expected;
+        match (response.status(), is_http2) {
+            (101, false) => expected.check(response).map(Ok),
+            // RFC 8441 §5: "a 200 (OK)" in place of the 101, as for any CONNECT.
+            (200..=299, true) => expected.check_agreement(response).map(Ok),
+            _ => Ok(Err(response)),
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due; `None` without a deadline.

@@ -23,6 +23,12 @@ pub enum RequestError {
     },
     /// Another method than GET.
     Method(Excerpt),
+    /// HTTP/2: another method than CONNECT.
+    NotConnect(Excerpt),
+    /// HTTP/2: the `:protocol` of an extended CONNECT is something else than `websocket` (RFC 8441 §4).
+    Protocol(Excerpt),
+    /// HTTP/2: a CONNECT request without a `:protocol`, which asks for a tunnel.
+    ProtocolMissing,
     /// The target is neither a path nor an absolute `http`, `https`, `ws` or `wss` URI.
     Target(Excerpt),
     /// `Host` is absent, repeated or malformed.
@@ -61,12 +67,14 @@ impl RequestError {
             Self::Head(HeadError::TargetTooLong { .. }) => 414,
             Self::Head(HeadError::TooLong { .. } | HeadError::TooManyHeaders { .. }) => 431,
             Self::HttpVersion { major: 2.., .. } | Self::HttpVersion { major: 1, minor: 2.. } => 505,
-            Self::Method(_) => 405,
+            Self::Method(_) | Self::NotConnect(_) => 405,
+            Self::Protocol(_) => 501,
             Self::NotAnUpgrade | Self::UnsupportedVersion(_) => 426,
             Self::Expectation => 417,
             Self::TimedOut => 408,
             Self::Head(HeadError::Byte { .. } | HeadError::Version { .. })
             | Self::HttpVersion { .. }
+            | Self::ProtocolMissing
             | Self::Target(_)
             | Self::Host
             | Self::Connection
@@ -103,6 +111,11 @@ impl fmt::Display for RequestError {
                 return write!(f, "http/{major}.{minor} is not supported: a websocket begins with http/1.1");
             }
             Self::Method(method) => return write!(f, "the method is {method}, not GET"),
+            Self::NotConnect(method) => {
+                return write!(f, "the method is {method}, not CONNECT as for a websocket over http/2");
+            }
+            Self::Protocol(protocol) => return write!(f, "the :protocol is {protocol}, not websocket"),
+            Self::ProtocolMissing => "a CONNECT request for a websocket has the :protocol websocket",
             Self::Target(target) => {
                 return write!(f, "the target {target} is neither a path nor an http uri");
             }

@@ -121,22 +121,42 @@ impl ExtraHeaders {
 
     /// Writes all lines after it has checked them: names are tokens and none of the handshake's own, values
     /// cannot end their line.
-    pub(crate) fn write(&self, reserved: &[&str], out: &mut Vec<u8>) -> Result<(), HeaderError> {
+    pub(crate) fn write(
+        &self,
+        reserved: &'static [&'static str],
+        out: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
         for (name, value) in &self.0 {
-            let excerpt = || Excerpt::new(name.as_bytes());
-            if !is_token(name) {
-                return Err(HeaderError::Name(excerpt()));
-            }
-            if is_reserved(name, reserved) {
-                return Err(HeaderError::Reserved(excerpt()));
-            }
-            if !is_field_value(value) {
-                return Err(HeaderError::Value(excerpt()));
-            }
+            check_header(name, value, reserved)?;
             write_header(out, name, value);
         }
         Ok(())
     }
+
+    /// The lines, each with its verdict.
+    #[cfg(feature = "http")]
+    pub(crate) fn checked(
+        &self,
+        reserved: &'static [&'static str],
+    ) -> impl Iterator<Item = Result<(&str, &[u8]), HeaderError>> {
+        self.0.iter().map(move |(name, value)| {
+            check_header(name, value, reserved).map(|()| (name.as_str(), value.as_slice()))
+        })
+    }
+}
+
+fn check_header(name: &str, value: &[u8], reserved: &[&str]) -> Result<(), HeaderError> {
+    let excerpt = || Excerpt::new(name.as_bytes());
+    if !is_token(name) {
+        return Err(HeaderError::Name(excerpt()));
+    }
+    if is_reserved(name, reserved) {
+        return Err(HeaderError::Reserved(excerpt()));
+    }
+    if !is_field_value(value) {
+        return Err(HeaderError::Value(excerpt()));
+    }
+    Ok(())
 }
 
 /// Names only, since values hold credentials.

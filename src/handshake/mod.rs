@@ -21,6 +21,7 @@
 //! Handshakes that another library does (HTTP/2, web frameworks) need three pieces: [`Offer::from_headers`],
 //! [`accept_key`], and a `Connection`.
 
+mod checks;
 mod client;
 mod deadline;
 #[cfg(feature = "deflate")]
@@ -40,6 +41,8 @@ mod response;
 mod response_reader;
 mod server;
 
+#[cfg(feature = "hyper")]
+pub(crate) use checks::{ParsedRequest, check_connect, check_upgrade, only_host};
 pub use client::{ClientHandshake, ClientRequest, ClientRequestError, ClientStep};
 #[cfg(all(feature = "deflate", feature = "rand"))]
 pub(crate) use deflate::agreed_between_equals;
@@ -58,6 +61,8 @@ pub use opened::{Opened, ResponseHead};
 pub use refusal::Refusal;
 pub use refused::RefusedRequest;
 pub use request::RequestHead;
+#[cfg(feature = "hyper")]
+pub(crate) use request::split_target;
 pub use response::{Response, WriteResponseError};
 #[cfg(feature = "rand")]
 pub(crate) use response_reader::ResponseReader;

@@ -179,6 +179,15 @@ pub struct Negotiated {
     pub deflate: Option<Agreed>,
 }
 
+impl Negotiated {
+    /// The header lines of the answer.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let extensions = Some(self.extensions.as_str()).filter(|list| !list.is_empty());
+        let subprotocol = self.subprotocol.as_deref().map(|name| ("Sec-WebSocket-Protocol", name));
+        subprotocol.into_iter().chain(extensions.map(|list| ("Sec-WebSocket-Extensions", list)))
+    }
+}
+
 /// Why an application's choice does not fit the client's offer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]

@@ -14,6 +14,12 @@ use super::extensions::{Extensions, Mismatch};
 use super::fields::{Excerpt, Single, is_token, lists_contain, single};
 use super::head::Head;
 use super::offer::Negotiated;
+#[cfg(all(feature = "hyper", feature = "rand"))]
+use super::{
+    fields::write_header,
+    head::{HeadError, HeadReader},
+    limits::HandshakeLimits,
+};
 use crate::config::Config;
 use crate::connection::{Connection, MaskKeys};
 #[cfg(feature = "deflate")]
@@ -29,6 +35,26 @@ pub struct ResponseHead(Head);
 impl ResponseHead {
     pub(crate) const fn new(head: Head) -> Self {
         Self(head)
+    }
+
+    /// Reads the head of a response that another library received.
+    #[cfg(all(feature = "hyper", feature = "rand"))]
+    pub(crate) fn from_lines<'a>(
+        status: u16,
+        lines: impl Iterator<Item = (&'a str, &'a [u8])>,
+        limits: &HandshakeLimits,
+    ) -> Result<Self, HeadError> {
+        let mut bytes = alloc::format!("HTTP/1.1 {status} \r\n").into_bytes();
+        for (name, value) in lines {
+            write_header(&mut bytes, name, value);
+        }
+        bytes.extend_from_slice(b"\r\n");
+        let mut reader = HeadReader::response();
+        reader.read(&bytes, limits)?;
+        match reader.is_complete() {
+            true => Ok(Self(reader.finish())),
+            false => Err(HeadError::TooLong { limit: limits.max_head_bytes }),
+        }
     }
 
     /// The status code.
@@ -141,6 +167,12 @@ impl Expected {
         if !is_only(head.values("sec-websocket-accept"), |value| value == self.accept.as_bytes()) {
             return Err(ResponseError::Accept);
         }
+        self.check_agreement(response)
+    }
+
+    /// The points that are left in HTTP/2: extensions and subprotocol.
+    pub(super) fn check_agreement(&self, response: ResponseHead) -> Result<Opened, ResponseError> {
+        let head = &response.0;
         let extensions = self.check_extensions(head)?;
         #[cfg(feature = "deflate")]
         let deflate = match &self.deflate {

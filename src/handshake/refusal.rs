@@ -24,6 +24,12 @@ impl Refusal {
         Self { head, complete: body.framing == Framing::Done, body: body.bytes }
     }
 
+    /// A refusal whose body another library received.
+    #[cfg(all(feature = "hyper", feature = "rand"))]
+    pub(crate) const fn with_body(head: ResponseHead, body: Vec<u8>, complete: bool) -> Self {
+        Self { head, body, complete }
+    }
+
     /// Status, reason and headers.
     #[must_use]
     pub const fn head(&self) -> &ResponseHead {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use super::checks::ParsedRequest as _;
 use super::error::RequestError;
 use super::request::RequestHead;
 use super::response::{Response, WriteResponseError};

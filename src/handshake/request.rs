@@ -3,9 +3,12 @@
 use core::fmt;
 use core::ops::Range;
 
+use super::checks::{ParsedRequest, only_host};
 use super::error::RequestError;
-use super::fields::{Excerpt, lists_contain};
+use super::fields::Excerpt;
 use super::head::Head;
+#[cfg(all(feature = "hyper", feature = "rand"))]
+use super::{head::HeadReader, limits::HandshakeLimits};
 use crate::uri::{Authority, WithoutQuery, is_authority};
 
 /// The head of an HTTP request: method, target and headers.
@@ -22,6 +25,21 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Reads a request that this crate wrote, for another library that sends it.
+    #[cfg(all(feature = "hyper", feature = "rand"))]
+    pub(crate) fn of_own(bytes: &[u8]) -> Result<Self, RequestError> {
+        let mut reader = HeadReader::request();
+        let limits = HandshakeLimits::default()
+            .max_head_bytes(usize::MAX)
+            .max_target_bytes(usize::MAX)
+            .max_headers(usize::MAX);
+        reader.read(bytes, &limits)?;
+        match reader.is_complete() {
+            true => Self::new(reader.finish()),
+            false => Err(RequestError::EndOfStream),
+        }
+    }
+
     /// Checks what holds for any request: target and `Host`.
     pub(super) fn new(head: Head) -> Result<Self, RequestError> {
         let minor = head.request_minor_version();
@@ -31,16 +49,7 @@ impl RequestHead {
             false if head.target() == "*" && head.method() == "OPTIONS" => (None, 0),
             false => split_target(head.target())?,
         };
-        // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
-        // message that lacks a Host header field and to any request message that contains more than one Host
-        // header field line or a Host header field with an invalid field value."
-        let mut hosts = head.places("Host");
-        let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host,
-            (None, _) if minor == 0 => 0..0,
-            _ => return Err(RequestError::Host),
-        };
-        drop(hosts);
+        let host = only_host(head.places("Host"), minor == 0)?.unwrap_or_default();
         if (minor > 0 || !host.is_empty()) && !is_authority(head.bytes(host.clone())) {
             return Err(RequestError::Host);
         }
@@ -98,23 +107,26 @@ impl RequestHead {
         self.head.values(name)
     }
 
-    /// The digit after `HTTP/1.`.
-    pub(super) fn minor_version(&self) -> u8 {
-        self.head.request_minor_version()
-    }
-
-    pub(super) fn asks_for_websocket(&self) -> bool {
-        // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore
-        // that Upgrade field."
-        self.minor_version() > 0 && lists_contain(self.header_values("Upgrade"), "websocket")
-    }
-
-    pub(super) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.head.lines()
-    }
-
     fn path_and_query(&self) -> &str {
         self.target().get(self.path_start..).unwrap_or_default()
+    }
+}
+
+impl ParsedRequest for RequestHead {
+    fn http_version(&self) -> (u8, u8) {
+        (1, self.head.request_minor_version())
+    }
+
+    fn method(&self) -> &str {
+        self.head.method()
+    }
+
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.head.values(name)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.head.lines()
     }
 }
 
@@ -129,7 +141,7 @@ impl fmt::Debug for RequestHead {
 }
 
 /// Where the authority stands in a target in absolute-form, and where path and query begin.
-fn split_target(target: &str) -> Result<(Option<Range<usize>>, usize), RequestError> {
+pub(crate) fn split_target(target: &str) -> Result<(Option<Range<usize>>, usize), RequestError> {
     // Errors are for logs, where a query is not to be.
     let shown = target.split('?').next().unwrap_or_default();
     let invalid = || RequestError::Target(Excerpt::new(shown.as_bytes()));

@@ -69,13 +69,7 @@ impl Response {
         head_only: bool,
         out: &mut impl Sink,
     ) -> Result<(), WriteResponseError> {
-        if !(200..=599).contains(&self.status) {
-            return Err(WriteResponseError::Status(self.status));
-        }
-        let bodiless = matches!(self.status, 204 | 304);
-        if bodiless && !self.body.is_empty() {
-            return Err(WriteResponseError::Body(self.status));
-        }
+        let bodiless = self.check_status()?;
         let mut bytes = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status)).into_bytes();
         if self.tells_version {
             // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the
@@ -98,15 +92,49 @@ impl Response {
     }
 }
 
+impl Response {
+    /// Checks status and body, and returns whether there can be a body.
+    fn check_status(&self) -> Result<bool, WriteResponseError> {
+        if !(200..=599).contains(&self.status) {
+            return Err(WriteResponseError::Status(self.status));
+        }
+        let bodiless = matches!(self.status, 204 | 304);
+        match bodiless && !self.body.is_empty() {
+            true => Err(WriteResponseError::Body(self.status)),
+            false => Ok(bodiless),
+        }
+    }
+
+    /// Status, header lines and body, for another library that writes the rest.
+    #[cfg(feature = "http")]
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn parts(
+        &self,
+    ) -> Result<(u16, impl Iterator<Item = Result<(&str, &[u8]), HeaderError>>, &[u8]), WriteResponseError>
+    {
+        self.check_status()?;
+        let version: &[(&str, &[u8])] = match self.tells_version {
+            true => {
+                &[("Connection", b"Upgrade"), ("Upgrade", b"websocket"), ("Sec-WebSocket-Version", b"13")]
+            }
+            false => &[],
+        };
+        let lines = version.iter().copied().map(Ok).chain(self.headers.checked(RESERVED_IN_RESPONSES));
+        Ok((self.status, lines, &self.body))
+    }
+}
+
 /// The answer that says what is wrong.
 impl From<&RequestError> for Response {
     fn from(error: &RequestError) -> Self {
         let mut response = Self::new(error.status())
             .header("Content-Type", "text/plain; charset=utf-8")
             .body(format!("{error}\n"));
-        if matches!(error, RequestError::Method(_)) {
-            // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
-            response = response.header("Allow", "GET");
+        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response".
+        match error {
+            RequestError::Method(_) => response = response.header("Allow", "GET"),
+            RequestError::NotConnect(_) => response = response.header("Allow", "CONNECT"),
+            _ => {}
         }
         response.tells_version = error.tells_version();
         response

@@ -8,12 +8,13 @@ use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
 
+use super::checks::check_upgrade;
 use super::deadline::Deadline;
 #[cfg(feature = "deflate")]
 use super::deflate;
 use super::error::RequestError;
 use super::extensions::{Extension, Extensions};
-use super::fields::{Excerpt, ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, lists_contain, write_header};
+use super::fields::{ExtraHeaders, HeaderError, RESERVED_IN_RESPONSES, write_header};
 use super::head::{Head, HeadReader};
 use super::key::accept_bytes;
 use super::limits::HandshakeLimits;
@@ -225,48 +226,16 @@ impl Request {
         response.write(out).map_err(|error| NotRejected { request: self, error })
     }
 
-    #[cfg(not(feature = "deflate"))]
-    fn negotiate_acceptance(
-        &self,
-        acceptance: &Acceptance,
-        _: Option<&Config>,
-    ) -> Result<Negotiated, NegotiationError> {
-        self.negotiate(acceptance.subprotocol.as_deref(), acceptance.extensions.clone())
-    }
-
-    #[cfg(feature = "deflate")]
-    fn negotiate_acceptance(
-        &self,
-        acceptance: &Acceptance,
-        config: Option<&Config>,
-    ) -> Result<Negotiated, NegotiationError> {
-        let mut extensions = acceptance.extensions.clone();
-        let wanted = match &acceptance.deflate {
-            Some(chosen) => chosen.as_ref(),
-            None => config.and_then(|config| config.deflate.as_ref()),
-        };
-        let chosen = wanted.filter(|_| deflate::is_compatible(&extensions));
-        let chosen = chosen.and_then(|deflate| self.choose_deflate(deflate));
-        if let Some((extension, _)) = &chosen {
-            extensions.push(extension);
-        }
-        let negotiated = self.negotiate(acceptance.subprotocol.as_deref(), extensions)?;
-        Ok(Negotiated { deflate: chosen.map(|(_, agreed)| agreed), ..negotiated })
-    }
-
     fn write_acceptance(
         &self,
         acceptance: &Acceptance,
         config: Option<&Config>,
         out: &mut impl Sink,
     ) -> Result<Negotiated, AcceptError> {
-        let negotiated = self.negotiate_acceptance(acceptance, config).map_err(AcceptError::Negotiation)?;
+        let negotiated = acceptance.negotiate(self, config).map_err(AcceptError::Negotiation)?;
         let mut more = Vec::new();
-        if let Some(name) = &negotiated.subprotocol {
-            write_header(&mut more, "Sec-WebSocket-Protocol", name.as_bytes());
-        }
-        if !negotiated.extensions.is_empty() {
-            write_header(&mut more, "Sec-WebSocket-Extensions", negotiated.extensions.as_str().as_bytes());
+        for (name, value) in negotiated.lines() {
+            write_header(&mut more, name, value.as_bytes());
         }
         acceptance.headers.write(RESERVED_IN_RESPONSES, &mut more).map_err(AcceptError::Header)?;
         // `check_upgrade` lets no request through without a key.
@@ -288,40 +257,6 @@ impl Deref for Request {
     fn deref(&self) -> &Offer {
         &self.0.offer
     }
-}
-
-/// RFC 6455 §4.2.1, in its order; but the version, which governs what the rest means, comes before the key.
-fn check_upgrade(head: &RequestHead) -> Result<Offer, RequestError> {
-    if head.minor_version() == 0 {
-        return Err(RequestError::HttpVersion { major: 1, minor: 0 });
-    }
-    if head.method() != "GET" {
-        return Err(RequestError::Method(Excerpt::new(head.method().as_bytes())));
-    }
-    if !head.asks_for_websocket() {
-        return Err(RequestError::NotAnUpgrade);
-    }
-    if !lists_contain(head.header_values("Connection"), "Upgrade") {
-        return Err(RequestError::Connection);
-    }
-    let offer = Offer::from_lines(head.lines())?;
-    if offer.key_bytes().is_none() {
-        return Err(RequestError::Key);
-    }
-    if head.header_values("Transfer-Encoding").next().is_some()
-        || head
-            .header_values("Content-Length")
-            .any(|length| length.is_empty() || length.iter().any(|digit| *digit != b'0'))
-    {
-        return Err(RequestError::Body);
-    }
-    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
-    // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
-    // (Switching Protocols) response." There is no 101: the request is refused.
-    if head.header_values("Expect").next().is_some() {
-        return Err(RequestError::Expectation);
-    }
-    Ok(offer)
 }
 
 /// How a request is accepted: subprotocol, extensions, and headers such as `Set-Cookie`.
@@ -386,6 +321,44 @@ impl Acceptance {
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push(name, value);
         self
+    }
+
+    /// What both ends agree on; where this leaves compression open, `config` decides.
+    pub(crate) fn negotiate(
+        &self,
+        offer: &Offer,
+        config: Option<&Config>,
+    ) -> Result<Negotiated, NegotiationError> {
+        #[cfg(feature = "deflate")]
+        {
+            let mut extensions = self.extensions.clone();
+            let wanted = match &self.deflate {
+                Some(chosen) => chosen.as_ref(),
+                None => config.and_then(|config| config.deflate.as_ref()),
+            };
+            let chosen = wanted.filter(|_| deflate::is_compatible(&extensions));
+            let chosen = chosen.and_then(|deflate| offer.choose_deflate(deflate));
+            if let Some((extension, _)) = &chosen {
+                extensions.push(extension);
+            }
+            let negotiated = offer.negotiate(self.subprotocol.as_deref(), extensions)?;
+            Ok(Negotiated { deflate: chosen.map(|(_, agreed)| agreed), ..negotiated })
+        }
+        #[cfg(not(feature = "deflate"))]
+        {
+            let _ = config;
+            offer.negotiate(self.subprotocol.as_deref(), self.extensions.clone())
+        }
+    }
+
+    /// The header lines of the answer in any version of HTTP: what was agreed on, and those that were added.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn lines<'a>(
+        &'a self,
+        negotiated: &'a Negotiated,
+    ) -> impl Iterator<Item = Result<(&'a str, &'a [u8]), HeaderError>> {
+        let agreed = negotiated.lines().map(|(name, value)| Ok((name, value.as_bytes())));
+        agreed.chain(self.headers.checked(RESERVED_IN_RESPONSES))
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::marker::PhantomData;
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +96,28 @@ impl<R: Runtime> Group<R> {
         self.len() == 0
     }
 
-    pub(super) fn member(&self) -> Member {
+    /// Whether [`shutdown`](Self::shutdown) was called.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.state.closing.load(Ordering::Acquire)
+    }
+
+    /// Waits for `signal`, then [shuts down](Self::shutdown): the future for the `with_graceful_shutdown` of a web server.
+    ///
+    /// It ends when all members have ended, or after `within`. From the signal on, requests of members are refused where
+    /// the group is known while the request is accepted (features `hyper` and axum).
+    pub fn shutdown_on<F>(&self, signal: F, within: Duration) -> impl Future<Output = ()> + use<F, R>
+    where
+        F: Future,
+    {
+        let group = self.clone();
+        async move {
+            signal.await;
+            group.shutdown(within).await;
+        }
+    }
+
+    pub(crate) fn member(&self) -> Member {
         let mut members = self.state.lock();
         let number = members.next;
         members.next += 1;
@@ -135,7 +156,7 @@ impl State {
 
 /// The place of a connection in a [`Group`].
 #[derive(Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     group: Arc<State>,
     number: u64,
     waker: Waker,

@@ -37,6 +37,8 @@ mod websocket;
 
 pub use accept::{PendingRequest, Undecided};
 pub use group::Group;
+#[cfg(feature = "hyper")]
+pub(crate) use group::Member;
 pub use message_writer::MessageWriter;
 pub use plain::{Incoming, PlainRequest};
 #[cfg(feature = "rand")]

@@ -74,6 +74,15 @@ impl client::Connector<Tokio> {
         }
     }
 
+    /// Connects to the host of the URL for a connection of HTTP/2. With TLS the server may have chosen HTTP/1.1.
+    #[cfg(feature = "hyper")]
+    pub(crate) async fn dial_http2(&self) -> Result<ClientStream, Error> {
+        let attempt = self.attempt()?;
+        let mut route = attempt.route()?;
+        route.offer_http2();
+        Box::pin(open(route, Instant::now(), attempt.until())).await
+    }
+
     /// Opens the WebSocket over a stream that is connected to the server already, TLS included for `wss:`.
     ///
     /// # Errors
