@@ -8,7 +8,10 @@ DIRECT = {"base64", "bytes", "httparse", "rand", "sha1", "simdutf8"}
 OPTIONAL = {
     "futures-core",
     "futures-sink",
+    "h2",
     "http",
+    "hyper",
+    "hyper-util",
     "pulp",
     "rustls",
     "rustls-platform-verifier",

@@ -113,9 +113,9 @@ impl Http2 {
         request: Request<()>,
         upgrade: ClientUpgrade,
     ) -> Result<WebSocket<Http2Stream>, Http2Error> {
-        let mut send = self.send.clone().ready().await?;
-        let (response, send) = send.send_request(request, false)?;
-        let response = response.await?;
+        let mut send = self.send.clone().ready().await.map_err(Http2Error::from_h2)?;
+        let (response, send) = send.send_request(request, false).map_err(Http2Error::from_h2)?;
+        let response = response.await.map_err(Http2Error::from_h2)?;
         if !response.status().is_success() {
             return Err(upgrade.refused(response.map(RefusalBody)).await.into());
         }
@@ -193,7 +193,8 @@ impl Http2Builder {
             .initial_window_size(self.stream_window)
             .initial_connection_window_size(connection_window.min(MAX_WINDOW))
             .handshake::<_, Bytes>(stream)
-            .await?;
+            .await
+            .map_err(Http2Error::from_h2)?;
         let pings = connection.ping_pong();
         let connection = ::tokio::spawn(connection);
         // The server's settings come before its answer to a ping: whether they enable WebSockets is known then, however
@@ -201,8 +202,8 @@ impl Http2Builder {
         if let Some(mut pings) = pings {
             if let Err(error) = pings.ping(Ping::opaque()).await {
                 return Err(match connection.await {
-                    Ok(Err(error)) => error.into(),
-                    _ => error.into(),
+                    Ok(Err(error)) => Http2Error::from_h2(error),
+                    _ => Http2Error::from_h2(error),
                 });
             }
         }

@@ -45,8 +45,9 @@ impl Http2Error {
     }
 }
 
-impl From<h2::Error> for Http2Error {
-    fn from(error: h2::Error) -> Self {
+impl Http2Error {
+    /// Not `From`: the crate h2 is no part of the public API.
+    pub(super) fn from_h2(error: h2::Error) -> Self {
         let code = error.reason().map_or(0, u32::from);
         match () {
             () if error.is_io() => {

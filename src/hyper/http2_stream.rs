@@ -43,7 +43,7 @@ impl Http2Stream {
             match self.send.capacity() {
                 0 => match ready!(self.send.poll_capacity(context)) {
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return Poll::Ready(Err(Http2Error::from(error).into())),
+                    Some(Err(error)) => return Poll::Ready(Err(Http2Error::from_h2(error).into())),
                     // Reset, or ended by this side.
                     None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
                 },
@@ -54,7 +54,7 @@ impl Http2Stream {
 
     fn send(&mut self, data: Bytes) -> io::Result<usize> {
         let len = data.len();
-        self.send.send_data(data, false).map_err(Http2Error::from)?;
+        self.send.send_data(data, false).map_err(Http2Error::from_h2)?;
         // What is left of the reservation would be missing to the other streams of the connection.
         self.send.reserve_capacity(0);
         Ok(len)
@@ -72,7 +72,7 @@ impl AsyncRead for Http2Stream {
                 None => return Poll::Ready(Ok(())),
                 Some(Ok(data)) => self.unread = data,
                 Some(Err(error)) if is_end(&error) => return Poll::Ready(Ok(())),
-                Some(Err(error)) => return Poll::Ready(Err(Http2Error::from(error).into())),
+                Some(Err(error)) => return Poll::Ready(Err(Http2Error::from_h2(error).into())),
             }
         }
         let len = self.unread.len().min(buffer.remaining());
@@ -132,7 +132,7 @@ impl AsyncWrite for Http2Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_shut_down {
             self.is_shut_down = true;
-            self.send.send_data(Bytes::new(), true).map_err(Http2Error::from)?;
+            self.send.send_data(Bytes::new(), true).map_err(Http2Error::from_h2)?;
         }
         Poll::Ready(Ok(()))
     }
