@@ -1,4 +1,10 @@
 //! The open connection: the rules of both directions, control frames, the closing handshake, deadlines and limits.
+//!
+//! - receiving: `receive` (the general path), `incoming` and `gathered` (a message in several pieces), `input`, `event`
+//! - sending: `send` (the general path and the one writer of frames), `prepared` (broadcasts), `mask_keys`
+//! - both: `fast_path` (whole small messages), `replies` (control frames that wait for room in the output)
+//! - `compressed` and `compressing`: permessage-deflate on the way in and out
+//! - `closing` (the closing handshake), `deadlines`, `moment` (a time in 8 bytes)
 
 mod closing;
 #[cfg(feature = "deflate")]

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "deflate")]
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 #[cfg(feature = "deflate")]
 use std::sync::OnceLock;
@@ -71,14 +70,12 @@ impl Prepared {
     pub fn new<'m>(message: impl Into<Message<'m>>) -> Self {
         let message = message.into();
         let payload = message.as_bytes();
-        let header = FrameHeader::new(Opcode::from(message.kind()), payload.len() as u64).encode();
-        let mut frame = Vec::with_capacity(header.len() + payload.len());
-        frame.extend_from_slice(&header);
-        frame.extend_from_slice(payload);
+        let header = FrameHeader::new(Opcode::from(message.kind()), payload.len() as u64);
+        let (frame, header_len) = frame_of(&header, payload);
         Self {
             kind: message.kind(),
-            frame: frame.into(),
-            header_len: header.len(),
+            frame,
+            header_len,
             #[cfg(feature = "deflate")]
             compressed: Some(Arc::default()),
         }
@@ -117,11 +114,9 @@ impl Prepared {
     #[cfg(feature = "deflate")]
     fn compressed_frame(&self, compressed: &Compressed) -> CompressedFrame {
         let payload = compressed.without_tail();
-        let header = compressed_header(self.kind.into(), Fin::Final, payload.len()).encode();
-        let mut frame = Vec::with_capacity(header.len() + payload.len());
-        frame.extend_from_slice(&header);
-        frame.extend_from_slice(payload);
-        CompressedFrame { frame: frame.into(), header_len: header.len() }
+        let header = compressed_header(self.kind.into(), Fin::Final, payload.len());
+        let (frame, header_len) = frame_of(&header, payload);
+        CompressedFrame { frame, header_len }
     }
 
     /// Text or binary.
@@ -144,6 +139,12 @@ impl Prepared {
     pub fn payload(&self) -> &[u8] {
         self.frame.get(self.header_len..).unwrap_or_default()
     }
+}
+
+/// A frame of a server, and the length of its header.
+fn frame_of(header: &FrameHeader, payload: &[u8]) -> (Bytes, usize) {
+    let frame = [&header.encode()[..], payload].concat();
+    (frame.into(), header.encoded_len())
 }
 
 impl From<Message<'_>> for Prepared {

@@ -73,7 +73,7 @@ impl Connection {
         if self.send_fast(message.kind(), message.as_bytes(), out) {
             return Ok(());
         }
-        self.send_payload(message.kind(), message.as_bytes(), out)
+        self.send_general(message.kind(), message.as_bytes(), out)
     }
 
     /// Sends the next fragment of a message that is streamed out, each in a frame of its own (RFC 6455 §5.4).
@@ -276,7 +276,12 @@ impl Connection {
 
     /// Apart from [`send`](Self::send), so that what a message is made of stays in registers.
     #[inline(never)]
-    fn send_payload(&mut self, kind: Kind, payload: &[u8], out: &mut impl Sink) -> Result<(), SendError> {
+    pub(super) fn send_general(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
         self.check_message()?;
         self.make_way(out)?;
         #[cfg(feature = "deflate")]

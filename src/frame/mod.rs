@@ -15,6 +15,9 @@
 //!
 //! This layer never allocates. It is what a relay works on that must keep frame boundaries; everyone else uses
 //! [`Connection`](crate::Connection), for which boundaries inside a message mean nothing (§5.4).
+//!
+//! `header` has the one parser and the one encoder of headers, `decoder` the frames in any cut and the messages that are
+//! there whole, `mask` the masking, `opcode` what a frame is for.
 
 mod decoder;
 mod header;

@@ -20,6 +20,11 @@
 //!
 //! Handshakes that another library does (HTTP/2, web frameworks) need three pieces: [`Offer::from_headers`],
 //! [`accept_key`], and a `Connection`.
+//!
+//! - `server`, `request`, `refused`, `response`: the server's half, and what it answers without a connection
+//! - `client`, `opened`, `refusal`: the client's half, its check of the response, and a response other than 101
+//! - `offer`, `extensions`, `deflate`, `key`: what both halves negotiate
+//! - `head`, `fields`: HTTP heads and their lines; `limits`, `deadline`, `error`
 
 mod checks;
 mod client;
