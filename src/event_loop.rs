@@ -39,7 +39,7 @@ impl ReadBuffer {
 
     /// Removes all unread bytes and returns them as input for a connection, which takes all of its input.
     pub fn input(&mut self) -> Input<'_> {
-        Input::new(self.consume_all())
+        Input::new(self.take_all())
     }
 }
 

@@ -208,7 +208,8 @@ fn a_server_hello_byte_by_byte_does_not_hold_a_client_that_brings_its_stream() {
         connector.connect_over(client).unwrap_err()
     });
     assert_eq!(client_support::timed_out_step::<()>(Err(error)), sansocket::client::Step::Handshake);
-    tcp.shutdown(Shutdown::Both).unwrap();
+    // The client may have reset it already.
+    let _ = tcp.shutdown(Shutdown::Both);
     dripping.join().unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! Every rule of the RFC in `conformance/ids.txt` has its test, and `README.md` beside this file says which.
 //!
-//! `UPDATE=1 cargo test --test conformance` writes the table of that README anew.
+//! `UPDATE=1 cargo test --test conformance` writes the table of that README anew. The list of files above the table is
+//! written by hand; what it lacks is a problem here.
 
 use core::fmt::Write as _;
 use std::path::Path;
@@ -28,6 +29,7 @@ fn every_rule_has_its_test() {
     let path = root.join(TABLE);
     let readme = fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
     let head = readme.split(MARK).next().unwrap_or_default();
+    outcome.problems.extend(unlisted(&root.join("tests"), head));
     let fresh = format!("{head}{MARK}\n\n{}", outcome.table);
     if env::var_os("UPDATE").is_some_and(|value| value == "1") {
         fs::write(&path, fresh).unwrap();
@@ -36,6 +38,24 @@ fn every_rule_has_its_test() {
     }
     let problems = outcome.problems;
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// What stands in `folder` and has no line in the list at the head of its README.
+fn unlisted(folder: &Path, head: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let names = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        if entry.path().is_dir() { Some(format!("{name}/")) } else { name.ends_with(".rs").then_some(name) }
+    });
+    // A folder beside a file of its name has the file's modules.
+    let is_listed = |name: &str| {
+        let file = name.strip_suffix('/').map(|folder| format!("`{folder}.rs`"));
+        head.contains(&format!("`{name}`")) || file.is_some_and(|file| head.contains(&file))
+    };
+    let mut problems: Vec<_> =
+        names.filter(|name| !is_listed(name)).map(|name| format!("{TABLE} has no line for {name}")).collect();
+    problems.sort();
+    problems
 }
 
 /// A file as (path, text).

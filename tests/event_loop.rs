@@ -74,7 +74,7 @@ fn drive(role: Role, stream: &mut Stream) -> io::Result<(Vec<Seen>, Result<(), E
             input => input?,
         };
         if input.is_empty() {
-            return Ok((seen, failed.and(connection.handle_eof())));
+            return Ok((seen, failed.and_then(|()| connection.handle_eof())));
         }
         loop {
             match connection.receive(NOW, &mut input, &mut out) {

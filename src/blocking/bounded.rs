@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use super::Transport;
-use crate::engine::{Stream, WRITE_SLICE, is_not_now};
+use crate::engine::{Stream, WRITE_SLICE, is_not_ready};
 use crate::redacted::TypeName;
 
 /// The shortest bound that streams can set.
@@ -25,57 +25,81 @@ pub(super) struct Bounded<S> {
     writes: Bound,
     /// The latest call moved bytes that are none of the connection's.
     moved: bool,
+    next_write: Duration,
 }
 
 impl<S> Bounded<S> {
     /// Its clock shows `now` and goes on from there.
     pub(super) fn new(transport: S, now: Duration) -> Self {
         let (reads, writes) = (Bound::default(), Bound::default());
-        Self { transport, began: now, epoch: Instant::now(), reads, writes, moved: false }
+        Self {
+            transport,
+            began: now,
+            epoch: Instant::now(),
+            reads,
+            writes,
+            moved: false,
+            next_write: Duration::ZERO,
+        }
     }
 }
 
+/// What a stream is called for.
+#[derive(Clone, Copy)]
+enum Call {
+    Read,
+    Write,
+    Flush,
+}
+
 impl<S: Transport> Bounded<S> {
-    /// Makes reads end in time.
-    fn bound_reads(&mut self, needed: Option<Duration>) -> io::Result<()> {
-        if !self.reads.serves(needed, 2) {
-            // Deadlines come nearer between two reads: a bound that leaves some room serves for many of them.
-            let bound = needed.map(|needed| if needed > LONG { needed - needed / 8 } else { needed });
-            self.reads.set(bound, unless_reset(self.transport.set_read_timeout(bound))?);
+    /// Makes a call that waits no longer than `until`.
+    fn call<R>(
+        &mut self,
+        call: Call,
+        until: Option<Duration>,
+        act: impl FnOnce(&mut S, Option<Duration>) -> io::Result<Option<R>>,
+    ) -> io::Result<R> {
+        let began = self.now();
+        let left = until.map(|until| until.saturating_sub(began).max(SHORTEST));
+        self.bound(call, left)?;
+        match act(&mut self.transport, left) {
+            Ok(Some(done)) => Ok(done),
+            // It moved bytes, though not those of the caller, and has more to do.
+            Ok(None) => {
+                self.moved = true;
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            Err(error) => {
+                let bound = if let Call::Read = call { self.reads } else { self.writes };
+                Err(bound.judge(error, || self.now().saturating_sub(began)))
+            }
         }
-        Ok(())
     }
 
-    /// Makes writes look at the deadlines in time.
-    fn bound_writes(&mut self, needed: Option<Duration>) -> io::Result<()> {
-        let needed = Some(needed.unwrap_or(WRITE_SLICE).min(WRITE_SLICE));
-        if !self.writes.serves(needed, 64) {
-            self.writes.set(needed, unless_reset(self.transport.set_write_timeout(needed))?);
+    /// Bounds the waits of the next call.
+    fn bound(&mut self, call: Call, left: Option<Duration>) -> io::Result<()> {
+        let slice = Some(left.unwrap_or(WRITE_SLICE).min(WRITE_SLICE));
+        let transport = &mut self.transport;
+        match call {
+            Call::Flush if !transport.wants_flush() => Ok(()),
+            // Whatever is called may read and write.
+            _ if transport.is_handshaking() => {
+                if self.reads == self.writes && self.reads.serves(slice, 2) {
+                    return Ok(());
+                }
+                self.reads.set(slice, transport.set_read_timeout(slice))?;
+                self.writes.set(slice, transport.set_write_timeout(slice))
+            }
+            Call::Read if self.reads.serves(left, 2) => Ok(()),
+            Call::Read => {
+                // Deadlines come nearer between two reads: a bound that leaves some room serves for many of them.
+                let bound = left.map(|left| if left > LONG { left - left / 8 } else { left });
+                self.reads.set(bound, transport.set_read_timeout(bound))
+            }
+            Call::Write | Call::Flush if self.writes.serves(slice, 64) => Ok(()),
+            Call::Write | Call::Flush => self.writes.set(slice, transport.set_write_timeout(slice)),
         }
-        Ok(())
-    }
-
-    /// Makes whatever waits end in time, in a handshake below the connection.
-    fn bound_both(&mut self, needed: Option<Duration>) -> io::Result<()> {
-        let needed = Some(needed.unwrap_or(WRITE_SLICE).min(WRITE_SLICE));
-        if self.reads != self.writes || !self.reads.serves(needed, 2) {
-            self.reads.set(needed, unless_reset(self.transport.set_read_timeout(needed))?);
-            self.writes.set(needed, unless_reset(self.transport.set_write_timeout(needed))?);
-        }
-        Ok(())
-    }
-
-    /// How long a call may wait that begins at `began`.
-    fn left(began: Duration, until: Option<Duration>) -> Option<Duration> {
-        until.map(|until| until.saturating_sub(began).max(SHORTEST))
-    }
-
-    /// A call that moved bytes, though not those of the caller, has more to do.
-    fn moved<R>(&mut self, done: Option<R>) -> io::Result<R> {
-        done.ok_or_else(|| {
-            self.moved = true;
-            io::ErrorKind::Interrupted.into()
-        })
     }
 }
 
@@ -86,50 +110,24 @@ impl<S: Transport> Stream for Bounded<S> {
         self.began.saturating_add(self.epoch.elapsed())
     }
 
-    fn read(&mut self, place: &mut [u8], until: Option<Duration>) -> io::Result<usize> {
-        let began = self.now();
-        let left = Self::left(began, until);
-        if self.transport.is_handshaking() {
-            self.bound_both(left)?
-        } else {
-            self.bound_reads(left)?
-        }
-        match self.transport.read_within(place, left) {
-            // A stream may claim what it likes.
-            Ok(read) => self.moved(read.map(|len| len.min(place.len()))),
-            Err(error) => Err(self.reads.judge(error, || self.now().saturating_sub(began))),
-        }
+    fn read(&mut self, buf: &mut [u8], until: Option<Duration>) -> io::Result<usize> {
+        let most = buf.len();
+        let len = self.call(Call::Read, until, |transport, left| transport.read_within(buf, left))?;
+        // A stream may claim what it likes.
+        Ok(len.min(most))
     }
 
     fn write(&mut self, parts: &[IoSlice<'_>], until: Option<Duration>) -> io::Result<usize> {
-        let began = self.now();
-        let left = Self::left(began, until);
-        if self.transport.is_handshaking() {
-            self.bound_both(left)?
-        } else {
-            self.bound_writes(left)?
-        }
-        match self.transport.write_within(parts, left) {
-            Ok(wrote) => self.moved(wrote),
-            Err(error) => Err(self.writes.judge(error, || self.now().saturating_sub(began))),
-        }
+        self.call(Call::Write, until, |transport, left| transport.write_within(parts, left))
     }
 
     fn flush(&mut self, until: Option<Duration>) -> io::Result<()> {
-        let began = self.now();
-        let left = Self::left(began, until);
-        if self.transport.wants_flush() {
-            self.bound_writes(left)?;
-        }
-        match self.transport.flush_within(left) {
-            Ok(flushed) => self.moved(flushed),
-            Err(error) => Err(self.writes.judge(error, || self.now().saturating_sub(began))),
-        }
+        self.call(Call::Flush, until, S::flush_within)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         if self.writes == Bound::default() {
-            self.bound_writes(None)?;
+            self.bound(Call::Write, None)?;
         }
         self.transport.shutdown_write()
     }
@@ -141,19 +139,13 @@ impl<S: Transport> Stream for Bounded<S> {
     fn wants_flush(&self) -> bool {
         self.transport.wants_flush()
     }
-}
 
-/// Whether a timeout was set.
-///
-/// Some systems refuse to set it with EINVAL once the peer has reset the connection (macOS). What came before can still
-/// be read, and so can the reset: no call waits any more. Other errors are those of a stream that cannot be bounded.
-pub(super) fn unless_reset(set: io::Result<()>) -> io::Result<bool> {
-    match set {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error().is_some() && error.kind() == io::ErrorKind::InvalidInput => {
-            Ok(false)
-        }
-        Err(error) => Err(error),
+    fn next_write(&self) -> Duration {
+        self.next_write
+    }
+
+    fn set_next_write(&mut self, at: Duration) {
+        self.next_write = at;
     }
 }
 
@@ -172,10 +164,17 @@ impl Bound {
         }
     }
 
-    fn set(&mut self, bound: Option<Duration>, was_set: bool) {
-        if was_set {
-            self.0 = Some(bound);
+    /// Notes that `bound` was set.
+    ///
+    /// Some systems refuse to set it with EINVAL once the peer has reset the connection (macOS). What came before can still
+    /// be read, and so can the reset: no call waits any more. Other errors are those of a stream that cannot be bounded.
+    fn set(&mut self, bound: Option<Duration>, set: io::Result<()>) -> io::Result<()> {
+        match set {
+            Ok(()) => self.0 = Some(bound),
+            Err(error) if error.raw_os_error().is_some() && error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// Streams say the same when they have waited and when they do not wait. One that came back long before its bound
@@ -185,7 +184,7 @@ impl Bound {
         if error.kind() == io::ErrorKind::Interrupted {
             return io::ErrorKind::TimedOut.into();
         }
-        if !is_not_now(&error) {
+        if !is_not_ready(&error) {
             return error;
         }
         let waited = self.0.flatten().is_some_and(|bound| took() >= bound / 2);

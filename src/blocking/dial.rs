@@ -6,11 +6,11 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use super::Error;
 use super::clock::Clock;
+use super::mailbox::{Missing, mailbox};
 use crate::client::{ConnectError, Race, Step};
 
 /// A resolver that answers after its time, or never, keeps one thread; nothing else of it is seen.
@@ -44,15 +44,15 @@ fn resolve(
         return Ok(Vec::from([SocketAddr::new(address, port)]));
     }
     let failed = |error| ConnectError::Resolve { host: host.to_string(), error };
-    let (tx, rx) = mpsc::channel();
+    let (tx, rx) = mailbox();
     let name = String::from(host);
     // The resolver cannot be interrupted; whoever waits for it can.
-    let lookup = move || drop(tx.send(resolver(&name, port)));
+    let lookup = move || tx.send(resolver(&name, port));
     thread::Builder::new().name("resolver".into()).spawn(lookup).map_err(failed)?;
-    match wait(&rx, clock, until) {
+    match rx.receive(clock, until) {
         Ok(found) => Ok(found.map_err(failed)?),
-        Err(RecvTimeoutError::Timeout) => Err(timed_out(Step::Resolve)),
-        Err(RecvTimeoutError::Disconnected) => Err(failed(io::Error::other("the resolver failed")).into()),
+        Err(Missing::TimedOut) => Err(timed_out(Step::Resolve)),
+        Err(Missing::Disconnected) => Err(failed(io::Error::other("the resolver failed")).into()),
     }
 }
 
@@ -63,18 +63,18 @@ fn run<T: Send + 'static>(
     clock: Clock,
     until: Option<Duration>,
 ) -> Result<T, Error> {
-    let (tx, rx) = mpsc::channel();
+    let (tx, rx) = mailbox();
     loop {
         while let Some(address) = race.start(clock.now()) {
             let tx = tx.clone();
             // Whoever comes in late finds nobody, and the connection is dropped.
-            let attempt = move || drop(tx.send((address, connect(address, clock, until))));
+            let attempt = move || tx.send((address, connect(address, clock, until)));
             if let Err(error) = thread::Builder::new().name("dial".into()).spawn(attempt) {
                 race.failed(address, error, clock.now())?;
             }
         }
         let next = [race.next_start(), until].into_iter().flatten().min();
-        match wait(&rx, clock, next) {
+        match rx.receive(clock, next) {
             Ok((_, Ok(stream))) => return Ok(stream),
             _ if is_over(clock, until) => return Err(timed_out(Step::Connect)),
             Ok((address, Err(error))) => race.failed(address, error, clock.now())?,
@@ -90,13 +90,6 @@ fn connect(address: SocketAddr, clock: Clock, until: Option<Duration>) -> io::Re
             let left = clock.left(until).ok_or(io::ErrorKind::TimedOut)?;
             TcpStream::connect_timeout(&address, left)
         }
-    }
-}
-
-fn wait<T>(rx: &mpsc::Receiver<T>, clock: Clock, until: Option<Duration>) -> Result<T, RecvTimeoutError> {
-    match until {
-        None => rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(until) => rx.recv_timeout(until.saturating_sub(clock.now())),
     }
 }
 

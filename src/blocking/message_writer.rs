@@ -2,9 +2,10 @@
 
 use std::io;
 
+use super::bounded::Bounded;
 use super::{Error, Sender, Transport, WebSocket};
-use crate::engine::{Author, MAX_PART};
-use crate::{Chunk, Kind};
+use crate::Kind;
+use crate::engine::{Author, Link, PartialMessage};
 
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).
 ///
@@ -33,11 +34,8 @@ use crate::{Chunk, Kind};
 /// ```
 #[derive(Debug)]
 pub struct MessageWriter<'a, S> {
-    sender: Sender<'a, S>,
-    kind: Kind,
-    /// Whether the open message is this writer's.
-    begun: bool,
-    finished: bool,
+    link: &'a mut Link<Bounded<S>>,
+    message: PartialMessage,
 }
 
 impl<S: Transport> WebSocket<S> {
@@ -51,9 +49,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// Returns `None` if no message is open.
     pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S>> {
-        let sender = self.sender();
-        let kind = sender.link.resume_message(Author::OWNER)?;
-        Some(MessageWriter { sender, kind, begun: true, finished: false })
+        let link = &mut self.endpoint.link;
+        let message = link.resume_message(Author::OWNER)?;
+        Some(MessageWriter { link, message })
     }
 }
 
@@ -61,7 +59,7 @@ impl<'a, S: Transport> Sender<'a, S> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
     pub const fn into_message_writer(self, kind: Kind) -> MessageWriter<'a, S> {
-        MessageWriter { sender: self, kind, begun: false, finished: false }
+        MessageWriter { link: self.link, message: PartialMessage::new(kind, Author::OWNER) }
     }
 }
 
@@ -73,34 +71,17 @@ impl<S: Transport> MessageWriter<'_, S> {
     /// [`Error::Send`] if its text ends inside a character, or if nothing was written and another message is open;
     /// otherwise as [`WebSocket::flush`].
     pub fn finish(&mut self) -> Result<(), Error> {
-        if !self.finished {
-            let last = Chunk { last: true, ..Chunk::new(self.kind, &[][..]) };
-            self.feed(&last)?;
-            self.finished = true;
-        }
-        self.sender.flush()
-    }
-
-    fn feed(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.sender.link.feed_chunk(Author::writer(Author::OWNER), !self.begun, chunk)?;
-        self.begun = true;
-        Ok(())
+        self.link.finish_message(&mut self.message)?;
+        self.link.flush(None)
     }
 }
 
 impl<S: Transport> io::Write for MessageWriter<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let part = &bytes[..bytes.len().min(MAX_PART)];
-        if self.finished {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        if !part.is_empty() {
-            self.feed(&Chunk::new(self.kind, part))?;
-        }
-        Ok(part.len())
+        Ok(self.link.write_part(&mut self.message, bytes)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(self.sender.flush()?)
+        Ok(self.link.flush(None)?)
     }
 }

@@ -39,6 +39,8 @@ mod clock;
 mod connect;
 #[cfg(feature = "rand")]
 mod dial;
+#[cfg(feature = "rand")]
+mod mailbox;
 mod message_writer;
 mod pipe;
 mod plain;

@@ -91,7 +91,7 @@ impl<S: Transport> Socket for WebSocket<S> {
     }
 
     fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(self.wait_for_end())
+        Poll::Ready(self.endpoint.wait_for_end())
     }
 }
 

@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::{Error, Transport};
 use crate::client::tls::Peer;
 use crate::client::{ConnectError, Step};
-use crate::engine::{Stream, is_not_now};
+use crate::engine::{Stream, is_not_ready};
 
 /// Sets TLS up over `stream`, all before `until`. Nothing else is sent before it stands.
 pub(super) fn set_up(
@@ -35,7 +35,7 @@ pub(super) fn set_up(
             return Ok(ClientStream::Tls(Box::new(stream.transport)));
         };
         match moved {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted && !is_not_now(&error) => {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted && !is_not_ready(&error) => {
                 return Err(failed(error).into());
             }
             _ if until.is_some_and(|until| until <= stream.now()) => {

@@ -140,73 +140,55 @@ impl Transport for std::os::unix::net::UnixStream {
     }
 }
 
-impl<T: Transport + ?Sized> Transport for &mut T {
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        (**self).set_read_timeout(timeout)
-    }
+/// Passes every call on to what a pointer points to.
+macro_rules! forward_through {
+    ($pointer:ty) => {
+        impl<T: Transport + ?Sized> Transport for $pointer {
+            fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+                (**self).set_read_timeout(timeout)
+            }
 
-    fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        (**self).set_write_timeout(timeout)
-    }
+            fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+                (**self).set_write_timeout(timeout)
+            }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        (**self).shutdown_write()
-    }
+            fn shutdown_write(&mut self) -> io::Result<()> {
+                (**self).shutdown_write()
+            }
 
-    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        (**self).read_within(buf, timeout)
-    }
+            fn read_within(
+                &mut self,
+                buf: &mut [u8],
+                timeout: Option<Duration>,
+            ) -> io::Result<Option<usize>> {
+                (**self).read_within(buf, timeout)
+            }
 
-    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        (**self).write_within(bufs, timeout)
-    }
+            fn write_within(
+                &mut self,
+                bufs: &[IoSlice<'_>],
+                timeout: Option<Duration>,
+            ) -> io::Result<Option<usize>> {
+                (**self).write_within(bufs, timeout)
+            }
 
-    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
-        (**self).flush_within(timeout)
-    }
+            fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
+                (**self).flush_within(timeout)
+            }
 
-    fn wants_flush(&self) -> bool {
-        (**self).wants_flush()
-    }
+            fn wants_flush(&self) -> bool {
+                (**self).wants_flush()
+            }
 
-    fn is_handshaking(&self) -> bool {
-        (**self).is_handshaking()
-    }
+            fn is_handshaking(&self) -> bool {
+                (**self).is_handshaking()
+            }
+        }
+    };
 }
 
-impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        (**self).set_read_timeout(timeout)
-    }
-
-    fn set_write_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        (**self).set_write_timeout(timeout)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        (**self).shutdown_write()
-    }
-
-    fn read_within(&mut self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        (**self).read_within(buf, timeout)
-    }
-
-    fn write_within(&mut self, bufs: &[IoSlice<'_>], timeout: Option<Duration>) -> io::Result<Option<usize>> {
-        (**self).write_within(bufs, timeout)
-    }
-
-    fn flush_within(&mut self, timeout: Option<Duration>) -> io::Result<Option<()>> {
-        (**self).flush_within(timeout)
-    }
-
-    fn wants_flush(&self) -> bool {
-        (**self).wants_flush()
-    }
-
-    fn is_handshaking(&self) -> bool {
-        (**self).is_handshaking()
-    }
-}
+forward_through!(&mut T);
+forward_through!(Box<T>);
 
 /// Any `Read + Write` as a [`Transport`], without bounds on its waits and without a half-close.
 ///

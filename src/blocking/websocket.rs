@@ -1,12 +1,12 @@
 //! A connection over a stream.
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bounded::Bounded;
 use super::{Error, Parts, Transport};
 use crate::engine::server::Established;
-use crate::engine::{Author, Endpoint, Link, Opened, lend};
+use crate::engine::{Author, Endpoint, Link, Opened, Outgoing, event};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
@@ -24,8 +24,6 @@ use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, 
 #[derive(Debug)]
 pub struct WebSocket<S> {
     pub(super) endpoint: Endpoint<Bounded<S>>,
-    /// Boxed, as most connections negotiate nothing.
-    opened: Option<Box<Opened>>,
 }
 
 impl<S: Transport> WebSocket<S> {
@@ -41,10 +39,7 @@ impl<S: Transport> WebSocket<S> {
     /// Like [`over`](Self::over), with bytes that were read together with the handshake.
     #[must_use]
     pub fn with_unread(transport: S, connection: Connection, unread: &[u8]) -> Self {
-        Self {
-            endpoint: Endpoint::new(Bounded::new(transport, Duration::ZERO), connection, unread),
-            opened: None,
-        }
+        Self::new(transport, connection, unread, Vec::new(), None)
     }
 
     /// Puts together what [`into_parts`](Self::into_parts) took apart, and goes on where that stopped.
@@ -53,21 +48,29 @@ impl<S: Transport> WebSocket<S> {
     /// be another one, see [`Parts::map_transport`]. What was unsent leaves before the next wait, as after [`feed`](Self::feed).
     #[must_use]
     pub fn from_parts(parts: Parts<S>) -> Self {
-        let Parts { transport, connection, now, unread, unsent, subprotocol, response } = parts;
-        let mut endpoint = Endpoint::new(Bounded::new(transport, now), connection, &unread);
-        *endpoint.link.out.sink() = unsent;
-        Self { endpoint, opened: Opened { subprotocol, response }.boxed() }
+        let now = parts.now;
+        let parts = parts.map_transport(|transport| Bounded::new(transport, now));
+        Self { endpoint: Endpoint::from_parts(parts) }
     }
 
     /// Starts after an opening handshake of this module.
     pub(super) fn open(transport: S, established: Established) -> Self {
         let Established { connection, unread, response, opened } = established;
-        let mut ws = Self::with_unread(transport, connection, &unread);
-        *ws.endpoint.link.out.sink() = response;
+        let mut ws = Self::new(transport, connection, &unread, response, Some(opened));
         // A stream that fails now fails the first call too.
         let _ = ws.endpoint.link.flush(None);
-        ws.opened = opened.boxed();
         ws
+    }
+
+    fn new(
+        transport: S,
+        connection: Connection,
+        unread: &[u8],
+        unsent: Vec<u8>,
+        opened: Option<Opened>,
+    ) -> Self {
+        let stream = Bounded::new(transport, Duration::ZERO);
+        Self { endpoint: Endpoint::new(Duration::ZERO, stream, connection, unread, unsent, opened) }
     }
 
     /// Waits for the next message and returns it owned: it can be kept, sent to another thread, sent back.
@@ -90,7 +93,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::TimedOut`] when the time is over; nothing is lost and the next call goes on. Otherwise as
     /// [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'static>>, Error> {
-        let until = self.endpoint.link.look_at_the_clock().checked_add(timeout);
+        let until = self.endpoint.link.read_clock().checked_add(timeout);
         self.endpoint.recv_until(until)
     }
 
@@ -107,10 +110,10 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn recv_ref(&mut self) -> Result<Option<(Message<'_>, Sender<'_, S>)>, Error> {
-        if let Some((kind, payload)) = self.endpoint.find_at_hand() {
-            let Endpoint { link, input } = &mut self.endpoint;
+        if let Some((kind, payload)) = self.endpoint.find_buffered() {
+            let Endpoint { link, input, .. } = &mut self.endpoint;
             let payload = input.lent().get(payload).unwrap_or_default();
             return match link.message(kind, payload) {
                 Some(message) => Ok(Some((message, Sender { link }))),
@@ -118,8 +121,8 @@ impl<S: Transport> WebSocket<S> {
             };
         }
         let Some(found) = self.endpoint.find_message(None)? else { return Ok(None) };
-        let Endpoint { link, input } = &mut self.endpoint;
-        match lend(link, found, input.lent(), None)? {
+        let Endpoint { link, input, .. } = &mut self.endpoint;
+        match event(link, found, input.lent(), None)? {
             Some(Event::Message(message)) => Ok(Some((message, Sender { link }))),
             _ => Ok(None),
         }
@@ -136,7 +139,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
         self.recv_event_until(None)
     }
@@ -148,7 +151,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::TimedOut`] when the time is over; nothing is lost and the next call goes on. Otherwise as
     /// [`recv`](Self::recv).
     pub fn recv_event_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, Error> {
-        let until = self.endpoint.link.look_at_the_clock().checked_add(timeout);
+        let until = self.endpoint.link.read_clock().checked_add(timeout);
         self.recv_event_until(until)
     }
 
@@ -159,7 +162,7 @@ impl<S: Transport> WebSocket<S> {
     /// [`Error::Send`] if the message cannot be sent; [`Error::WouldBlock`] if the queue is full, with nothing
     /// taken; otherwise the end of the connection.
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.endpoint.link.send(&message.into())
+        self.sender().send(message)
     }
 
     /// Queues a message; it leaves before the next receive waits, with [`flush`](Self::flush), or once 256 KiB are queued, as
@@ -169,9 +172,9 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.endpoint.link.feed(&message.into())
+        self.sender().feed(message)
     }
 
     /// Sends a message that was encoded once for many connections; it has left when this returns, as after
@@ -179,18 +182,18 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.endpoint.link.send_prepared(prepared)
+        self.sender().send_prepared(prepared)
     }
 
     /// Queues a message that was encoded once for many connections.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.endpoint.link.feed_prepared(prepared)
+        self.sender().feed_prepared(prepared)
     }
 
     /// Writes everything that is queued.
@@ -199,7 +202,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::WouldBlock`] if the stream does not take all of it now; otherwise the end of the connection.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.endpoint.link.flush(None)
+        self.sender().flush()
     }
 
     /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`]. For bytes of any
@@ -207,36 +210,36 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.endpoint.link.send_fragment(Author::CALLS, &fragment.into(), fin)
+        self.sender().send_fragment(fragment, fin)
     }
 
     /// Sends on a chunk that another connection received; see [`Connection::send_chunk`].
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.endpoint.link.send_chunk(Author::CALLS, chunk)
+        self.sender().send_chunk(chunk)
     }
 
     /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.endpoint.link.ping(payload)
+        self.sender().ping(payload)
     }
 
     /// Sends a pong that nobody asked for; pings are answered without it.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.endpoint.link.pong(payload)
+        self.sender().pong(payload)
     }
 
     /// Closes the connection: sends the Close frame and waits for the peer's and for the end of the stream.
@@ -250,7 +253,7 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// [`Error::Send`] for a code or a reason that must not be sent; otherwise as [`recv`](Self::recv).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.close_by(|link| link.queue_close(code, reason))
+        self.close_with(Outgoing::Close(code, reason))
     }
 
     /// Closes the connection with an empty Close frame, which the peer sees as code 1005; otherwise like
@@ -258,33 +261,33 @@ impl<S: Transport> WebSocket<S> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn close_without_code(&mut self) -> Result<(), Error> {
-        self.close_by(Link::queue_close_without_code)
+        self.close_with(Outgoing::CloseWithoutCode)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.
     ///
     /// # Errors
     ///
-    /// As [`close`](Self::close).
+    /// Returns the same errors as [`close`](Self::close).
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.endpoint.link.start_close(code, reason)
+        self.sender().start_close(code, reason)
     }
 
     /// Sends an empty Close frame and returns; go on receiving until the end.
     ///
     /// # Errors
     ///
-    /// As [`close_without_code`](Self::close_without_code).
+    /// Returns the same errors as [`close_without_code`](Self::close_without_code).
     pub fn start_close_without_code(&mut self) -> Result<(), Error> {
-        self.endpoint.link.start_close_without_code()
+        self.sender().start_close_without_code()
     }
 
     /// The subprotocol that both ends agreed on, if any.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.opened.as_ref()?.subprotocol.as_deref()
+        self.endpoint.subprotocol()
     }
 
     /// The server's response, for its headers and cookies; `None` on a server.
@@ -293,12 +296,12 @@ impl<S: Transport> WebSocket<S> {
     /// [`take_response`](Self::take_response) frees it.
     #[must_use]
     pub fn response(&self) -> Option<&ResponseHead> {
-        self.opened.as_ref()?.response.as_ref()
+        self.endpoint.response()
     }
 
     /// Takes the server's response out, so that a long-lived connection does not keep its memory.
     pub fn take_response(&mut self) -> Option<ResponseHead> {
-        self.opened.as_mut()?.response.take()
+        self.endpoint.opened.as_mut()?.response.take()
     }
 
     /// How the connection ended, once it has.
@@ -319,19 +322,19 @@ impl<S: Transport> WebSocket<S> {
         self.endpoint.link.connection.set_compression(on);
     }
 
-    /// How many encoded bytes wait for the stream.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.endpoint.link.out.len()
-    }
-
     /// When a call is due for a deadline's sake, as a span from now; `None` if no deadline runs.
     ///
     /// Event loops over non-blocking streams call a receiving method then, even if nothing came.
     #[must_use]
     pub fn next_deadline(&mut self) -> Option<Duration> {
-        let now = self.endpoint.link.look_at_the_clock();
+        let now = self.endpoint.link.read_clock();
         Some(self.endpoint.link.connection.poll_timeout()?.saturating_sub(now))
+    }
+
+    /// How many encoded bytes wait for the stream.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.endpoint.link.out.len()
     }
 
     /// The stream, to ask for its address or its readiness.
@@ -355,39 +358,20 @@ impl<S: Transport> WebSocket<S> {
         // The next owner waits as long as it likes; a stream that has failed tells it so by itself.
         let _ = self.endpoint.link.stream.transport.set_read_timeout(None);
         let _ = self.endpoint.link.stream.transport.set_write_timeout(None);
-        let (subprotocol, response) =
-            self.opened.map_or((None, None), |opened| (opened.subprotocol, opened.response));
-        Parts {
-            now: self.endpoint.link.look_at_the_clock(),
-            subprotocol,
-            response,
-            unread: self.endpoint.input.into_unread(),
-            unsent: self.endpoint.link.out.to_vec(),
-            transport: self.endpoint.link.stream.transport,
-            connection: self.endpoint.link.connection,
-        }
+        self.endpoint.into_parts().map_transport(|stream| stream.transport)
     }
 
     fn recv_event_until(&mut self, until: Option<Duration>) -> Result<Option<Event<'_>>, Error> {
         let Some(found) = self.endpoint.find(until, |_| true)? else { return Ok(None) };
-        lend(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)
+        event(&mut self.endpoint.link, found, self.endpoint.input.lent(), until)
     }
 
-    fn close_by(
-        &mut self,
-        queue: impl FnOnce(&mut Link<Bounded<S>>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn close_with(&mut self, frame: Outgoing<'_>) -> Result<(), Error> {
         // The frame leaves while this side receives: what the peer has to say may be in the way.
         if self.endpoint.link.connection.state() == State::Open {
-            queue(&mut self.endpoint.link)?;
+            self.endpoint.link.queue(frame)?;
         }
-        self.wait_for_end()
-    }
-
-    /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
-    pub(super) fn wait_for_end(&mut self) -> Result<(), Error> {
-        while self.endpoint.find(None, |_| false)?.is_some() {}
-        Ok(())
+        self.endpoint.wait_for_end()
     }
 }
 
@@ -404,61 +388,61 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send`].
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.link.send(&message.into())
+        self.link.send(Outgoing::Message(&message.into()))
     }
 
     /// Queues a message; see [`WebSocket::feed`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed`].
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.link.feed(&message.into())
+        self.link.feed(Outgoing::Message(&message.into()))
     }
 
     /// Sends a prepared message; see [`WebSocket::send_prepared`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_prepared`].
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.link.send_prepared(prepared)
+        self.link.send(Outgoing::Prepared(prepared))
     }
 
     /// Queues a prepared message; see [`WebSocket::feed_prepared`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed_prepared`].
     pub fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.link.feed_prepared(prepared)
+        self.link.feed(Outgoing::Prepared(prepared))
     }
 
     /// Sends a fragment; see [`WebSocket::send_fragment`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_fragment`].
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<Message<'m>>, fin: Fin) -> Result<(), Error> {
-        self.link.send_fragment(Author::CALLS, &fragment.into(), fin)
+        self.link.send(Outgoing::Fragment(Author::CALLS, &fragment.into(), fin))
     }
 
     /// Sends on a chunk; see [`WebSocket::send_chunk`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_chunk`].
     pub fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.link.send_chunk(Author::CALLS, chunk)
+        self.link.send(Outgoing::Chunk(Author::CALLS, chunk))
     }
 
     /// Writes everything that is queued; see [`WebSocket::flush`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
         self.link.flush(None)
     }
@@ -467,35 +451,35 @@ impl<S: Transport> Sender<'_, S> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::ping`].
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.link.ping(payload)
+        self.link.send(Outgoing::Ping(payload))
     }
 
     /// Sends a pong that nobody asked for; see [`WebSocket::pong`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::pong`].
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.link.pong(payload)
+        self.link.send(Outgoing::Pong(payload))
     }
 
     /// Sends the Close frame; see [`WebSocket::start_close`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close`].
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.link.start_close(code, reason)
+        self.link.send(Outgoing::Close(code, reason))
     }
 
     /// Sends an empty Close frame; see [`WebSocket::start_close_without_code`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close_without_code`].
     pub fn start_close_without_code(&mut self) -> Result<(), Error> {
-        self.link.start_close_without_code()
+        self.link.send(Outgoing::CloseWithoutCode)
     }
 }

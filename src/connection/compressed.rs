@@ -8,9 +8,10 @@ use super::event::Place;
 use super::incoming::{Incoming, check_size};
 use super::{Chunk, Connection};
 use crate::config::{Config, Delivery};
-use crate::deflate::{Agreed, Compressor, Deflate, History, InflateError, Inflating, Lease};
+use crate::deflate::{Agreed, Compressor, Deflate, History, InflateError, Inflating};
 use crate::error::{Error, Limit};
 use crate::frame::{Opcode, Piece};
+use crate::memory::Lease;
 use crate::message::Kind;
 
 /// RSV1 as in `FrameHeader::rsv`: RFC 7692 §6 "calls the bit the "Per-Message Compressed" bit".

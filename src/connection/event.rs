@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::close_code::CloseFrame;
 #[cfg(feature = "deflate")]
-use crate::deflate::Inflated;
+use crate::memory::Inflated;
 use crate::message::{Binary, Kind, Message};
 use crate::redacted::Redacted;
 

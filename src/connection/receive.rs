@@ -13,10 +13,10 @@ use super::replies::ControlPayload;
 use super::{Chunk, Connection, Event, Initiator, Input, Located, RemoteClose};
 use crate::close_code::{CloseCode, CloseFrame};
 use crate::config::Delivery;
-#[cfg(feature = "deflate")]
-use crate::deflate::Inflated;
 use crate::error::{Error, ProtocolError};
 use crate::frame::{Opcode, Piece};
+#[cfg(feature = "deflate")]
+use crate::memory::Inflated;
 use crate::message::{Kind, Message, Text};
 use crate::sink::Sink;
 use crate::utf8;

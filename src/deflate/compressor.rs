@@ -5,8 +5,9 @@ use core::fmt;
 
 use zlib_rs::{DeflateConfig, DeflateFlush, Status};
 
-use super::pool::{Lease, Scratch};
+use super::pool::Scratch;
 use super::settings::Deflate;
+use crate::memory::Lease;
 use crate::redacted::Redacted;
 
 /// What stands at the end of everything that is flushed: an empty block without compression, but for its first bits.

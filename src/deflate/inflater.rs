@@ -14,8 +14,9 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::compressor::TAIL;
 use super::history::History;
-use super::pool::{Lease, Scratch};
+use super::pool::Scratch;
 use super::settings::Deflate;
+use crate::memory::{Inflated, Lease};
 
 /// RFC 7692 §7.2.1: "An endpoint MUST NOT use an LZ77 sliding window longer than 32,768 bytes".
 const WINDOW: usize = 32 << 10;
@@ -274,17 +275,4 @@ fn remember<'a>(zlib: &mut Inflate, parts: impl IntoIterator<Item = &'a [u8]>) -
         zlib.set_dictionary(part).map_err(|_| InflateError::InvalidData)?;
     }
     Ok(())
-}
-
-/// A whole message in memory of the pool, which gets it back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Inflated {
-    scratch: Lease<Scratch>,
-    len: usize,
-}
-
-impl Inflated {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        self.scratch.get(..self.len).unwrap_or_default()
-    }
 }

@@ -41,6 +41,5 @@ pub use agreed::Agreed;
 pub(crate) use agreed::Direction;
 pub(crate) use compressor::{Compressed, Compressor};
 pub(crate) use history::History;
-pub(crate) use inflater::{InflateError, Inflated, Inflating};
-pub(crate) use pool::Lease;
+pub(crate) use inflater::{InflateError, Inflating};
 pub use settings::{Context, Deflate};

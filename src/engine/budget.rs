@@ -25,14 +25,14 @@ const COMPRESSED_STEP: usize = 8 << 10;
 pub(crate) struct Budget {
     /// Negative once it is used up.
     left: i32,
-    /// The call ends with `WouldBlock` for that, and its adapter lets other tasks run.
-    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
-    yields: bool,
 }
+
+/// The call ends with `WouldBlock` because the budget is used up, and its adapter lets other tasks run.
+const YIELDS: i32 = i32::MIN;
 
 impl Budget {
     pub(super) const fn new() -> Self {
-        Self { left: FULL, yields: false }
+        Self { left: FULL }
     }
 
     /// Pays for a message or frame; `false` if nothing is left. It costs a small message two instructions.
@@ -80,7 +80,11 @@ impl Budget {
     #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) const fn take_yield(&mut self) -> bool {
-        core::mem::replace(&mut self.yields, false)
+        let yields = self.left == YIELDS;
+        if yields {
+            self.left = FULL;
+        }
+        yields
     }
 }
 
@@ -96,7 +100,7 @@ impl<S: Stream> Link<S> {
     fn begin_yield(&mut self, until: Option<Duration>) -> Error {
         // A stream that fails tells the next call too.
         let _ = self.flush(until);
-        self.budget = Budget { left: FULL, yields: true };
+        self.budget.left = YIELDS;
         Error::WouldBlock
     }
 

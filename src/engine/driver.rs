@@ -6,7 +6,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
-use super::{Error, Stream, is_not_now};
+use super::{Error, Stream, is_not_ready};
 use crate::redacted::Redacted;
 
 /// The most that one read brings, in bytes, and so the most of what follows a handshake that is read before its outcome
@@ -145,7 +145,7 @@ impl<T: Stream, M: StateMachine> Running<T, M> {
                 Err(error) => error,
             };
             let is_interrupted = error.kind() == io::ErrorKind::Interrupted;
-            if !is_interrupted && !is_not_now(&error) {
+            if !is_interrupted && !is_not_ready(&error) {
                 return Ok(Input::Failed(error));
             }
             // Without an alarm a stream that does not wait may hold bytes which the runtime has not found yet.

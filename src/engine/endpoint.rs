@@ -1,5 +1,7 @@
 //! The receiving side of a connection over a stream.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 
@@ -7,7 +9,8 @@ use super::budget::step_len;
 use super::buffer::{LARGE, ReadBuffer, SMALL};
 use super::link::{Link, REPLIES, Read, Target};
 use super::sending::DIRECT_WRITE;
-use super::{Error, Stream};
+use super::{Error, Opened, Parts, Stream};
+use crate::handshake::ResponseHead;
 use crate::{Connection, Delivery, Event, Found, Kind, Message};
 
 /// A connection, its stream, and what was read from that and not taken yet.
@@ -15,34 +18,82 @@ use crate::{Connection, Delivery, Event, Found, Kind, Message};
 pub(crate) struct Endpoint<S> {
     pub(crate) link: Link<S>,
     pub(crate) input: ReadBuffer,
+    /// Boxed, as most connections negotiate nothing.
+    pub(crate) opened: Option<Box<Opened>>,
 }
 
 impl<S: Stream> Endpoint<S> {
-    /// `unread` was read together with the handshake.
-    pub(crate) fn new(stream: S, connection: Connection, unread: &[u8]) -> Self {
-        let now = stream.now();
-        Self::at(now, stream, connection, unread)
-    }
-
-    /// [`new`](Self::new) where the time is known.
-    pub(crate) fn at(now: Duration, stream: S, connection: Connection, unread: &[u8]) -> Self {
+    /// `unread` was read together with the handshake, and `unsent` is still to be written.
+    pub(crate) fn new(
+        now: Duration,
+        stream: S,
+        connection: Connection,
+        unread: &[u8],
+        unsent: Vec<u8>,
+        opened: Option<Opened>,
+    ) -> Self {
         let mut input = ReadBuffer::default();
         if !unread.is_empty() {
             input.preload(unread);
         }
-        Self { link: Link::new(stream, connection, now), input }
+        let mut link = Link::new(stream, connection, now);
+        *link.out.sink() = unsent;
+        Self { link, input, opened: opened.and_then(Opened::boxed) }
+    }
+
+    /// Puts together what [`into_parts`](Self::into_parts) took apart.
+    pub(crate) fn from_parts(parts: Parts<S>) -> Self {
+        let Parts { transport, connection, now, unread, unsent, subprotocol, response } = parts;
+        Self::new(now, transport, connection, &unread, unsent, Some(Opened { subprotocol, response }))
+    }
+
+    pub(crate) fn into_parts(mut self) -> Parts<S> {
+        let (subprotocol, response) =
+            self.opened.map_or((None, None), |opened| (opened.subprotocol, opened.response));
+        Parts {
+            now: self.link.read_clock(),
+            subprotocol,
+            response,
+            unread: self.input.into_unread(),
+            unsent: self.link.out.to_vec(),
+            transport: self.link.stream,
+            connection: self.link.connection,
+        }
+    }
+
+    pub(crate) fn subprotocol(&self) -> Option<&str> {
+        self.opened.as_ref()?.subprotocol.as_deref()
+    }
+
+    pub(crate) fn response(&self) -> Option<&ResponseHead> {
+        self.opened.as_ref()?.response.as_ref()
     }
 
     /// The next message, owned; `None` at the clean end.
     pub(crate) fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'static>>, Error> {
         let Some(found) = self.find_message(until)? else { return Ok(None) };
-        let Self { link, input } = self;
-        let Some(Event::Message(message)) = lend(link, found, input.lent(), until)? else {
+        let Some(Event::Message(message)) = event(&mut self.link, found, self.input.lent(), until)? else {
             return Ok(None);
         };
         let message = message.into_owned();
-        input.release();
+        self.input.release();
         Ok(Some(message))
+    }
+
+    /// The next event that is of interest, owned; `None` at the clean end.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn recv_event(
+        &mut self,
+        interest: impl Fn(&Found) -> bool,
+    ) -> Result<Option<Event<'static>>, Error> {
+        let Some(found) = self.find(None, interest)? else { return Ok(None) };
+        Ok(event(&mut self.link, found, self.input.lent(), None)?.map(Event::into_owned))
+    }
+
+    /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
+    pub(crate) fn wait_for_end(&mut self) -> Result<(), Error> {
+        while self.find(None, |_| false)?.is_some() {}
+        Ok(())
     }
 
     pub(crate) fn find_message(&mut self, until: Option<Duration>) -> Result<Option<Found>, Error> {
@@ -52,16 +103,16 @@ impl<S: Stream> Endpoint<S> {
         self.find(until, Found::is_data)
     }
 
-    /// A message that is in the buffer already, for the case that nothing else is to be done.
+    /// A whole message that is buffered, if nothing else has to be done first.
     #[inline(always)]
-    pub(crate) fn find_at_hand(&mut self) -> Option<(Kind, Range<usize>)> {
-        let Self { link, input } = self;
+    pub(crate) fn find_buffered(&mut self) -> Option<(Kind, Range<usize>)> {
+        let Self { link, input, .. } = self;
         if !(S::WAITS || link.budget.pay()) || input.is_empty() {
             return None;
         }
         let (kind, payload) = link.connection.whole_message_again(input.unread())?;
         input.take(payload.end);
-        link.ends_large = payload.len() >= DIRECT_WRITE && is_all(input);
+        link.received_large = payload.len() >= DIRECT_WRITE && is_all(input);
         Some((kind, payload))
     }
 
@@ -71,7 +122,7 @@ impl<S: Stream> Endpoint<S> {
         until: Option<Duration>,
         interest: impl Fn(&Found) -> bool,
     ) -> Result<Option<Found>, Error> {
-        let Self { link, input } = self;
+        let Self { link, input, .. } = self;
         let (mut has_read, mut starved) = (false, false);
         loop {
             if let Err(yields) = link.pay(until) {
@@ -81,7 +132,7 @@ impl<S: Stream> Endpoint<S> {
             if !input.is_empty() {
                 if let Some((kind, payload)) = link.connection.whole_message_again(input.unread()) {
                     input.take(payload.end);
-                    link.ends_large = payload.len() >= DIRECT_WRITE && input.is_empty();
+                    link.received_large = payload.len() >= DIRECT_WRITE && input.is_empty();
                     let found = Found::whole(kind, payload);
                     if interest(&found) {
                         return Ok(Some(found));
@@ -106,12 +157,12 @@ impl<S: Stream> Endpoint<S> {
                     Ok(located) => {
                         link.pay_for_step(&located, inflated);
                         input.take(located.consumed);
-                        link.ends_large =
+                        link.received_large =
                             located.found.is_some() && located.consumed >= DIRECT_WRITE && input.is_empty();
                         match located.found {
                             #[cfg(feature = "deflate")]
                             Some(mut found) if interest(&found) => {
-                                input.hold(&mut found);
+                                input.lend_inflated(found.take_inflated());
                                 return Ok(Some(found));
                             }
                             #[cfg(not(feature = "deflate"))]
@@ -129,12 +180,12 @@ impl<S: Stream> Endpoint<S> {
                 input.release();
                 return link.finish(until).map(|()| None);
             }
-            link.judge();
-            hands_on(link);
+            link.check_deadlines();
+            drain_backlog(link);
             if let Err(error) = link.flush_once(until) {
                 // Input is taken while output waits, since the peer may be waiting for the same. And what the peer said
                 // before the stream failed is received.
-                if !(error.is_temporary() || link.is_mute()) {
+                if !(error.is_temporary() || link.output_failed) {
                     input.release();
                     return Err(error);
                 }
@@ -153,11 +204,11 @@ impl<S: Stream> Endpoint<S> {
             has_read = true;
             match read_more(link, input, until) {
                 Ok(Some(found)) if interest(&found) => {
-                    link.ends_large = input.is_empty();
+                    link.received_large = input.is_empty();
                     return Ok(Some(found));
                 }
                 Ok(_) => {}
-                Err(error) if error.is_temporary() && hands_on(link) => {}
+                Err(error) if error.is_temporary() && drain_backlog(link) => {}
                 // Nobody keeps a buffer while it waits.
                 Err(Error::WouldBlock) if !input.is_empty() => starved = true,
                 Err(error) => return Err(error),
@@ -166,14 +217,14 @@ impl<S: Stream> Endpoint<S> {
     }
 }
 
-/// Hands on some of the messages that waited for the connection. Returns whether there is more to write.
+/// Queues some of the messages that waited for the connection. Returns whether there are more to write.
 #[cfg(feature = "rand")]
-fn hands_on<S: Stream>(link: &mut Link<S>) -> bool {
+fn drain_backlog<S: Stream>(link: &mut Link<S>) -> bool {
     link.out.is_draining() && link.hand_on()
 }
 
 #[cfg(not(feature = "rand"))]
-const fn hands_on<S: Stream>(_: &mut Link<S>) -> bool {
+const fn drain_backlog<S: Stream>(_: &mut Link<S>) -> bool {
     false
 }
 
@@ -227,8 +278,19 @@ fn read_more<S: Stream>(
     }
 }
 
+impl<S: Stream> Link<S> {
+    /// A whole payload as a message; `None` if it ends the connection, as text that is not UTF-8 does.
+    #[inline(always)]
+    pub(crate) fn message<'a>(&mut self, kind: Kind, payload: &'a [u8]) -> Option<Message<'a>> {
+        match kind {
+            Kind::Binary => Some(Message::from(payload)),
+            Kind::Text => self.connection.text(self.now, payload, self.out.sink()).ok().map(Message::from),
+        }
+    }
+}
+
 /// Makes the event of what was found; if its text turns out to be none, brings the connection to its end.
-pub(crate) fn lend<'a, S: Stream>(
+pub(crate) fn event<'a, S: Stream>(
     link: &mut Link<S>,
     found: Found,
     bytes: &'a [u8],

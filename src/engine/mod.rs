@@ -6,9 +6,6 @@ mod connect_error;
 pub(crate) mod driver;
 mod endpoint;
 mod error;
-#[cfg(feature = "tokio")]
-mod flush;
-mod fragments;
 mod link;
 mod output;
 #[cfg(feature = "rand")]
@@ -18,8 +15,9 @@ mod parts;
 mod send_queue;
 mod sending;
 pub(crate) mod server;
-mod waits;
+mod writing;
 
+use alloc::string::ToString;
 use core::time::Duration;
 use std::io::{self, IoSlice};
 
@@ -28,25 +26,24 @@ pub(crate) use buffer::LARGE;
 pub use connect_error::{
     ConnectError, ProxyFailure, ProxyUrlError, ProxyUrlProblem, RedirectError, SocksReply, Step, TlsError,
 };
-pub(crate) use endpoint::{Endpoint, lend};
+pub(crate) use endpoint::{Endpoint, event};
 pub use error::{Error, HandshakeError};
-#[cfg(feature = "tokio")]
-pub(crate) use flush::FlushBound;
-pub(crate) use fragments::Author;
-pub(crate) use link::{Link, WRITE_SLICE};
+pub(crate) use link::Link;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;
 pub use parts::Parts;
 #[cfg(feature = "rand")]
 pub(crate) use send_queue::SendQueue;
-pub(crate) use sending::MAX_PART;
-pub(crate) use waits::is_not_now;
+pub(crate) use sending::{Author, Outgoing, PartialMessage};
+#[cfg(feature = "tokio")]
+pub(crate) use writing::Bounds;
+pub(crate) use writing::WRITE_SLICE;
 
 /// A byte stream with a clock of its own.
 ///
 /// Where nothing can be read or written now, a stream that does not wait says `WouldBlock`, and one that has waited, at
-/// most until `until`, says `TimedOut`. `Interrupted`: look at the clock and ask again.
+/// most until `until`, says `TimedOut`. `Interrupted`: read the clock and ask again.
 pub(crate) trait Stream {
     /// Whether a call waits, until the time that it is given. If not, its owner waits, and brings the clock up to date
     /// when a deadline has come.
@@ -86,4 +83,37 @@ pub(crate) trait Stream {
     fn wants_flush(&self) -> bool {
         false
     }
+
+    /// When the next attempt to write is made after one that waited in vain. Only a stream that waits keeps it.
+    fn next_write(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn set_next_write(&mut self, _: Duration) {}
+}
+
+/// The same error again, as far as that is possible.
+fn copy_of(error: &io::Error) -> io::Error {
+    match (error.raw_os_error(), error.get_ref()) {
+        (Some(code), _) => io::Error::from_raw_os_error(code),
+        (None, Some(inner)) => io::Error::new(error.kind(), inner.to_string()),
+        (None, None) => error.kind().into(),
+    }
+}
+
+/// Whether the stream has only waited in vain, or does not wait.
+///
+/// A socket whose timeout has passed says EAGAIN (`WouldBlock`), but on Windows WSAETIMEDOUT. Elsewhere the operating
+/// system's ETIMEDOUT is the end of the stream: the peer did not acknowledge anything any more.
+pub(crate) fn is_not_ready(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => true,
+        io::ErrorKind::TimedOut => cfg!(windows) || error.raw_os_error().is_none(),
+        _ => false,
+    }
+}
+
+/// A stream that has waited is asked again, one that does not wait ends the call.
+fn retry_after_wait(error: &io::Error) -> Result<(), Error> {
+    if error.kind() == io::ErrorKind::TimedOut { Ok(()) } else { Err(Error::WouldBlock) }
 }

@@ -23,41 +23,51 @@ const MAX_HEADER_LEN: usize = 14;
 /// How many pieces one write takes.
 pub(crate) const PIECES: usize = 64;
 
-/// The queue between the encoders and the stream. It holds memory only while something waits.
+/// The queue between the encoders and the stream. It holds memory only while something is queued.
 #[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
     written: usize,
-    /// Large payloads that are shared with their owners instead of copied, and what else is rare.
-    shared: Option<Box<Shared>>,
     /// How many bytes have left since the beginning.
     written_in_all: u64,
-    /// How many bytes of replies to the peer were queued since the beginning.
-    replies_in_all: u64,
-    /// Where payloads wait to be dropped that have left, if this is used under a lock: their owners' code runs then.
-    left: Option<Box<Left>>,
+    /// What most connections have none of.
+    rare: Option<Box<Rare>>,
 }
 
-/// In a box, because most connections have none.
 #[derive(Default)]
-struct Left(Vec<Bytes>);
-
-#[derive(Default)]
-struct Shared {
-    /// Each stands before the byte with this number in `bytes`.
+struct Rare {
+    /// Large payloads that are shared with their owners instead of copied. Each stands before the byte with this number in
+    /// `bytes`.
     payloads: VecDeque<(usize, Bytes)>,
     /// How many bytes they have in all.
     len: usize,
-    /// Here, as a field of its own would cost every connection its size.
     #[cfg(feature = "rand")]
     draining: Option<Draining>,
+    /// Payloads that have left and are not dropped yet, if the output is used under a lock: their owners' code runs then.
+    sent: Option<Vec<Bytes>>,
+    /// There while a call of the only owner is blocked.
+    own_bounds: Option<OwnBounds>,
+    /// How many bytes of replies to the peer were queued meanwhile.
+    replies: u64,
+}
+
+/// Up to which byte the only owner waits.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+pub(super) struct OwnBounds {
+    /// Of a flush. It begins anew once the owner has queued something.
+    pub(super) flush: u64,
+    /// Of a call that waits for room.
+    pub(super) room: u64,
+    /// How many bytes the owner had queued then.
+    pub(super) queued: u64,
 }
 
 impl Output {
     /// How many bytes wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.written + self.shared.as_ref().map_or(0, |shared| shared.len)
+        self.bytes.len() - self.written + self.rare.as_ref().map_or(0, |rare| rare.len)
     }
 
     /// How many bytes have left since the beginning.
@@ -72,23 +82,52 @@ impl Output {
         self.written_in_all + self.len() as u64
     }
 
-    /// How many bytes the owner has queued, all but the replies.
+    /// How many bytes were queued, without the replies to the peer while a call of the owner is blocked.
     #[cfg(feature = "tokio")]
-    pub(crate) fn queued_by_owner(&self) -> u64 {
-        self.queued_in_all().wrapping_sub(self.replies_in_all)
+    pub(super) fn queued_by_owner(&self) -> u64 {
+        self.queued_in_all() - self.rare.as_ref().map_or(0, |rare| rare.replies)
     }
 
-    /// From now on payloads that have left wait for [`take_left`](Self::take_left), or no longer.
     #[cfg(feature = "tokio")]
-    pub(crate) fn keep_left(&mut self, keep: bool) {
-        self.left = keep.then(Box::default);
+    #[inline]
+    pub(super) fn own_bounds(&self) -> Option<OwnBounds> {
+        self.rare.as_ref()?.own_bounds
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn set_own_bounds(&mut self, bounds: Option<OwnBounds>) {
+        let rare = self.rare.get_or_insert_default();
+        if bounds.is_none() {
+            rare.replies = 0;
+        }
+        rare.own_bounds = bounds;
+        self.drop_rare();
+    }
+
+    /// From now on payloads that have left are kept for [`take_sent`](Self::take_sent), or no longer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn keep_sent(&mut self, keep: bool) {
+        self.rare.get_or_insert_default().sent = keep.then(Vec::new);
+        self.drop_rare();
     }
 
     /// The payloads that have left, to be dropped without any lock.
     #[cfg(feature = "tokio")]
     #[inline]
-    pub(crate) fn take_left(&mut self) -> Vec<Bytes> {
-        self.left.as_mut().map(|left| mem::take(&mut left.0)).unwrap_or_default()
+    pub(crate) fn take_sent(&mut self) -> Vec<Bytes> {
+        let sent = self.rare.as_mut().and_then(|rare| rare.sent.as_mut());
+        sent.map(mem::take).unwrap_or_default()
+    }
+
+    /// An idle connection holds no memory.
+    fn drop_rare(&mut self) {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_unused()) {
+            self.rare = None;
+        }
+    }
+
+    fn payloads(&self) -> impl Iterator<Item = &(usize, Bytes)> {
+        self.rare.iter().flat_map(|rare| &rare.payloads)
     }
 
     #[inline]
@@ -109,7 +148,7 @@ impl Output {
     #[cold]
     fn drain_written(&mut self) {
         self.bytes.drain(..self.written);
-        for (at, _) in self.shared.iter_mut().flat_map(|shared| &mut shared.payloads) {
+        for (at, _) in self.rare.iter_mut().flat_map(|rare| &mut rare.payloads) {
             *at -= self.written;
         }
         self.written = 0;
@@ -134,9 +173,9 @@ impl Output {
     /// Appends bytes without copying them.
     pub(crate) fn share(&mut self, bytes: Bytes) {
         let at = self.bytes.len();
-        let shared = self.shared.get_or_insert_default();
-        shared.len += bytes.len();
-        shared.payloads.push_back((at, bytes));
+        let rare = self.rare.get_or_insert_default();
+        rare.len += bytes.len();
+        rare.payloads.push_back((at, bytes));
     }
 
     /// Where replies go that nobody asked this side for: as far as less than `limit` waits, or nothing.
@@ -144,21 +183,22 @@ impl Output {
         let waiting = self.len();
         let room = if waiting == 0 { usize::MAX } else { limit.saturating_sub(waiting) };
         self.sink();
-        Replies { bytes: &mut self.bytes, room, in_all: &mut self.replies_in_all }
+        let counter = self.rare.as_mut().filter(|rare| rare.own_bounds.is_some());
+        Replies { bytes: &mut self.bytes, room, counter: counter.map(|rare| &mut rare.replies) }
     }
 
     /// What waits, if that is one piece.
     #[inline]
     pub(crate) fn only_piece(&self) -> Option<&[u8]> {
-        self.shared.is_none().then(|| &self.bytes[self.written..])
+        let is_one = self.rare.as_ref().is_none_or(|rare| rare.payloads.is_empty());
+        is_one.then(|| &self.bytes[self.written..])
     }
 
     /// The first pieces of what waits, in order; returns how many there are, none of them empty.
     pub(crate) fn pieces<'a>(&'a self, pieces: &mut [IoSlice<'a>; PIECES]) -> usize {
         let (mut at, mut count) = (self.written, 0);
-        let payloads = self.shared.iter().flat_map(|shared| &shared.payloads);
-        let ends =
-            payloads.map(|(before, payload)| (*before, &payload[..])).chain([(self.bytes.len(), &[][..])]);
+        let payloads = self.payloads().map(|(before, payload)| (*before, &payload[..]));
+        let ends = payloads.chain([(self.bytes.len(), &[][..])]);
         for (before, payload) in ends {
             for piece in [&self.bytes[at..before], payload] {
                 if let (false, Some(place)) = (piece.is_empty(), pieces.get_mut(count)) {
@@ -177,7 +217,7 @@ impl Output {
     /// All that waits, in one piece.
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         let (mut all, mut at) = (Vec::with_capacity(self.len()), self.written);
-        for (before, payload) in self.shared.iter().flat_map(|shared| &shared.payloads) {
+        for (before, payload) in self.payloads() {
             all.extend_from_slice(&self.bytes[at..*before]);
             all.extend_from_slice(payload);
             at = *before;
@@ -198,11 +238,9 @@ impl Output {
     /// `len` bytes have left. The thread keeps a queue of `spare` bytes at the most.
     pub(crate) fn wrote(&mut self, len: usize, spare: usize) {
         self.written_in_all += len as u64;
-        match &mut self.shared {
+        match &mut self.rare {
             None => self.written += len,
-            Some(shared) => {
-                shared.wrote(&mut self.written, len, self.left.as_deref_mut().map(|left| &mut left.0))
-            }
+            Some(rare) => rare.wrote(&mut self.written, len),
         }
         if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
@@ -218,21 +256,21 @@ impl Output {
         }
     }
 
-    /// Takes all that waits out.
+    /// Takes all that is queued out, payloads of the bytes included.
     pub(crate) fn take(&mut self) -> Self {
-        #[cfg(feature = "rand")]
-        let draining = self.shared.as_mut().and_then(|shared| shared.draining.take());
-        let (bytes, written, shared) = (mem::take(&mut self.bytes), self.written, self.shared.take());
+        let mut taken = Self { bytes: mem::take(&mut self.bytes), written: self.written, ..Self::default() };
         self.written = 0;
-        #[cfg(feature = "rand")]
-        self.set_draining(draining);
-        Self { bytes, written, shared, ..Self::default() }
+        if let Some(rare) = &mut self.rare {
+            let (payloads, len) = (mem::take(&mut rare.payloads), mem::take(&mut rare.len));
+            taken.rare = Some(Box::new(Rare { payloads, len, ..Rare::default() }));
+        }
+        taken
     }
 
     /// Appends what was taken out.
     pub(crate) fn append(&mut self, taken: Self) {
         let mut at = taken.written;
-        for (before, payload) in taken.shared.into_iter().flat_map(|shared| shared.payloads) {
+        for (before, payload) in taken.rare.into_iter().flat_map(|rare| rare.payloads) {
             self.sink().extend_from_slice(&taken.bytes[at..before]);
             self.share(payload);
             at = before;
@@ -242,54 +280,51 @@ impl Output {
 
     pub(crate) fn clear(&mut self, spare: usize) {
         self.written = 0;
-        if self.shared.is_some() {
-            self.clear_shared();
+        if self.rare.is_some() {
+            self.clear_payloads();
         }
         recycle_queue(mem::take(&mut self.bytes), spare);
     }
 
-    /// What waited for the connection is still to be handed on.
     #[cold]
-    fn clear_shared(&mut self) {
-        let Some(shared) = &mut self.shared else { return };
-        let payloads = mem::take(&mut shared.payloads);
-        shared.len = 0;
-        if let Some(left) = &mut self.left {
-            left.0.extend(payloads.into_iter().map(|(_, payload)| payload));
+    fn clear_payloads(&mut self) {
+        let Some(rare) = &mut self.rare else { return };
+        rare.len = 0;
+        let payloads = mem::take(&mut rare.payloads);
+        if let Some(sent) = &mut rare.sent {
+            sent.extend(payloads.into_iter().map(|(_, payload)| payload));
         }
-        #[cfg(feature = "rand")]
-        if self.is_draining() {
-            return;
-        }
-        self.shared = None;
+        self.drop_rare();
     }
 
     /// Whether messages that waited for the connection are still to be handed on.
     #[cfg(feature = "rand")]
     #[inline]
     pub(super) fn is_draining(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| shared.draining.is_some())
+        self.rare.as_ref().is_some_and(|rare| rare.draining.is_some())
     }
 
     #[cfg(feature = "rand")]
     pub(super) fn draining(&mut self) -> Option<&mut Draining> {
-        self.shared.as_mut()?.draining.as_mut()
+        self.rare.as_mut()?.draining.as_mut()
     }
 
     #[cfg(feature = "rand")]
     pub(super) fn set_draining(&mut self, draining: Option<Draining>) {
-        if draining.is_some() || self.is_draining() {
-            let shared = self.shared.get_or_insert_default();
-            shared.draining = draining;
-            if shared.draining.is_none() && shared.payloads.is_empty() {
-                self.shared = None;
-            }
-        }
+        self.rare.get_or_insert_default().draining = draining;
+        self.drop_rare();
     }
 }
 
-impl Shared {
-    fn wrote(&mut self, written: &mut usize, mut len: usize, mut left: Option<&mut Vec<Bytes>>) {
+impl Rare {
+    fn is_unused(&self) -> bool {
+        let is_unused = self.payloads.is_empty() && self.sent.is_none() && self.own_bounds.is_none();
+        #[cfg(feature = "rand")]
+        let is_unused = is_unused && self.draining.is_none();
+        is_unused
+    }
+
+    fn wrote(&mut self, written: &mut usize, mut len: usize) {
         while let Some((before, payload)) = self.payloads.front_mut() {
             let bytes = len.min(*before - *written);
             *written += bytes;
@@ -300,8 +335,8 @@ impl Shared {
             if !payload.is_empty() {
                 return;
             }
-            if let (Some((_, payload)), Some(left)) = (self.payloads.pop_front(), &mut left) {
-                left.push(payload);
+            if let (Some((_, payload)), Some(sent)) = (self.payloads.pop_front(), &mut self.sent) {
+                sent.push(payload);
             }
         }
         *written += len;
@@ -312,7 +347,7 @@ impl Shared {
 pub(crate) struct Replies<'a> {
     bytes: &'a mut Vec<u8>,
     room: usize,
-    in_all: &'a mut u64,
+    counter: Option<&'a mut u64>,
 }
 
 impl Sink for Replies<'_> {
@@ -324,7 +359,9 @@ impl Sink for Replies<'_> {
     #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.room = self.room.saturating_sub(bytes.len());
-        *self.in_all += bytes.len() as u64;
+        if let Some(counter) = &mut self.counter {
+            **counter += bytes.len() as u64;
+        }
         self.begin();
         Sink::push(self.bytes, bytes);
     }
@@ -357,15 +394,6 @@ impl fmt::Debug for Output {
             .field("waiting", &Redacted::len(self.len()))
             .field("written_in_all", &self.written_in_all)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("payloads", &self.payloads.len())
-            .field("bytes", &Redacted::len(self.len))
-            .finish()
     }
 }
 
@@ -402,7 +430,7 @@ mod tests {
                 take(&mut out, step, &mut left);
             }
             assert_eq!(left, expected, "{step} at a time");
-            assert_eq!((out.bytes.capacity(), out.shared.is_none()), (0, true), "nothing is held");
+            assert_eq!((out.bytes.capacity(), out.rare.is_none()), (0, true), "nothing is held");
         }
     }
 

@@ -14,8 +14,9 @@ use core::ops::Range;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Stream;
-use super::link::{LOOK, Link};
+use super::link::Link;
+use super::writing::INPUT_SLICE;
+use super::{Outgoing, Stream};
 use crate::{Message, State};
 
 /// Messages are handed to a connection while its output holds fewer bytes than this. What was handed on and not written is
@@ -166,7 +167,7 @@ impl<S: Stream> Link<S> {
     /// When the next of them are due that the stream has room for; a call that waits for input ends its wait then.
     pub(super) fn next_hand_on(&self) -> Option<Duration> {
         let is_due = self.out.is_draining() && self.out.is_empty();
-        is_due.then(|| self.now.saturating_add(LOOK))
+        is_due.then(|| self.now.saturating_add(INPUT_SLICE))
     }
 
     /// Moves messages that waited for the connection into the output, while that holds little. Returns whether it moved any.
@@ -187,7 +188,7 @@ impl<S: Stream> Link<S> {
             let Some(message) = queue.next() else { break };
             let start = self.out.queued_in_all();
             self.budget.pay_for_handed(message.len());
-            match self.take(&message) {
+            match self.encode(Outgoing::Message(&message)) {
                 Ok(()) => {
                     queue.add_unwritten(start..self.out.queued_in_all(), Some(message));
                     has_moved = true;

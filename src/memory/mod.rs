@@ -2,6 +2,7 @@
 //!
 //! - `copy`: copies of payloads in pieces, and where in a page a read is fast
 //! - `pool`: the buffers that a thread keeps for its connections
+//! - `shared_pool`: what compression takes, kept for all threads
 //! - `recycled`: the memory of large messages, used again
 //! - `queue`: the memory of queued output, and [`WriteBuffer`]
 //! - `read_buffer`: [`ReadBuffer`], which holds memory only while bytes are unread
@@ -17,6 +18,8 @@ mod queue;
 #[cfg(feature = "std")]
 mod read_buffer;
 mod recycled;
+#[cfg(feature = "deflate")]
+mod shared_pool;
 
 pub(crate) use copy::{PAGE, append, offset_to_mid_page, overwrite, owned};
 #[cfg(feature = "std")]
@@ -30,3 +33,5 @@ pub(crate) use read_buffer::{LARGE_READ, SMALL_READ, read_once};
 #[cfg(feature = "std")]
 pub(crate) use recycled::free_recycled;
 pub(crate) use recycled::{Charge, share, take_charged};
+#[cfg(feature = "deflate")]
+pub(crate) use shared_pool::{Inflated, Lease, SharedPool};

@@ -10,6 +10,10 @@ use std::io::{self, Read};
 
 use super::copy::{PAGE, offset_to_mid_page};
 use super::pool::BufferPool;
+#[cfg(feature = "deflate")]
+use super::shared_pool::Inflated;
+#[cfg(feature = "deflate")]
+use crate::message::Kind;
 use crate::redacted::Redacted;
 
 /// How much one read into an empty buffer may bring, at least; up to a page more.
@@ -51,13 +55,17 @@ pub struct ReadBuffer {
     /// Empty, a small rest that is unread, or more than [`SMALL_READ`] bytes.
     bytes: Box<[u8]>,
     unread: Range<usize>,
-    consumed: Range<usize>,
+    /// The bytes that were consumed last.
+    lent: Range<usize>,
     /// There while a large buffer is kept for a small rest.
     hold: Option<Hold>,
     /// Whether the latest read left some of the memory unused that was offered to it.
     has_drained: bool,
     /// How much the latest read brought here.
     latest: u32,
+    /// A message that was compressed, lent in place of the bytes that were consumed last.
+    #[cfg(feature = "deflate")]
+    inflated: Option<Box<(Kind, Inflated)>>,
 }
 
 impl ReadBuffer {
@@ -80,7 +88,7 @@ impl ReadBuffer {
         }
         let (capacity, len) = (target.len(), read_once(stream, target)?);
         self.has_drained = len < capacity;
-        self.advance(len);
+        self.filled(len);
         Ok(len)
     }
 
@@ -113,40 +121,65 @@ impl ReadBuffer {
     /// Removes the first `len` unread bytes, or all if there are fewer.
     #[inline]
     pub fn consume(&mut self, len: usize) {
+        self.take(len);
+    }
+
+    /// [`consume`](Self::consume) for bytes that can be lent until the next read.
+    #[inline]
+    pub(crate) fn take(&mut self, len: usize) {
+        self.forget_inflated();
         let len = len.min(self.unread.len());
-        self.consumed = self.unread.start..self.unread.start + len;
+        self.lent = self.unread.start..self.unread.start + len;
         self.unread.start += len;
     }
 
-    /// The bytes that were consumed last; until the next read.
+    /// The bytes that were taken last.
     #[inline]
-    pub(crate) fn consumed(&self) -> &[u8] {
-        &self.bytes[self.consumed.clone()]
+    pub(crate) fn lent(&self) -> &[u8] {
+        #[cfg(feature = "deflate")]
+        if let Some(inflated) = &self.inflated {
+            return inflated.1.as_slice();
+        }
+        &self.bytes[self.lent.clone()]
     }
 
     /// Removes all unread bytes and returns them.
+    pub(crate) fn take_all(&mut self) -> &mut [u8] {
+        self.take(usize::MAX);
+        &mut self.bytes[self.lent.clone()]
+    }
+
+    /// Lends a message that was compressed from where it was inflated to.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn lend_inflated(&mut self, inflated: Option<Box<(Kind, Inflated)>>) {
+        self.inflated = inflated;
+    }
+
     #[inline]
-    pub(crate) fn consume_all(&mut self) -> &mut [u8] {
-        self.consume(usize::MAX);
-        &mut self.bytes[self.consumed.clone()]
+    fn forget_inflated(&mut self) {
+        #[cfg(feature = "deflate")]
+        if self.inflated.is_some() {
+            self.inflated = None;
+        }
     }
 
     /// Where to read to, for transports that are not [`Read`]; say with [`advance`](Self::advance) how many bytes came.
     /// Its content has no meaning. It is empty only if the buffer is full of unread bytes.
     #[must_use]
     pub fn unfilled(&mut self) -> &mut [u8] {
-        self.unfilled_for(LARGE_READ)
+        self.room(LARGE_READ)
     }
 
     /// [`unfilled`](Self::unfilled) with at least `size` bytes if there is no memory yet.
     #[inline]
-    pub(crate) fn unfilled_for(&mut self, size: usize) -> &mut [u8] {
+    pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
+        self.forget_inflated();
         if self.bytes.is_empty() {
             self.bytes = take_memory(size);
         } else if self.bytes.len() <= SMALL_READ {
             self.grow(size);
         }
-        self.consumed = 0..0;
+        self.lent = 0..0;
         let start = if self.unread.is_empty() {
             let start = offset_to_mid_page(self.bytes.as_ptr());
             self.unread = start..start;
@@ -196,8 +229,12 @@ impl ReadBuffer {
     }
 
     /// Adds the first `len` bytes of [`unfilled`](Self::unfilled), which were just read, to the unread ones.
-    #[inline]
     pub fn advance(&mut self, len: usize) {
+        self.filled(len);
+    }
+
+    #[inline]
+    pub(crate) fn filled(&mut self, len: usize) {
         self.latest = u32::try_from(len).unwrap_or(u32::MAX);
         self.unread.end = (self.unread.end + len).min(self.bytes.len());
     }
@@ -205,16 +242,17 @@ impl ReadBuffer {
     /// Starts with bytes that someone else has read.
     pub(crate) fn preload(&mut self, bytes: &[u8]) {
         if bytes.len() <= SMALL_READ {
-            self.unfilled_for(SMALL_READ)[..bytes.len()].copy_from_slice(bytes);
+            self.room(SMALL_READ)[..bytes.len()].copy_from_slice(bytes);
         } else {
             self.bytes = bytes.into();
         }
-        self.advance(bytes.len());
+        self.filled(bytes.len());
     }
 
     /// Gives the memory back to the thread, before the connection waits. Unread bytes are kept: they are moved to
     /// memory of their own size if many connections of the process have such a rest.
     pub fn release(&mut self) {
+        self.forget_inflated();
         if !self.unread.is_empty() {
             return self.release_around_rest();
         }
@@ -222,7 +260,7 @@ impl ReadBuffer {
             return;
         }
         let bytes = mem::take(&mut self.bytes);
-        (self.unread, self.consumed, self.hold) = (0..0, 0..0, None);
+        (self.unread, self.lent, self.hold) = (0..0, 0..0, None);
         give_memory_back(bytes);
     }
 
@@ -236,14 +274,14 @@ impl ReadBuffer {
             }
             let rest = self.bytes[self.unread.clone()].into();
             let bytes = mem::replace(&mut self.bytes, rest);
-            (self.unread, self.consumed) = (0..left, 0..0);
+            (self.unread, self.lent) = (0..left, 0..0);
             give_memory_back(bytes);
         }
     }
 
     /// The unread bytes, for whoever takes the stream over.
     pub(crate) fn into_unread(mut self) -> Vec<u8> {
-        self.consume_all().to_vec()
+        self.take_all().to_vec()
     }
 }
 
@@ -322,7 +360,7 @@ mod tests {
     fn reads_begin_in_the_middle_of_a_page_behind_whatever_is_left() {
         let mut buffer = ReadBuffer::default();
         for left in [0, 1, 13, 2047, 2048, 2049, 4096, 9000] {
-            let room = buffer.unfilled_for(SMALL_READ);
+            let room = buffer.room(SMALL_READ);
             assert_eq!(room.as_ptr().addr() % PAGE, PAGE / 2);
             assert!(room.len() >= SMALL_READ);
             for (byte, i) in room.iter_mut().zip(0..10_000) {
@@ -332,7 +370,7 @@ mod tests {
             let read = buffer.unread().len();
             buffer.consume(read - left);
             let expected = (10_000 - left..10_000).map(|i| i as u8);
-            let room = buffer.unfilled_for(SMALL_READ);
+            let room = buffer.room(SMALL_READ);
             assert_eq!(room.as_ptr().addr() % PAGE, PAGE / 2);
             assert!(room.len() + left >= SMALL_READ);
             assert!(expected.eq(buffer.unread().iter().copied()), "{left} left");
@@ -354,7 +392,7 @@ mod tests {
             assert_eq!(buffer.unread(), &bytes[SMALL_READ - left..]);
             // Nothing is lost when more comes.
             assert!(buffer.has_room());
-            let room = buffer.unfilled_for(SMALL_READ);
+            let room = buffer.room(SMALL_READ);
             assert!(room.len() >= SMALL_READ - left);
             room[0] = 77;
             buffer.advance(1);
@@ -370,12 +408,12 @@ mod tests {
         for step in [1, 100, 3000] {
             let (mut buffer, mut moved, mut all) = (ReadBuffer::default(), 0, 0);
             // Others have used up most of the buffer.
-            buffer.unfilled_for(LARGE_READ);
+            buffer.room(LARGE_READ);
             buffer.advance(200_000);
             buffer.consume(199_999);
             while all < 64_000 {
                 let (before, len) = (buffer.unread.start, buffer.unread.len());
-                let room = buffer.unfilled_for(LARGE_READ);
+                let room = buffer.room(LARGE_READ);
                 let read = step.min(room.len());
                 room[..read].fill(7);
                 buffer.advance(read);
@@ -402,7 +440,7 @@ mod tests {
                 buffer.consume(step);
                 let left = buffer.unread().len();
                 if buffer.has_room() {
-                    assert!(!buffer.unfilled_for(SMALL_READ).is_empty(), "{left} of {len}");
+                    assert!(!buffer.room(SMALL_READ).is_empty(), "{left} of {len}");
                 }
                 assert_eq!(buffer.unread(), &bytes[len - left..]);
             }

@@ -10,39 +10,47 @@ use super::ReceiveHalf;
 #[cfg(feature = "futures-sink")]
 use super::SendHalf;
 #[cfg(feature = "futures-sink")]
-use super::waiting::SENDER;
+use super::sender::Route;
 use super::{Error, WebSocket};
 use crate::Message;
 #[cfg(feature = "futures-sink")]
-use crate::engine::Link;
+use crate::engine::Outgoing;
+
+#[cfg(feature = "futures-core")]
+type Item = Result<Message<'static>, Error>;
+
+/// The item for what was received; anything but a message is the last one.
+#[cfg(feature = "futures-core")]
+fn item(received: Result<Option<Message<'static>>, Error>, ended: &mut bool) -> Option<Item> {
+    *ended = !matches!(received, Ok(Some(_)));
+    received.transpose()
+}
 
 /// Messages, until the clean end or after the error that ended the connection.
 #[cfg(feature = "futures-core")]
 impl<S: Unpin, R: Io<S>> futures_core::Stream for WebSocket<S, R> {
-    type Item = Result<Message<'static>, Error>;
+    type Item = Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = core::task::ready!(self.poll_recv(context)).transpose();
-        self.stream_ended = !matches!(next, Some(Ok(_)));
-        Poll::Ready(next)
+        let received = core::task::ready!(self.poll_recv(context));
+        Poll::Ready(item(received, &mut self.stream_ended))
     }
 }
 
 /// As of the whole connection.
 #[cfg(feature = "futures-core")]
 impl<S, R: Io<S>> futures_core::Stream for ReceiveHalf<S, R> {
-    type Item = Result<Message<'static>, Error>;
+    type Item = Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.stream_ended {
             return Poll::Ready(None);
         }
-        let next = core::task::ready!(self.poll_recv(context)).transpose();
-        self.stream_ended = !matches!(next, Some(Ok(_)));
-        Poll::Ready(next)
+        let received = core::task::ready!(self.poll_recv(context));
+        Poll::Ready(item(received, &mut self.stream_ended))
     }
 }
 
@@ -55,19 +63,19 @@ impl<S: Unpin, R: Io<S>> futures_sink::Sink<Message<'_>> for WebSocket<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.poll_own_room())
+        Route::Whole(&mut self).poll_ready(context)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
-        self.endpoint.link.take(&message)
+        self.endpoint.link.encode(Outgoing::Message(&message))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.flush_own())
+        Route::Whole(&mut self).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_with(SENDER, context, |endpoint| endpoint.link.close_own())
+        Route::Whole(&mut self).poll_close(context)
     }
 }
 
@@ -80,19 +88,19 @@ impl<S, R: Io<S>> futures_sink::Sink<Message<'_>> for SendHalf<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_room(context)
+        Route::Half(&mut self).poll_ready(context)
     }
 
     /// Fails with [`Error::WouldBlock`] only while another thread runs the application's source of masking keys.
     fn start_send(self: Pin<&mut Self>, message: Message<'_>) -> Result<(), Error> {
-        self.try_queue(|link| link.take(&message))
+        self.try_queue(Outgoing::Message(&message), true)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_flush_queued(context)
+        Route::Half(&mut self).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_bounded(context, Link::close_and_flush)
+        Route::Half(&mut self).poll_close(context)
     }
 }

@@ -2,13 +2,12 @@
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
-use std::io;
 
 use super::runtime::{Io, Runtime};
-
+use super::sender::Route;
 use super::{Error, SendHalf, Sender, WebSocket};
-use crate::engine::{Author, Link, MAX_PART};
-use crate::{Chunk, Kind};
+use crate::Kind;
+use crate::engine::{Author, PartialMessage};
 
 /// One message that is sent while it is being made, without ever being in memory as a whole (RFC 6455 §5.4).
 ///
@@ -39,32 +38,23 @@ use crate::{Chunk, Kind};
 /// ```
 #[derive(Debug)]
 pub struct MessageWriter<'a, S, R: Runtime> {
-    over: Over<'a, S, R>,
-    kind: Kind,
-    /// Whether the open message is this writer's.
-    begun: bool,
-    finished: bool,
-}
-
-#[derive(Debug)]
-enum Over<'a, S, R: Runtime> {
-    Own(Sender<'a, S, R>),
-    Shared(&'a mut SendHalf<S, R>),
+    route: Route<'a, S, R>,
+    message: PartialMessage,
 }
 
 impl<S, R: Io<S>> WebSocket<S, R> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
     pub fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S, R> {
-        self.sender().into_message_writer(kind)
+        Sender { link: &mut self.endpoint.link }.into_message_writer(kind)
     }
 
     /// Goes on with a message that was begun and not completed, for instance because its writer was dropped.
     ///
     /// Returns `None` if no message is open.
     pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S, R>> {
-        let kind = self.endpoint.link.resume_message(Author::OWNER)?;
-        Some(MessageWriter { over: Over::Own(self.sender()), kind, begun: true, finished: false })
+        let message = self.endpoint.link.resume_message(Author::OWNER)?;
+        Some(MessageWriter { route: Route::Link(&mut self.endpoint.link), message })
     }
 }
 
@@ -72,7 +62,7 @@ impl<'a, S, R: Io<S>> Sender<'a, S, R> {
     /// Begins a message that is written piece by piece; see [`MessageWriter`].
     #[must_use = "the message is sent by writing to it"]
     pub const fn into_message_writer(self, kind: Kind) -> MessageWriter<'a, S, R> {
-        MessageWriter { over: Over::Own(self), kind, begun: false, finished: false }
+        MessageWriter { route: Route::Link(self.link), message: PartialMessage::new(kind, Author::OWNER) }
     }
 }
 
@@ -84,7 +74,8 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     /// message of another clone is open.
     #[must_use = "the message is sent by writing to it"]
     pub const fn message_writer(&mut self, kind: Kind) -> MessageWriter<'_, S, R> {
-        MessageWriter { over: Over::Shared(self), kind, begun: false, finished: false }
+        let message = PartialMessage::new(kind, self.begin_fragments());
+        MessageWriter { route: Route::Half(self), message }
     }
 
     /// Goes on with a message that this half began and did not complete, or that a half left open when it was dropped.
@@ -93,8 +84,8 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     /// complete with sense keeps all halves from sending others: close the connection then.
     pub fn resume_message(&mut self) -> Option<MessageWriter<'_, S, R>> {
         let number = self.begin_fragments();
-        let kind = self.with_link(|link| link.resume_message(number))?;
-        Some(MessageWriter { over: Over::Shared(self), kind, begun: true, finished: false })
+        let message = self.with_link(|link| link.resume_message(number))?;
+        Some(MessageWriter { route: Route::Half(self), message })
     }
 }
 
@@ -112,48 +103,24 @@ impl<S, R: Io<S>> MessageWriter<'_, S, R> {
     }
 
     pub(crate) fn poll_finish(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
-        if !self.finished {
-            let last = Chunk { last: true, ..Chunk::new(self.kind, &[][..]) };
-            ready!(self.poll_feed(context, &last))?;
-            self.finished = true;
+        let Self { route, message } = self;
+        if !message.is_finished() {
+            ready!(route.poll_queue(context, |link| link.finish_message(message)))?;
         }
         self.poll_flush_queued(context)
     }
 
-    fn poll_feed(&mut self, context: &Context<'_>, chunk: &Chunk<'_>) -> Poll<Result<(), Error>> {
-        let begins = !self.begun;
-        let fed = match &mut self.over {
-            Over::Own(sender) => {
-                let author = Author::writer(Author::OWNER);
-                sender.poll_with(context, |link| link.feed_chunk(author, begins, chunk))
-            }
-            Over::Shared(half) => {
-                let author = Author::writer(half.begin_fragments());
-                half.poll_queue(context, |link| link.feed_chunk(author, begins, chunk))
-            }
-        };
-        self.begun |= matches!(fed, Poll::Ready(Ok(())));
-        fed
-    }
-
     pub(crate) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
-        match &mut self.over {
-            Over::Own(sender) => sender.poll_with(context, Link::flush_own),
-            Over::Shared(half) => half.poll_flush_queued(context),
-        }
+        self.route.poll_flush(context)
     }
 
     /// Takes a part of `bytes` into the message, as the `write` of an I/O trait does.
-    pub(crate) fn poll_write_part(&mut self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let part = &bytes[..bytes.len().min(MAX_PART)];
-        if self.finished {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if part.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let chunk = Chunk::new(self.kind, part);
-        ready!(self.poll_feed(context, &chunk))?;
-        Poll::Ready(Ok(part.len()))
+    pub(crate) fn poll_write_part(
+        &mut self,
+        context: &Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Error>> {
+        let Self { route, message } = self;
+        route.poll_queue(context, |link| link.write_part(message, bytes))
     }
 }

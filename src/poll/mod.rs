@@ -6,23 +6,22 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `websocket`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
+//! | `websocket`, `sender`, `split`, `message_writer`, `tunnel`, `futures` | the open connection, its halves and its other views |
 //! | `accept`, `plain`, `opening` | the server's opening handshake; the driver of all openings, polled |
 //! | `reconnect`, `group` | a client that connects again, many connections |
 //! | `runtime` | what a runtime supplies: I/O, a clock, a timer, yielding |
 //! | `polled` | the stream, its wakers and its timer |
-//! | `drive`, `turn`, `lending`, `feeding` | one call, polled; the fast paths of receiving and feeding |
+//! | `call`, `fast` | one call, polled; the fast paths of receiving and feeding |
 //! | `waiting`, `keys`, `below` | who waits for the connection; masking keys outside the lock; bytes below TLS |
 
 mod accept;
 pub(crate) mod below;
-mod drive;
-mod feeding;
+mod call;
+mod fast;
 #[cfg(any(feature = "futures-core", feature = "futures-sink"))]
 mod futures;
 mod group;
 mod keys;
-mod lending;
 mod message_writer;
 pub(crate) mod opening;
 mod plain;
@@ -30,9 +29,9 @@ pub(crate) mod polled;
 #[cfg(feature = "rand")]
 mod reconnect;
 pub(crate) mod runtime;
+mod sender;
 mod split;
 mod tunnel;
-mod turn;
 mod waiting;
 mod websocket;
 
@@ -42,9 +41,10 @@ pub use message_writer::MessageWriter;
 pub use plain::{Incoming, PlainRequest};
 #[cfg(feature = "rand")]
 pub use reconnect::Reconnecting;
+pub use sender::Sender;
 pub use split::{ReceiveHalf, SendHalf};
 pub use tunnel::Tunnel;
-pub use websocket::{Sender, WebSocket};
+pub use websocket::WebSocket;
 
 pub use crate::engine::server::Acceptor;
 pub(crate) use crate::engine::{Error, Parts};

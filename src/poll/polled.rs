@@ -15,7 +15,7 @@ use super::runtime::{Io, Runtime, Timer};
 
 use super::below;
 use super::waiting::{RECEIVER, SENDER, Waiting};
-use crate::engine::{Stream, is_not_now};
+use crate::engine::{Stream, is_not_ready};
 use crate::redacted::TypeName;
 
 /// An asynchronous stream as one that may not be ready; it wakes all who wait.
@@ -34,8 +34,7 @@ pub(crate) struct Polled<T, R: Runtime> {
     waiting: Option<Arc<Waiting>>,
     /// Whether those register themselves, which the halves do outside of their lock.
     is_split: bool,
-    /// The time at the epoch: later than zero where a connection goes on that has lived before.
-    began: Duration,
+    /// When the time was zero: before this value was made where a connection goes on that has lived before.
     epoch: Instant,
 }
 
@@ -64,7 +63,6 @@ impl<T, R: Runtime> Polled<T, R> {
             sleep: None,
             waiting: None,
             is_split: false,
-            began: Duration::ZERO,
             epoch,
         }
     }
@@ -211,7 +209,8 @@ impl<T, R: Runtime> Polled<T, R> {
 
     /// Lets the clock go on from `now`.
     pub(super) fn set_time(&mut self, now: Duration) {
-        (self.began, self.epoch) = (now, R::now());
+        // Where a clock cannot go back so far, the time begins anew.
+        self.epoch = R::now().checked_sub(now).unwrap_or_else(R::now);
     }
 
     #[inline(always)]
@@ -230,7 +229,7 @@ impl<T, R: Runtime> Polled<T, R> {
     }
 
     fn instant_of(&self, time: Duration) -> Option<Instant> {
-        self.epoch.checked_add(time.saturating_sub(self.began))
+        self.epoch.checked_add(time)
     }
 }
 
@@ -238,7 +237,7 @@ impl<T, R: Io<T>> Stream for Polled<T, R> {
     const WAITS: bool = false;
 
     fn now(&self) -> Duration {
-        self.began.saturating_add(R::now().saturating_duration_since(self.epoch))
+        R::now().saturating_duration_since(self.epoch)
     }
 
     fn read(&mut self, place: &mut [u8], _: Option<Duration>) -> io::Result<usize> {
@@ -276,7 +275,7 @@ pub(super) fn ready<R>(poll: Poll<io::Result<R>>) -> io::Result<R> {
     match poll {
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         // A stream that is asynchronous does not wait: these are failures like any other.
-        Poll::Ready(Err(error)) if is_not_now(&error) => Err(io::Error::other(error)),
+        Poll::Ready(Err(error)) if is_not_ready(&error) => Err(io::Error::other(error)),
         Poll::Ready(result) => result,
     }
 }

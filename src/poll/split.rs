@@ -8,14 +8,14 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::runtime::{Io, Runtime};
-
-use super::drive::drive;
+use super::call::drive;
 use super::keys::SharedKeys;
 use super::polled::Polled;
+use super::runtime::{Io, Runtime};
+use super::sender::Route;
 use super::waiting::{NOBODY, RECEIVER, SENDER, Waiting};
 use super::{Error, WebSocket};
-use crate::engine::{Author, Endpoint, FlushBound, Link, lend};
+use crate::engine::{Author, Bounds, Endpoint, Link, Outgoing};
 use crate::{Chunk, CloseCode, Event, Fin, Message, Prepared, State, Summary};
 
 /// The receiving half of a connection; see [`WebSocket::split`].
@@ -34,10 +34,7 @@ pub struct ReceiveHalf<S, R: Runtime> {
 pub struct SendHalf<S, R: Runtime> {
     shared: Arc<Shared<S, R>>,
     number: u64,
-    /// How far its flush goes, between the polls of that.
-    flush: FlushBound,
-    /// When it gets room in a full queue at the latest.
-    room: FlushBound,
+    bounds: Bounds,
     /// Whether it ever sent a part of a message, so that one of its messages may be open.
     has_begun: bool,
 }
@@ -78,7 +75,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     pub fn split(mut self) -> (ReceiveHalf<S, R>, SendHalf<S, R>) {
         let link = &mut self.endpoint.link;
         let waiting = link.stream.split();
-        link.out.keep_left(true);
+        link.out.keep_sent(true);
         let keys = link.connection.detach_keys().map(SharedKeys::new);
         if let Some(member) = &mut self.member {
             // The group drops the waker of the task that had the whole connection here, not under the lock.
@@ -103,7 +100,7 @@ impl<S, R: Runtime> Shared<S, R> {
         let mut ws = self.ws.into_inner().unwrap_or_else(PoisonError::into_inner);
         let link = &mut ws.endpoint.link;
         link.stream.reunite();
-        link.out.keep_left(false);
+        link.out.keep_sent(false);
         if let Some(source) = self.keys.and_then(SharedKeys::into_source) {
             link.connection.attach_keys(source);
         }
@@ -136,12 +133,12 @@ impl<S, R: Io<S>> Shared<S, R> {
         loop {
             let mut polling = self.waiting.begin_poll(number, context.waker());
             let mut ws = self.lock();
-            let (result, afterwards) = drive(&mut *ws, number, context, |ws| act(&mut ws.endpoint));
+            let (result, post_poll) = drive(&mut *ws, number, context, |ws| act(&mut ws.endpoint));
             let lacks_keys = result.is_pending() && ws.endpoint.link.connection.lacks_keys();
             drop(ws);
             polling.has_ended = result.is_ready();
             drop(polling);
-            afterwards.settle();
+            post_poll.run();
             if !(lacks_keys && self.draw_keys()) {
                 return result;
             }
@@ -181,7 +178,7 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::recv`].
     pub async fn recv(&mut self) -> Result<Option<Message<'static>>, Error> {
         poll_fn(|context| self.poll_recv(context)).await
     }
@@ -190,7 +187,7 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
     }
@@ -199,16 +196,10 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::recv_event`].
     pub async fn recv_event(&mut self) -> Result<Option<Event<'static>>, Error> {
-        poll_fn(|context| {
-            self.shared.poll_with(RECEIVER, context, |endpoint| {
-                let Some(found) = endpoint.find(None, |_| true)? else { return Ok(None) };
-                let Endpoint { link, input } = endpoint;
-                Ok(lend(link, found, input.lent(), None)?.map(Event::into_owned))
-            })
-        })
-        .await
+        let recv = |endpoint: &mut Endpoint<_>| endpoint.recv_event(|_| true);
+        poll_fn(|context| self.shared.poll_with(RECEIVER, context, recv)).await
     }
 
     /// Returns the state of the connection.
@@ -265,7 +256,7 @@ impl<S, R: Runtime> ReceiveHalf<S, R> {
 impl<S, R: Runtime> SendHalf<S, R> {
     fn new(shared: Arc<Shared<S, R>>) -> Self {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        Self { shared, number, flush: FlushBound::default(), room: FlushBound::default(), has_begun: false }
+        Self { shared, number, bounds: Bounds::default(), has_begun: false }
     }
 }
 
@@ -295,11 +286,9 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send`].
     pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        self.until_done(|link| link.send(&message)).await?;
-        self.flush().await
+        Route::Half(self).send(Outgoing::Message(&message.into())).await
     }
 
     /// Queues a message, which the receiving half writes before it sleeps; see [`WebSocket::feed`].
@@ -310,10 +299,9 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed`].
     pub async fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        self.until_done(|link| link.feed(&message)).await
+        Route::Half(self).feed(Outgoing::Message(&message.into())).await
     }
 
     /// Queues a message if there is room for it at once, for hubs that do not wait for their slowest member.
@@ -326,21 +314,16 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     /// [`Error::WouldBlock`] while [`max_queued_output`](crate::Config::max_queued_output) bytes wait, or while another
     /// call runs the application's source of masking keys: nothing was taken. Otherwise as [`feed`](Self::feed).
     pub fn try_feed<'m>(&self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        self.try_queue(|link| if link.is_full() { Err(Error::WouldBlock) } else { link.take(&message) })
+        self.try_queue(Outgoing::Message(&message.into()), false)
     }
 
     /// Queues a prepared message if there is room for it at once; see [`try_feed`](Self::try_feed).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`try_feed`](Self::try_feed).
     pub fn try_feed_prepared(&self, prepared: &Prepared) -> Result<(), Error> {
-        self.try_queue(
-            |link| {
-                if link.is_full() { Err(Error::WouldBlock) } else { link.take_prepared(prepared) }
-            },
-        )
+        self.try_queue(Outgoing::Prepared(prepared), false)
     }
 
     /// How many encoded bytes wait for the stream.
@@ -371,19 +354,18 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::send_prepared`].
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.until_done(|link| link.send_prepared(prepared)).await?;
-        self.flush().await
+        Route::Half(self).send(Outgoing::Prepared(prepared)).await
     }
 
     /// Queues a prepared message; see [`WebSocket::feed_prepared`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::feed_prepared`].
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.until_done(|link| link.feed_prepared(prepared)).await
+        Route::Half(self).feed(Outgoing::Prepared(prepared)).await
     }
 
     /// Sends a fragment; see [`WebSocket::send_fragment`]. Other clones cannot send messages or fragments until the final
@@ -399,10 +381,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
         fragment: impl Into<Message<'m>>,
         fin: Fin,
     ) -> Result<(), Error> {
-        let fragment = fragment.into();
-        let author = Author::half(self.begin_fragments());
-        self.until_done(|link| link.send_fragment(author, &fragment, fin)).await?;
-        self.flush().await
+        Route::Half(self).send(Outgoing::Fragment(Author::CALLS, &fragment.into(), fin)).await
     }
 
     /// Sends on a chunk; see [`WebSocket::send_chunk`].
@@ -411,9 +390,7 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// Returns the same errors as [`send_fragment`](Self::send_fragment), and those of [`WebSocket::send_chunk`].
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        let author = Author::half(self.begin_fragments());
-        self.until_done(|link| link.send_chunk(author, chunk)).await?;
-        self.flush().await
+        Route::Half(self).send(Outgoing::Chunk(Author::CALLS, chunk)).await
     }
 
     /// Writes everything that was queued when it began; see [`WebSocket::flush`]. Other senders cannot prolong it.
@@ -422,44 +399,34 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     ///
     /// Returns the same errors as [`WebSocket::flush`].
     pub async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|context| self.poll_flush_queued(context)).await
+        Route::Half(self).flush().await
     }
 
     /// Sends a ping; see [`WebSocket::ping`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::ping`].
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.until_done(|link| link.ping(payload)).await?;
-        self.flush().await
+        Route::Half(self).send(Outgoing::Ping(payload)).await
     }
 
     /// Sends a pong; see [`WebSocket::pong`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::pong`].
     pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.until_done(|link| link.pong(payload)).await?;
-        self.flush().await
+        Route::Half(self).send(Outgoing::Pong(payload)).await
     }
 
     /// Sends the Close frame; the receiving half goes on until the end. See [`WebSocket::start_close`].
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`WebSocket::start_close`].
     pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.until_done(|link| link.start_close(code, reason)).await?;
-        self.flush().await
-    }
-
-    async fn until_done<T>(
-        &mut self,
-        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        poll_fn(|context| self.poll_queue(context, &mut act)).await
+        Route::Half(self).send(Outgoing::Close(code, reason)).await
     }
 
     /// Does what neither writes nor waits.
@@ -467,60 +434,36 @@ impl<S, R: Io<S>> SendHalf<S, R> {
         let mut ws = self.shared.lock();
         let link = &mut ws.endpoint.link;
         let result = act(link);
-        let payloads = link.out.take_left();
+        let payloads = link.out.take_sent();
         drop(ws);
         drop(payloads);
         result
     }
 
-    /// Queues something without waiting.
-    pub(super) fn try_queue(
-        &self,
-        act: impl FnOnce(&mut Link<Polled<S, R>>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    /// Queues something without waiting, also if the queue is full if it `exceeds` the limit.
+    pub(super) fn try_queue(&self, what: Outgoing<'_>, exceeds: bool) -> Result<(), Error> {
         self.shared.draw_keys();
-        self.flush.reset();
+        self.bounds.flush.reset();
         let result = self.with_link(|link| {
             link.check_keys()?;
-            act(link)
+            if link.is_full() && !exceeds { Err(Error::WouldBlock) } else { link.encode(what) }
         });
         // The receiving half writes what is queued before it sleeps: also if it sleeps already.
         self.shared.waiting.wake_all_but(self.number);
         result
     }
 
-    /// Queues something of its own, which the next flush includes.
-    pub(super) fn poll_queue<T>(
+    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
+    pub(super) fn poll<T>(
         &mut self,
         context: &Context<'_>,
-        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
+        mut act: impl FnMut(&mut Link<Polled<S, R>>, &Bounds) -> Result<T, Error>,
     ) -> Poll<Result<T, Error>> {
-        self.flush.reset();
-        let room = &self.room;
-        let act = |endpoint: &mut Endpoint<Polled<S, R>>| endpoint.link.queue_in_turn(room, &mut act);
-        self.shared.poll_with(self.number, context, act)
+        self.shared.poll_with(self.number, context, |endpoint| act(&mut endpoint.link, &self.bounds))
     }
+}
 
-    #[cfg(feature = "futures-sink")]
-    pub(super) fn poll_room(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
-        let room = &self.room;
-        self.shared.poll_with(self.number, context, |endpoint| endpoint.link.poll_room(room))
-    }
-
-    pub(super) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_bounded(context, Link::flush_to)
-    }
-
-    /// Waits for others at most until what was queued when it began has left.
-    pub(super) fn poll_bounded(
-        &mut self,
-        context: &Context<'_>,
-        mut act: impl FnMut(&mut Link<Polled<S, R>>, &FlushBound) -> Result<(), Error>,
-    ) -> Poll<Result<(), Error>> {
-        let bound = &self.flush;
-        self.shared.poll_with(self.number, context, |endpoint| act(&mut endpoint.link, bound))
-    }
-
+impl<S, R: Runtime> SendHalf<S, R> {
     /// Returns the number of this half, which from now on may have begun a message.
     pub(super) const fn begin_fragments(&mut self) -> u64 {
         self.has_begun = true;

@@ -7,9 +7,10 @@ use std::io;
 use super::runtime::{Io, Runtime};
 use bytes::{Buf, Bytes};
 
-use super::WebSocket;
-use super::waiting::{RECEIVER, SENDER};
-use crate::engine::{Endpoint, Link, MAX_PART, lend};
+use super::sender::Route;
+use super::waiting::RECEIVER;
+use super::{Error, WebSocket};
+use crate::engine::{Endpoint, Outgoing};
 use crate::redacted::Redacted;
 use crate::{CloseCode, Event, Found, Kind, Message};
 
@@ -55,11 +56,8 @@ impl<S, R: Io<S>> Tunnel<S, R> {
             ready!(self.ws.poll_with(RECEIVER, context, |endpoint| endpoint.link.pay(None)))?;
         }
         while self.rest.is_empty() {
-            let event = ready!(self.ws.poll_with(RECEIVER, context, |endpoint| {
-                let Some(found) = endpoint.find(None, Found::is_data)? else { return Ok(None) };
-                let Endpoint { link, input } = endpoint;
-                Ok(lend(link, found, input.lent(), None)?.map(Event::into_owned))
-            }))?;
+            let recv = |endpoint: &mut Endpoint<_>| endpoint.recv_event(Found::is_data);
+            let event = ready!(self.ws.poll_with(RECEIVER, context, recv))?;
             match event {
                 Some(Event::Message(Message::Binary(bytes))) => self.rest = bytes.into_bytes(),
                 Some(Event::Chunk(chunk)) if chunk.kind == Kind::Binary => {
@@ -68,7 +66,7 @@ impl<S, R: Io<S>> Tunnel<S, R> {
                 Some(_) => {
                     // RFC 6455 §7.4.1: 1003 is for "a type of data it cannot accept (e.g., an endpoint that understands
                     // only text data MAY send this if it receives a binary message)".
-                    let _ = self.ws.endpoint.link.start_close(CloseCode::UNSUPPORTED_DATA, "");
+                    let _ = self.ws.endpoint.link.send(Outgoing::Close(CloseCode::UNSUPPORTED_DATA, ""));
                     let error = io::Error::new(io::ErrorKind::InvalidData, "text message in a tunnel");
                     return Poll::Ready(Err(error));
                 }
@@ -87,30 +85,28 @@ impl<S, R: Io<S>> Tunnel<S, R> {
     }
 
     /// Queues a message of a part of `bytes`.
-    pub(crate) fn poll_write_part(&mut self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let part = &bytes[..bytes.len().min(MAX_PART)];
-        if part.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let message = Message::from(part);
-        let feed = |link: &mut Link<_>| link.feed(&message);
-        ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.queue_own(feed)))?;
+    pub(crate) fn poll_write_part(
+        &mut self,
+        context: &Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, Error>> {
+        let mut route = Route::Whole(&mut self.ws);
+        let len = ready!(route.poll_queue(context, |link| link.feed_bytes(bytes)))?;
         let stream = &self.ws.endpoint.link.stream;
         if stream.waiting().is_none() && stream.is_pending(RECEIVER) {
             // The reader sleeps in this very task: it has to write what is queued now.
             context.waker().wake_by_ref();
         }
-        Poll::Ready(Ok(part.len()))
+        Poll::Ready(Ok(len))
     }
 
-    pub(crate) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(ready!(self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.flush_own()))?))
+    pub(crate) fn poll_flush_queued(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        Route::Whole(&mut self.ws).poll_flush(context)
     }
 
     /// Sends the Close frame.
-    pub(crate) fn poll_start_close(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let closed = self.ws.poll_with(SENDER, context, |endpoint| endpoint.link.close_own());
-        Poll::Ready(Ok(ready!(closed)?))
+    pub(crate) fn poll_start_close(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        Route::Whole(&mut self.ws).poll_close(context)
     }
 }
 

@@ -1,23 +1,22 @@
 //! A connection over an asynchronous stream.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use super::runtime::{Io, Runtime};
-
-use super::drive::{Driven, drive};
-use super::feeding::Feeding;
+use super::call::{Driven, drive};
+use super::fast::{FastPoll, RecvRef, feed, poll_finish};
 use super::group::{Group, Member};
-use super::lending::Lending;
 use super::polled::Polled;
-use super::turn::Turn;
+use super::runtime::{Io, Runtime};
+use super::sender::Route;
 use super::waiting::{RECEIVER, SENDER};
-use super::{Error, Parts};
+use super::{Error, Parts, Sender};
 use crate::engine::server::Established;
-use crate::engine::{Author, Endpoint, Link, Opened};
+use crate::engine::{Author, Endpoint, Link, Outgoing};
 use crate::handshake::ResponseHead;
 use crate::{Chunk, CloseCode, Connection, Event, Fin, Message, Prepared, State, Summary};
 
@@ -40,8 +39,6 @@ pub struct WebSocket<S, R: Runtime> {
     pub(super) stream_ended: bool,
     /// For a shutdown of many.
     pub(super) member: Option<Box<Member>>,
-    /// Boxed, as most connections negotiate nothing.
-    opened: Option<Box<Opened>>,
 }
 
 impl<S, R: Io<S>> WebSocket<S, R> {
@@ -56,7 +53,8 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     /// Like [`over`](Self::over), with bytes that were read together with the handshake.
     #[must_use]
     pub fn with_unread(stream: S, connection: Connection, unread: &[u8]) -> Self {
-        Self::with(Endpoint::new(Polled::new(stream), connection, unread), None)
+        let stream = Polled::since(stream, R::now());
+        Self::with(Endpoint::new(Duration::ZERO, stream, connection, unread, Vec::new(), None))
     }
 
     /// Puts together what [`into_parts`](Self::into_parts) took apart, and goes on where that stopped.
@@ -65,12 +63,9 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     /// leaves before the next receive sleeps, as after [`feed`](Self::feed). Call it inside a runtime.
     #[must_use]
     pub fn from_parts(parts: Parts<S>) -> Self {
-        let Parts { transport, connection, now, unread, unsent, subprotocol, response } = parts;
-        let mut ws = Self::with_unread(transport, connection, &unread);
+        let now = parts.now;
+        let mut ws = Self::with(Endpoint::from_parts(parts.map_transport(|io| Polled::since(io, R::now()))));
         ws.endpoint.link.stream.set_time(now);
-        ws.endpoint.link.look_at_the_clock();
-        *ws.endpoint.link.out.sink() = unsent;
-        ws.opened = Opened { subprotocol, response }.boxed();
         ws
     }
 
@@ -80,9 +75,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         stream.set_time(Duration::ZERO);
         let close = connection.config().close_timeout.unwrap_or(Duration::MAX);
         stream.begin_timer(connection.poll_timeout().map(|due| due.min(close)));
-        let mut endpoint = Endpoint::at(Duration::ZERO, stream, connection, &unread);
-        *endpoint.link.out.sink() = response;
-        Self::with(endpoint, opened.boxed())
+        Self::with(Endpoint::new(Duration::ZERO, stream, connection, &unread, response, Some(opened)))
     }
 
     /// Writes the response, in a future of its own if that has to wait. A stream that fails now fails the first call
@@ -97,13 +90,12 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         }
     }
 
-    const fn with(endpoint: Endpoint<Polled<S, R>>, opened: Option<Box<Opened>>) -> Self {
+    const fn with(endpoint: Endpoint<Polled<S, R>>) -> Self {
         Self {
             endpoint,
             #[cfg(feature = "futures-core")]
             stream_ended: false,
             member: None,
-            opened,
         }
     }
 
@@ -124,22 +116,21 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         loop {
-            if let Some((kind, payload)) = self.endpoint.find_at_hand() {
-                let Endpoint { link, input } = &mut self.endpoint;
-                let payload = input.lent().get(payload).unwrap_or_default();
-                if let Some(message) = link.message(kind, payload) {
+            if let Some((kind, payload)) = self.endpoint.find_buffered() {
+                let Endpoint { link, input, .. } = &mut self.endpoint;
+                if let Some(message) = link.message(kind, input.lent().get(payload).unwrap_or_default()) {
                     let message = message.into_owned();
                     input.release();
                     return Poll::Ready(Ok(Some(message)));
                 }
             }
-            match self.turn(context) {
-                Turn::Read => {}
-                Turn::Idle => return Poll::Pending,
-                Turn::Unusual => {
+            match self.poll_fast(context) {
+                FastPoll::Read => {}
+                FastPoll::Pending => return Poll::Pending,
+                FastPoll::Unusual => {
                     return self.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None));
                 }
             }
@@ -165,11 +156,12 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
+    #[allow(clippy::type_complexity)]
     pub fn recv_ref(
         &mut self,
     ) -> impl Future<Output = Result<Option<(Message<'_>, Sender<'_, S, R>)>, Error>> {
-        Lending::Waiting(self)
+        RecvRef::Waiting(self)
     }
 
     /// Waits for whatever comes next: messages or chunks, pings and pongs, the peer's Close frame.
@@ -179,22 +171,20 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub async fn recv_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        let found =
-            poll_fn(|context| self.poll_with(RECEIVER, context, |endpoint| endpoint.find(None, |_| true)))
-                .await?;
+        let find = |endpoint: &mut Endpoint<_>| endpoint.find(None, |_| true);
+        let found = poll_fn(|context| self.poll_with(RECEIVER, context, find)).await?;
         let Some(found) = found else { return Ok(None) };
-        let Self { endpoint: Endpoint { link, input }, member, .. } = self;
+        let Self { endpoint: Endpoint { link, input, .. }, member, .. } = self;
         match link.connection.lend(link.now, found, input.lent(), link.out.sink()) {
             Ok(event) => Ok(Some(event)),
-            Err(_) => finish(link, member).await.map(|()| None),
+            Err(_) => poll_fn(|context| poll_finish(link, member, context)).await.map(|()| None),
         }
     }
 
-    /// The sending side, which borrows this connection.
-    pub(super) fn sender(&mut self) -> Sender<'_, S, R> {
-        Sender { link: &mut self.endpoint.link }
+    fn route(&mut self) -> Route<'_, S, R> {
+        Route::Link(&mut self.endpoint.link)
     }
 
     /// Sends a message; it has left when this returns.
@@ -205,7 +195,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// [`Error::Send`] if the message cannot be sent; otherwise the end of the connection.
     pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        self.sender().send(message).await
+        self.route().send(Outgoing::Message(&message.into())).await
     }
 
     /// Queues a message; it leaves before the next receive sleeps, with [`flush`](Self::flush), or once 256 KiB wait.
@@ -219,27 +209,27 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> impl Future<Output = Result<(), Error>> {
-        Feeding::new(&mut self.endpoint.link, message)
+        feed(&mut self.endpoint.link, message)
     }
 
     /// Sends a message that was encoded once for many connections; it has left when this returns.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.sender().send_prepared(prepared).await
+        self.route().send(Outgoing::Prepared(prepared)).await
     }
 
     /// Queues a message that was encoded once for many connections; see [`feed`](Self::feed).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.sender().feed_prepared(prepared).await
+        self.route().feed(Outgoing::Prepared(prepared)).await
     }
 
     /// Writes everything that is queued. Dropping the future loses nothing.
@@ -248,7 +238,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// The end of the connection.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.sender().flush().await
+        self.route().flush().await
     }
 
     /// Sends the next fragment of a message that is streamed out; see [`Connection::send_fragment`]. For bytes of any
@@ -256,40 +246,40 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<Message<'m>>,
         fin: Fin,
     ) -> Result<(), Error> {
-        self.sender().send_fragment(fragment, fin).await
+        self.route().send(Outgoing::Fragment(Author::CALLS, &fragment.into(), fin)).await
     }
 
     /// Sends on a chunk that another connection received; see [`Connection::send_chunk`].
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.sender().send_chunk(chunk).await
+        self.route().send(Outgoing::Chunk(Author::CALLS, chunk)).await
     }
 
     /// Sends a ping with a payload of at most 125 bytes; its pong is an event of [`recv_event`](Self::recv_event).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.sender().ping(payload).await
+        self.route().send(Outgoing::Ping(payload)).await
     }
 
     /// Sends a pong that nobody asked for; pings are answered without it.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.sender().pong(payload).await
+        self.route().send(Outgoing::Pong(payload)).await
     }
 
     /// Closes the connection: sends the Close frame and waits for the peer's and for the end of the stream.
@@ -315,32 +305,27 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         self.poll_with(SENDER, context, |endpoint| {
             if endpoint.link.connection.state() == State::Open {
                 // Any other error is the end of the connection, and the verdict below.
-                if let Err(error @ Error::Send(_)) = endpoint.link.start_close(code, reason) {
+                if let Err(error @ Error::Send(_)) = endpoint.link.send(Outgoing::Close(code, reason)) {
                     return Err(error);
                 }
             }
-            while endpoint.find(None, |_| false)?.is_some() {}
-            Ok(())
+            endpoint.wait_for_end()
         })
     }
 
     /// Drops everything that is still received, in whatever form it is delivered, and returns how the connection ended.
     #[cfg(feature = "rand")]
     pub(super) fn poll_end(&mut self, context: &Context<'_>) -> Poll<Result<(), Error>> {
-        let find_end = |endpoint: &mut Endpoint<Polled<S, R>>| {
-            while endpoint.find(None, |_| false)?.is_some() {}
-            Ok(())
-        };
-        self.poll_with(RECEIVER, context, find_end)
+        self.poll_with(RECEIVER, context, Endpoint::wait_for_end)
     }
 
     /// Sends the Close frame and returns; go on receiving until the end.
     ///
     /// # Errors
     ///
-    /// As [`close`](Self::close).
+    /// Returns the same errors as [`close`](Self::close).
     pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.sender().start_close(code, reason).await
+        self.route().send(Outgoing::Close(code, reason)).await
     }
 
     /// Makes the connection one of a set that is shut down together.
@@ -351,13 +336,13 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     /// The subprotocol that both ends agreed on, if any.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.opened.as_ref()?.subprotocol.as_deref()
+        self.endpoint.subprotocol()
     }
 
     /// The server's response, for its headers and cookies; `None` on a server.
     #[must_use]
     pub fn response(&self) -> Option<&ResponseHead> {
-        self.opened.as_ref()?.response.as_ref()
+        self.endpoint.response()
     }
 
     /// How the connection ended, once it has.
@@ -398,18 +383,8 @@ impl<S, R: Io<S>> WebSocket<S, R> {
 
     /// Takes the connection apart without losing a byte.
     #[must_use]
-    pub fn into_parts(mut self) -> Parts<S> {
-        let (subprotocol, response) =
-            self.opened.map_or((None, None), |opened| (opened.subprotocol, opened.response));
-        Parts {
-            now: self.endpoint.link.look_at_the_clock(),
-            subprotocol,
-            response,
-            unread: self.endpoint.input.into_unread(),
-            unsent: self.endpoint.link.out.to_vec(),
-            transport: self.endpoint.link.stream.io,
-            connection: self.endpoint.link.connection,
-        }
+    pub fn into_parts(self) -> Parts<S> {
+        self.endpoint.into_parts().map_transport(|stream| stream.io)
     }
 
     /// Does `act` for `side` until it need not wait any more; meanwhile the deadlines go on.
@@ -419,8 +394,8 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         context: &Context<'_>,
         mut act: impl FnMut(&mut Endpoint<Polled<S, R>>) -> Result<T, Error>,
     ) -> Poll<Result<T, Error>> {
-        let (result, afterwards) = drive(self, side, context, |ws| act(&mut ws.endpoint));
-        afterwards.settle();
+        let (result, post_poll) = drive(self, side, context, |ws| act(&mut ws.endpoint));
+        post_poll.run();
         result
     }
 }
@@ -431,162 +406,12 @@ impl<S, R: Io<S>> Driven<S, R> for WebSocket<S, R> {
     }
 
     /// Begins to close when the group does, and leaves it at the end.
-    fn attend(&mut self) -> Option<Box<Member>> {
+    fn check_shutdown(&mut self) -> Option<Box<Member>> {
         let link = &mut self.endpoint.link;
         if self.member.as_mut()?.is_closing(link.stream.waker()) {
             // A connection that is closing already goes on with that.
-            let _ = link.start_close(CloseCode::GOING_AWAY, "");
+            let _ = link.send(Outgoing::Close(CloseCode::GOING_AWAY, ""));
         }
         if link.connection.state() == State::Closed { self.member.take() } else { None }
-    }
-}
-
-/// Brings a connection that has failed to its end.
-async fn finish<S, R: Io<S>>(
-    link: &mut Link<Polled<S, R>>,
-    member: &mut Option<Box<Member>>,
-) -> Result<(), Error> {
-    let end = Sender { link }.until_done(|link| link.finish(None)).await;
-    *member = None;
-    end
-}
-
-/// The sending side of a [`WebSocket`] whose receiving side lends a message; see [`WebSocket::recv_ref`].
-///
-/// Its methods are those of the connection.
-#[derive(Debug)]
-pub struct Sender<'a, S, R: Runtime> {
-    pub(super) link: &'a mut Link<Polled<S, R>>,
-}
-
-impl<S, R: Io<S>> Sender<'_, S, R> {
-    /// Sends a message; see [`WebSocket::send`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
-        let message = message.into();
-        self.until_done(|link| link.send(&message)).await?;
-        self.flush().await
-    }
-
-    /// Queues a message; see [`WebSocket::feed`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> impl Future<Output = Result<(), Error>> {
-        Feeding::new(self.link, message)
-    }
-
-    /// Sends a prepared message; see [`WebSocket::send_prepared`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        self.until_done(|link| link.send_prepared(prepared)).await?;
-        self.flush().await
-    }
-
-    /// Queues a prepared message; see [`WebSocket::feed_prepared`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
-        if self.link.feed_prepared_at_once(prepared) {
-            return Ok(());
-        }
-        self.until_done(|link| link.feed_prepared(prepared)).await
-    }
-
-    /// Sends a fragment; see [`WebSocket::send_fragment`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn send_fragment<'m>(
-        &mut self,
-        fragment: impl Into<Message<'m>>,
-        fin: Fin,
-    ) -> Result<(), Error> {
-        let fragment = fragment.into();
-        self.until_done(|link| link.send_fragment(Author::CALLS, &fragment, fin)).await?;
-        self.flush().await
-    }
-
-    /// Sends on a chunk; see [`WebSocket::send_chunk`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn send_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Error> {
-        self.until_done(|link| link.send_chunk(Author::CALLS, chunk)).await?;
-        self.flush().await
-    }
-
-    /// Writes everything that is queued; see [`WebSocket::flush`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn flush(&mut self) -> Result<(), Error> {
-        self.until_done(Link::flush_own).await
-    }
-
-    /// Sends a ping; see [`WebSocket::ping`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.until_done(|link| link.ping(payload)).await?;
-        self.flush().await
-    }
-
-    /// Sends a pong; see [`WebSocket::pong`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.until_done(|link| link.pong(payload)).await?;
-        self.flush().await
-    }
-
-    /// Sends the Close frame; see [`WebSocket::start_close`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        self.until_done(|link| link.start_close(code, reason)).await?;
-        self.flush().await
-    }
-
-    async fn until_done<T>(
-        &mut self,
-        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        poll_fn(|context| self.poll_with(context, &mut act)).await
-    }
-
-    /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
-    pub(super) fn poll_with<T>(
-        &mut self,
-        context: &Context<'_>,
-        mut act: impl FnMut(&mut Link<Polled<S, R>>) -> Result<T, Error>,
-    ) -> Poll<Result<T, Error>> {
-        let (result, afterwards) = drive(self, SENDER, context, |sender| act(sender.link));
-        afterwards.settle();
-        result
-    }
-}
-
-impl<S, R: Runtime> Driven<S, R> for Sender<'_, S, R> {
-    fn link(&mut self) -> &mut Link<Polled<S, R>> {
-        self.link
     }
 }

@@ -31,16 +31,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Tunnel<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_part(context, bytes)
+        self.poll_write_part(context, bytes).map_err(Into::into)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush_queued(context)
+        self.poll_flush_queued(context).map_err(Into::into)
     }
 
     /// Sends the Close frame. What the peer still sends can be read until its own.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_start_close(context)
+        self.poll_start_close(context).map_err(Into::into)
     }
 }
 
@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MessageWriter<'_, S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_part(context, bytes)
+        self.poll_write_part(context, bytes).map_err(Into::into)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

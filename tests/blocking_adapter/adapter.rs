@@ -12,6 +12,7 @@ use sansocket::blocking::{self, Parts, Pipe, Transport, pipe};
 use sansocket::{CloseCode, Config, Connection, Event, Fin, Message};
 
 pub(crate) use sansocket::blocking::Error;
+#[cfg(feature = "rand")]
 pub(crate) use sansocket::blocking::Pipe as Memory;
 pub(crate) use std::net::TcpStream;
 
@@ -259,6 +260,7 @@ mod opening {
         }
         let mut opening = Acceptor::new().begin(stream);
         let request = again(|| opening.proceed())?;
+        assert_eq!(request.head().path(), "/chat");
         request.accept(&Acceptance::new()).map(WebSocket).map_err(|undecided| undecided.error)
     }
 }
