@@ -189,6 +189,11 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
+        // Without a look at wakers and deadlines, as nothing is read, written or waited for.
+        let buffered = self.shared.lock().endpoint.recv_buffered();
+        if let Some(message) = buffered {
+            return Poll::Ready(Ok(Some(message)));
+        }
         self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
     }
 
@@ -444,13 +449,32 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     pub(super) fn try_queue(&self, what: Outgoing<'_>, exceeds: bool) -> Result<(), Error> {
         self.shared.draw_keys();
         self.bounds.flush.reset();
-        let result = self.with_link(|link| {
-            link.check_keys()?;
-            if link.is_full() && !exceeds { Err(Error::WouldBlock) } else { link.encode(what) }
+        let (result, has_changed) = self.with_link(|link| {
+            let before = link.snapshot();
+            let result = link.check_keys().and_then(|()| {
+                if link.is_full() && !exceeds { Err(Error::WouldBlock) } else { link.encode(what) }
+            });
+            (result, link.snapshot() != before)
         });
         // The receiving half writes what is queued before it sleeps: also if it sleeps already.
-        self.shared.waiting.wake_all_but(self.number);
+        if has_changed {
+            self.shared.waiting.wake_all_but(self.number);
+        }
         result
+    }
+
+    /// Whether a message would be taken now.
+    #[cfg(feature = "futures-sink")]
+    pub(super) fn has_room(&self) -> bool {
+        let ws = self.shared.lock();
+        let link = &ws.endpoint.link;
+        !link.is_full() && link.check_keys().is_ok()
+    }
+
+    /// Whether everything has left, also of the stream's own buffer.
+    #[cfg(feature = "futures-sink")]
+    pub(super) fn has_flushed(&self) -> bool {
+        !self.shared.lock().endpoint.link.has_to_flush()
     }
 
     /// Does `act` until it need not wait any more; meanwhile the deadlines go on.
