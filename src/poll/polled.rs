@@ -239,6 +239,14 @@ impl<T, R: Runtime> Polled<T, R> {
     }
 }
 
+impl<T, R: Io<T>> Polled<T, R> {
+    #[inline(always)]
+    pub(super) fn poll_read(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        below::forget();
+        R::poll_read(&mut self.io, &mut Context::from_waker(&self.waker), buf)
+    }
+}
+
 impl<T, R: Io<T>> Stream for Polled<T, R> {
     const WAITS: bool = false;
 

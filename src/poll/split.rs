@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::call::drive;
+use super::fast::FastPoll;
 use super::keys::SharedKeys;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};
@@ -145,6 +146,35 @@ impl<S, R: Io<S>> Shared<S, R> {
         }
     }
 
+    /// Receives where nothing but messages comes and goes; `None` if anything else has to be done first.
+    fn poll_recv_fast(&self, context: &Context<'_>) -> Option<Poll<Result<Option<Message<'static>>, Error>>> {
+        // Dropped without the lock.
+        let mut polling = None;
+        let mut ws = self.lock();
+        let before = ws.endpoint.link.snapshot();
+        let mut received = ws.endpoint.recv_buffered();
+        let mut is_pending = false;
+        if received.is_none() {
+            let polling = polling.insert(self.waiting.begin_poll(RECEIVER, context.waker()));
+            let (fast, _) = ws.poll_fast_shared(context);
+            if let FastPoll::Read = fast {
+                received = ws.endpoint.recv_buffered();
+            }
+            is_pending = matches!(fast, FastPoll::Pending);
+            polling.has_ended = !is_pending;
+        }
+        let wakes_others = received.is_none() && ws.endpoint.link.snapshot() != before;
+        drop(ws);
+        drop(polling);
+        if wakes_others {
+            self.waiting.wake_all_but(RECEIVER);
+        }
+        match received {
+            Some(message) => Some(Poll::Ready(Ok(Some(message)))),
+            None => is_pending.then_some(Poll::Pending),
+        }
+    }
+
     /// Draws the keys that the connection lacks, without its lock; `false` if that is done elsewhere, which wakes those
     /// who wait.
     fn draw_keys(&self) -> bool {
@@ -189,12 +219,10 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
-        // Without a look at wakers and deadlines, as nothing is read, written or waited for.
-        let buffered = self.shared.lock().endpoint.recv_buffered();
-        if let Some(message) = buffered {
-            return Poll::Ready(Ok(Some(message)));
+        match self.shared.poll_recv_fast(context) {
+            Some(received) => received,
+            None => self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None)),
         }
-        self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
     }
 
     /// Waits for whatever comes next, owned; see [`WebSocket::recv_event`]. Dropping the future loses nothing.
