@@ -14,7 +14,7 @@ use super::group::Member;
 use super::polled::{Polled, ready};
 use super::runtime::{Io, Runtime};
 use super::sender::Route;
-use super::waiting::RECEIVER;
+use super::waiting::{Audience, RECEIVER};
 use super::{Error, Sender, WebSocket};
 use crate::engine::{Endpoint, LARGE, Link, Outgoing};
 use crate::{Delivery, Event, Message};
@@ -37,27 +37,31 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         if stream.is_set_for(context.waker()) {
             return self.poll_once();
         }
-        let Some(waiting) = stream.waiting().cloned() else { return FastPoll::Unusual };
-        let (fast, has_changed) = self.poll_fast_shared(context);
-        if has_changed {
-            waiting.wake_all_but(RECEIVER);
+        if stream.waiting().is_none() {
+            return FastPoll::Unusual;
+        }
+        let before = self.endpoint.link.snapshot();
+        let fast = self.poll_fast_shared(context);
+        let link = &self.endpoint.link;
+        if let (Some(waiting), Some(audience)) =
+            (link.stream.waiting(), Audience::of(before, link.snapshot()))
+        {
+            waiting.wake_others(RECEIVER, audience);
         }
         fast
     }
 
-    /// Reads once if nothing is to be written, on a connection that other tasks wait for too. Returns whether they must be
-    /// woken.
-    pub(super) fn poll_fast_shared(&mut self, context: &Context<'_>) -> (FastPoll, bool) {
+    /// Reads once if nothing is to be written, on a connection that other tasks wait for too.
+    pub(super) fn poll_fast_shared(&mut self, context: &Context<'_>) -> FastPoll {
         let link = &mut self.endpoint.link;
         if link.has_to_flush() {
-            return (FastPoll::Unusual, false);
+            return FastPoll::Unusual;
         }
-        let before = link.snapshot();
         drop(link.stream.begin(RECEIVER, context.waker()));
         let fast = self.poll_once();
-        let link = &mut self.endpoint.link;
-        link.stream.end(RECEIVER, !matches!(fast, FastPoll::Pending), context.waker());
-        (fast, link.snapshot() != before)
+        let is_pending = matches!(fast, FastPoll::Pending);
+        self.endpoint.link.stream.end(RECEIVER, !is_pending, context.waker());
+        fast
     }
 
     /// Writes what is queued and reads once, with the stream's own waker.

@@ -75,7 +75,7 @@ impl<T, R: Runtime> Polled<T, R> {
     pub(super) fn begin(&mut self, side: u64, waker: &Waker) -> Option<Waker> {
         if let Some(waiting) = &self.waiting {
             if !self.is_split {
-                self.wakes = waiting.wakes();
+                self.wakes = waiting.wakes_of(side);
             }
             return None;
         }
@@ -90,7 +90,7 @@ impl<T, R: Runtime> Polled<T, R> {
         let before = self.waker.clone();
         let waiting = self.share();
         waiting.set(other, &before);
-        self.wakes = self.share().wakes();
+        self.wakes = self.share().wakes_of(side);
         None
     }
 

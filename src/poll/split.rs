@@ -14,7 +14,7 @@ use super::keys::SharedKeys;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};
 use super::sender::Route;
-use super::waiting::{NOBODY, RECEIVER, SENDER, Waiting};
+use super::waiting::{Audience, NOBODY, RECEIVER, SENDER, Waiting};
 use super::{Error, WebSocket};
 use crate::engine::{Author, Bounds, Endpoint, Link, Outgoing};
 use crate::{Chunk, CloseCode, Event, Fin, Message, Prepared, State, Summary};
@@ -156,18 +156,19 @@ impl<S, R: Io<S>> Shared<S, R> {
         let mut is_pending = false;
         if received.is_none() {
             let polling = polling.insert(self.waiting.begin_poll(RECEIVER, context.waker()));
-            let (fast, _) = ws.poll_fast_shared(context);
+            let fast = ws.poll_fast_shared(context);
             if let FastPoll::Read = fast {
                 received = ws.endpoint.recv_buffered();
             }
             is_pending = matches!(fast, FastPoll::Pending);
             polling.has_ended = !is_pending;
         }
-        let wakes_others = received.is_none() && ws.endpoint.link.snapshot() != before;
+        let audience =
+            if received.is_none() { Audience::of(before, ws.endpoint.link.snapshot()) } else { None };
         drop(ws);
         drop(polling);
-        if wakes_others {
-            self.waiting.wake_all_but(RECEIVER);
+        if let Some(audience) = audience {
+            self.waiting.wake_others(RECEIVER, audience);
         }
         match received {
             Some(message) => Some(Poll::Ready(Ok(Some(message)))),
@@ -477,16 +478,16 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     pub(super) fn try_queue(&self, what: Outgoing<'_>, exceeds: bool) -> Result<(), Error> {
         self.shared.draw_keys();
         self.bounds.flush.reset();
-        let (result, has_changed) = self.with_link(|link| {
+        let (result, audience) = self.with_link(|link| {
             let before = link.snapshot();
             let result = link.check_keys().and_then(|()| {
                 if link.is_full() && !exceeds { Err(Error::WouldBlock) } else { link.encode(what) }
             });
-            (result, link.snapshot() != before)
+            (result, Audience::of(before, link.snapshot()))
         });
         // The receiving half writes what is queued before it sleeps: also if it sleeps already.
-        if has_changed {
-            self.shared.waiting.wake_all_but(self.number);
+        if let Some(audience) = audience {
+            self.shared.waiting.wake_others(self.number, audience);
         }
         result
     }

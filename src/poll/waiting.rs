@@ -7,12 +7,42 @@ use core::mem;
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::State;
+use crate::engine::Snapshot;
+
 /// The number of the receiving side among those who wait.
 pub(super) const RECEIVER: u64 = 0;
 /// The number of the sending side, where there is only one.
 pub(super) const SENDER: u64 = 1;
 /// A number that no half has.
 pub(super) const NOBODY: u64 = u64::MAX;
+
+/// Who is woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Audience {
+    Receiver,
+    Senders,
+    All,
+}
+
+impl Audience {
+    /// Who waits for something that has changed, if anybody: the receiver writes what was queued, senders wait for room and
+    /// for bytes to leave, and all of them for the end. A receiver that ends the connection waits for bytes too.
+    pub(super) fn of(before: Snapshot, after: Snapshot) -> Option<Self> {
+        if before == after {
+            return None;
+        }
+        let is_open = before.state == State::Open && after.state == State::Open;
+        if !is_open || before.output_failed != after.output_failed {
+            return Some(Self::All);
+        }
+        match (after.has_less_than(before), before.has_less_than(after)) {
+            (true, true) => Some(Self::All),
+            (true, false) => Some(Self::Senders),
+            (false, _) => Some(Self::Receiver),
+        }
+    }
+}
 
 /// Who waits, by number. As a waker it wakes all of them: each may ask the stream in either direction, and a stream
 /// remembers only one task for each.
@@ -24,8 +54,9 @@ struct Tasks {
     registered: Wakers,
     /// How many halves poll the connection, or wait for its lock.
     polls: usize,
-    /// How often anybody was woken. A poll during which that changed may have missed what it would wait for.
-    wakes: usize,
+    /// How often the receiver and the senders were woken. A poll during which that changed may have missed what it would
+    /// wait for.
+    wakes: [usize; 2],
     /// All are to be woken once a poll has ended.
     wake_later: bool,
 }
@@ -59,12 +90,13 @@ impl Waiting {
     pub(super) fn begin_poll<'a>(&'a self, number: u64, waker: &'a Waker) -> Polling<'a> {
         let mut tasks = self.lock();
         tasks.polls += 1;
-        Polling { waiting: self, call: Call { number, waker, wakes: tasks.wakes }, has_ended: false }
+        let call = Call { number, waker, wakes: tasks.wakes_of(number) };
+        Polling { waiting: self, call, has_ended: false }
     }
 
-    /// How often anybody was woken.
-    pub(super) fn wakes(&self) -> usize {
-        self.lock().wakes
+    /// How often those like `number` were woken.
+    pub(super) fn wakes_of(&self, number: u64) -> usize {
+        self.lock().wakes_of(number)
     }
 
     /// Ends a call that began after so many `wakes`: registers who has to wait. Call it without any lock.
@@ -76,14 +108,14 @@ impl Waiting {
         let &Call { number, waker, wakes } = call;
         let mut tasks = self.lock();
         let mut new = None;
-        if !has_ended && tasks.wakes == wakes && !tasks.registered.contains(number, waker) {
+        if !has_ended && tasks.wakes_of(number) == wakes && !tasks.registered.contains(number, waker) {
             drop(tasks);
             new = Some(waker.clone());
             tasks = self.lock();
         }
         tasks.polls -= polls;
         // Somebody was woken before this side was registered: it polls again, as if it had been among them.
-        let has_missed = !has_ended && tasks.wakes != wakes;
+        let has_missed = !has_ended && tasks.wakes_of(number) != wakes;
         let old = match new.take_if(|_| !has_missed) {
             Some(new) => tasks.registered.set(number, new),
             None if has_ended || has_missed => tasks.registered.remove(number),
@@ -106,15 +138,46 @@ impl Waiting {
     }
 
     pub(super) fn wake_all_but(&self, number: u64) {
+        self.wake_others(number, Audience::All);
+    }
+
+    /// Wakes those of `audience` but half `number`.
+    pub(super) fn wake_others(&self, number: u64, audience: Audience) {
         let mut tasks = self.lock();
-        tasks.wakes = tasks.wakes.wrapping_add(1);
-        let own = tasks.registered.remove(number);
-        let woken = mem::take(&mut tasks.registered);
-        if let Some(own) = own {
-            tasks.registered.set(number, own);
+        tasks.count_wake(audience);
+        let mut spared = [None, None];
+        if audience == Audience::Senders {
+            spared[0] = tasks.registered.remove(RECEIVER);
+        }
+        spared[1] = tasks.registered.remove(number);
+        let woken = if audience == Audience::Receiver {
+            Wakers { pair: [tasks.registered.remove(RECEIVER), None], ..Wakers::default() }
+        } else {
+            mem::take(&mut tasks.registered)
+        };
+        for (number, spared) in [RECEIVER, number].into_iter().zip(spared) {
+            if let Some(waker) = spared {
+                tasks.registered.set(number, waker);
+            }
         }
         drop(tasks);
         woken.wake();
+    }
+}
+
+impl Tasks {
+    const fn wakes_of(&self, number: u64) -> usize {
+        self.wakes[(number != RECEIVER) as usize]
+    }
+
+    const fn count_wake(&mut self, audience: Audience) {
+        let [receiver, senders] = &mut self.wakes;
+        if !matches!(audience, Audience::Senders) {
+            *receiver = receiver.wrapping_add(1);
+        }
+        if !matches!(audience, Audience::Receiver) {
+            *senders = senders.wrapping_add(1);
+        }
     }
 }
 
@@ -160,7 +223,7 @@ impl Wakers {
 struct Call<'a> {
     number: u64,
     waker: &'a Waker,
-    /// How often anybody had been woken when it began.
+    /// How often those like it had been woken when it began.
     wakes: usize,
 }
 
@@ -186,7 +249,7 @@ impl Wake for Waiting {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut tasks = self.lock();
-        tasks.wakes = tasks.wakes.wrapping_add(1);
+        tasks.count_wake(Audience::All);
         if tasks.polls > 0 {
             // This may be the stream inside a poll, with the lock of the halves held.
             tasks.wake_later = true;
