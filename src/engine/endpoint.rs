@@ -116,6 +116,17 @@ impl<S: Stream> Endpoint<S> {
         Some((kind, payload))
     }
 
+    /// A whole message that is buffered, owned, if nothing else has to be done first.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn recv_buffered(&mut self) -> Option<Message<'static>> {
+        let (kind, payload) = self.find_buffered()?;
+        let Self { link, input, .. } = self;
+        let message = link.message(kind, input.lent().get(payload).unwrap_or_default())?.into_owned();
+        input.release();
+        Some(message)
+    }
+
     /// Goes on until something of interest was found, or to the end of the connection (`None`).
     pub(crate) fn find(
         &mut self,

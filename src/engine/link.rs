@@ -61,6 +61,27 @@ pub(crate) enum Target<'a> {
     Message,
 }
 
+/// What others that share the connection wait for: each of them waits until some of it changes.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Snapshot {
+    is_queued: bool,
+    is_full: bool,
+    is_unflushed: bool,
+    pub(crate) output_failed: bool,
+    pub(crate) state: State,
+}
+
+#[cfg(feature = "tokio")]
+impl Snapshot {
+    /// Whether something is not queued or written any more that was in `other`.
+    pub(crate) const fn has_less_than(self, other: Self) -> bool {
+        other.is_queued && !self.is_queued
+            || other.is_full && !self.is_full
+            || other.is_unflushed && !self.is_unflushed
+    }
+}
+
 impl<S: Stream> Link<S> {
     pub(crate) fn new(stream: S, connection: Connection, now: Duration) -> Self {
         Self {
@@ -89,16 +110,16 @@ impl<S: Stream> Link<S> {
         self.now
     }
 
-    /// What others that share the connection wait for: each of them waits until some of it changes.
     #[cfg(feature = "tokio")]
-    pub(crate) fn snapshot(&self) -> (bool, bool, bool, bool, State) {
-        (
-            !self.out.is_empty(),
-            self.is_full(),
-            self.is_unflushed(),
-            self.output_failed,
-            self.connection.state(),
-        )
+    #[inline]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            is_queued: !self.out.is_empty(),
+            is_full: self.is_full(),
+            is_unflushed: self.is_unflushed(),
+            output_failed: self.output_failed,
+            state: self.connection.state(),
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {

@@ -41,6 +41,8 @@ pub use connect_error::{
 pub(crate) use endpoint::{Endpoint, event};
 pub use error::{Error, HandshakeError};
 pub(crate) use link::Link;
+#[cfg(feature = "tokio")]
+pub(crate) use link::Snapshot;
 #[cfg(feature = "rand")]
 pub(crate) use pair::both_ends;
 pub(crate) use parts::Opened;

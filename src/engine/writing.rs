@@ -52,7 +52,7 @@ impl<S: Stream> Link<S> {
     }
 
     #[inline]
-    fn has_to_flush(&self) -> bool {
+    pub(crate) fn has_to_flush(&self) -> bool {
         self.is_unflushed() || self.output_failed || self.connection.wants_write() || !self.out.is_empty()
     }
 

@@ -11,7 +11,7 @@ use super::Error;
 use super::group::Member;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};
-use super::waiting::{RECEIVER, Waiting};
+use super::waiting::{Audience, RECEIVER, Waiting};
 use crate::engine::Link;
 
 /// What a call works on.
@@ -36,9 +36,9 @@ pub(super) struct PostPoll(Option<Remains>);
 
 struct Remains {
     side: u64,
-    others: Option<Arc<Waiting>>,
+    others: Option<(Arc<Waiting>, Audience)>,
     _members: [Option<Box<Member>>; 2],
-    _wakers: [Option<Waker>; 2],
+    _waker: Option<Waker>,
     /// What was sent without a copy belongs to the application, whose code may run when it is dropped.
     _payloads: Vec<Bytes>,
 }
@@ -46,8 +46,8 @@ struct Remains {
 impl PostPoll {
     #[inline]
     pub(super) fn run(self) {
-        if let Some(Remains { side, others: Some(others), .. }) = &self.0 {
-            others.wake_all_but(*side);
+        if let Some(Remains { side, others: Some((others, audience)), .. }) = &self.0 {
+            others.wake_others(*side, *audience);
         }
     }
 }
@@ -84,20 +84,20 @@ pub(super) fn drive<S, R: Io<S>, D: Driven<S, R>, T>(
     };
     let left_at_last = if result.is_ready() { on.check_shutdown() } else { None };
     let link = on.link();
-    let own_waker = link.stream.end(side, result.is_ready());
+    link.stream.end(side, result.is_ready(), context.waker());
     link.timer_fired = false;
     // Senders wait for room or for their bytes to leave, the receiver writes what they only queued. They are woken by
     // changes, not by a state, or they would wake each other for ever.
-    let has_changed = before.is_some_and(|before| link.snapshot() != before);
-    let others = link.stream.waiting().filter(|_| has_changed).cloned();
+    let audience = before.and_then(|before| Audience::of(before, link.snapshot()));
+    let others = audience.and_then(|audience| Some((link.stream.waiting()?.clone(), audience)));
     let payloads = link.out.take_sent();
-    let remains = match (others, left_at_first, left_at_last, old_waker, own_waker) {
-        (None, None, None, None, None) if payloads.is_empty() => None,
-        (others, left_at_first, left_at_last, old_waker, own_waker) => Some(Remains {
+    let remains = match (others, left_at_first, left_at_last, old_waker) {
+        (None, None, None, None) if payloads.is_empty() => None,
+        (others, left_at_first, left_at_last, old_waker) => Some(Remains {
             side,
             others,
             _members: [left_at_first, left_at_last],
-            _wakers: [old_waker, own_waker],
+            _waker: old_waker,
             _payloads: payloads,
         }),
     };

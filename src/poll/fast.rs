@@ -10,12 +10,11 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use super::below;
 use super::group::Member;
 use super::polled::{Polled, ready};
 use super::runtime::{Io, Runtime};
 use super::sender::Route;
-use super::waiting::RECEIVER;
+use super::waiting::{Audience, RECEIVER};
 use super::{Error, Sender, WebSocket};
 use crate::engine::{Endpoint, LARGE, Link, Outgoing};
 use crate::{Delivery, Event, Message};
@@ -31,13 +30,46 @@ pub(super) enum FastPoll {
 }
 
 impl<S, R: Io<S>> WebSocket<S, R> {
-    /// Writes what is queued and reads once, on a connection that only this task waits for.
-    #[inline(never)]
+    /// Writes what is queued and reads once.
+    #[inline]
     pub(super) fn poll_fast(&mut self, context: &Context<'_>) -> FastPoll {
+        let stream = &self.endpoint.link.stream;
+        if stream.is_set_for(context.waker()) {
+            return self.poll_once();
+        }
+        if stream.waiting().is_none() {
+            return FastPoll::Unusual;
+        }
+        let before = self.endpoint.link.snapshot();
+        let fast = self.poll_fast_shared(context);
+        let link = &self.endpoint.link;
+        if let (Some(waiting), Some(audience)) =
+            (link.stream.waiting(), Audience::of(before, link.snapshot()))
+        {
+            waiting.wake_others(RECEIVER, audience);
+        }
+        fast
+    }
+
+    /// Reads once if nothing is to be written, on a connection that other tasks wait for too.
+    pub(super) fn poll_fast_shared(&mut self, context: &Context<'_>) -> FastPoll {
+        let link = &mut self.endpoint.link;
+        if link.has_to_flush() {
+            return FastPoll::Unusual;
+        }
+        drop(link.stream.begin(RECEIVER, context.waker()));
+        let fast = self.poll_once();
+        let is_pending = matches!(fast, FastPoll::Pending);
+        self.endpoint.link.stream.end(RECEIVER, !is_pending, context.waker());
+        fast
+    }
+
+    /// Writes what is queued and reads once, with the stream's own waker.
+    #[inline(never)]
+    fn poll_once(&mut self) -> FastPoll {
         let Endpoint { link, input, .. } = &mut self.endpoint;
-        let is_ours = input.is_empty() && link.stream.is_set_for(context.waker());
         let is_closing = |member: &mut Box<Member>| member.is_closing(link.stream.waker());
-        if !is_ours || self.member.as_mut().is_some_and(is_closing) {
+        if !input.is_empty() || self.member.as_mut().is_some_and(is_closing) {
             return FastPoll::Unusual;
         }
         if !link.is_quiet() {
@@ -48,9 +80,7 @@ impl<S, R: Io<S>> WebSocket<S, R> {
         if !link.writes_all() {
             return FastPoll::Unusual;
         }
-        let mut context = Context::from_waker(context.waker());
-        below::forget();
-        match R::poll_read(&mut link.stream.io, &mut context, input.room(LARGE)) {
+        match link.stream.poll_read(input.room(LARGE)) {
             Poll::Ready(Ok(len)) if len > 0 => {
                 link.read_clock();
                 link.bytes_came(len);

@@ -88,6 +88,9 @@ impl<S, R: Io<S>> futures_sink::Sink<Message<'_>> for SendHalf<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.has_room() {
+            return Poll::Ready(Ok(()));
+        }
         Route::Half(&mut self).poll_ready(context)
     }
 
@@ -97,6 +100,9 @@ impl<S, R: Io<S>> futures_sink::Sink<Message<'_>> for SendHalf<S, R> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.has_flushed() {
+            return Poll::Ready(Ok(()));
+        }
         Route::Half(&mut self).poll_flush(context)
     }
 

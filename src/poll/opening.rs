@@ -45,7 +45,7 @@ fn poll<S, R: Io<S>, M: StateMachine>(
     loop {
         let (error, deadline) = match driver.proceed() {
             Ok((mut stream, outcome)) => {
-                drop(stream.end(RECEIVER, true));
+                stream.end(RECEIVER, true, context.waker());
                 return Poll::Ready(Ok((stream, outcome)));
             }
             Err(error) => (error, driver.deadline()),

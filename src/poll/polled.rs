@@ -32,6 +32,8 @@ pub(crate) struct Polled<T, R: Runtime> {
     sleep: Option<Pin<Box<R::Timer>>>,
     /// Those whom `waker` wakes, once several tasks wait at the same time.
     waiting: Option<Arc<Waiting>>,
+    /// How often those had been woken when the latest call began.
+    wakes: usize,
     /// Whether those register themselves, which the halves do outside of their lock.
     is_split: bool,
     /// When the time was zero: before this value was made where a connection goes on that has lived before.
@@ -62,6 +64,7 @@ impl<T, R: Runtime> Polled<T, R> {
             unbudgeted: false,
             sleep: None,
             waiting: None,
+            wakes: 0,
             is_split: false,
             epoch,
         }
@@ -71,7 +74,10 @@ impl<T, R: Runtime> Polled<T, R> {
     /// Returns a waker that is done with, to be dropped without any lock.
     pub(super) fn begin(&mut self, side: u64, waker: &Waker) -> Option<Waker> {
         if let Some(waiting) = &self.waiting {
-            return if self.is_split { None } else { waiting.set(side, waker) };
+            if !self.is_split {
+                self.wakes = waiting.wakes_of(side);
+            }
+            return None;
         }
         if self.waker.will_wake(waker) {
             return None;
@@ -84,18 +90,18 @@ impl<T, R: Runtime> Polled<T, R> {
         let before = self.waker.clone();
         let waiting = self.share();
         waiting.set(other, &before);
-        waiting.set(side, waker)
+        self.wakes = self.share().wakes_of(side);
+        None
     }
 
-    /// The call of a side has ended or not. As [`begin`](Self::begin) otherwise.
-    pub(super) fn end(&mut self, side: u64, ended: bool) -> Option<Waker> {
+    /// The call of a side has ended or not.
+    pub(super) fn end(&mut self, side: u64, ended: bool, waker: &Waker) {
         if let Some(pending) = self.pending.get_mut(side as usize) {
             *pending = !ended;
         }
         self.unbudgeted = false;
-        match &self.waiting {
-            Some(waiting) if ended && !self.is_split => waiting.remove(side),
-            _ => None,
+        if let Some(waiting) = self.waiting.as_ref().filter(|_| !self.is_split) {
+            waiting.end_call(side, waker, self.wakes, ended);
         }
     }
 
@@ -230,6 +236,14 @@ impl<T, R: Runtime> Polled<T, R> {
 
     fn instant_of(&self, time: Duration) -> Option<Instant> {
         self.epoch.checked_add(time)
+    }
+}
+
+impl<T, R: Io<T>> Polled<T, R> {
+    #[inline(always)]
+    pub(super) fn poll_read(&mut self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        below::forget();
+        R::poll_read(&mut self.io, &mut Context::from_waker(&self.waker), buf)
     }
 }
 

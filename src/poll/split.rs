@@ -9,11 +9,12 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::call::drive;
+use super::fast::FastPoll;
 use super::keys::SharedKeys;
 use super::polled::Polled;
 use super::runtime::{Io, Runtime};
 use super::sender::Route;
-use super::waiting::{NOBODY, RECEIVER, SENDER, Waiting};
+use super::waiting::{Audience, NOBODY, RECEIVER, SENDER, Waiting};
 use super::{Error, WebSocket};
 use crate::engine::{Author, Bounds, Endpoint, Link, Outgoing};
 use crate::{Chunk, CloseCode, Event, Fin, Message, Prepared, State, Summary};
@@ -145,6 +146,36 @@ impl<S, R: Io<S>> Shared<S, R> {
         }
     }
 
+    /// Receives where nothing but messages comes and goes; `None` if anything else has to be done first.
+    fn poll_recv_fast(&self, context: &Context<'_>) -> Option<Poll<Result<Option<Message<'static>>, Error>>> {
+        // Dropped without the lock.
+        let mut polling = None;
+        let mut ws = self.lock();
+        let before = ws.endpoint.link.snapshot();
+        let mut received = ws.endpoint.recv_buffered();
+        let mut is_pending = false;
+        if received.is_none() {
+            let polling = polling.insert(self.waiting.begin_poll(RECEIVER, context.waker()));
+            let fast = ws.poll_fast_shared(context);
+            if let FastPoll::Read = fast {
+                received = ws.endpoint.recv_buffered();
+            }
+            is_pending = matches!(fast, FastPoll::Pending);
+            polling.has_ended = !is_pending;
+        }
+        let audience =
+            if received.is_none() { Audience::of(before, ws.endpoint.link.snapshot()) } else { None };
+        drop(ws);
+        drop(polling);
+        if let Some(audience) = audience {
+            self.waiting.wake_others(RECEIVER, audience);
+        }
+        match received {
+            Some(message) => Some(Poll::Ready(Ok(Some(message)))),
+            None => is_pending.then_some(Poll::Pending),
+        }
+    }
+
     /// Draws the keys that the connection lacks, without its lock; `false` if that is done elsewhere, which wakes those
     /// who wait.
     fn draw_keys(&self) -> bool {
@@ -189,7 +220,10 @@ impl<S, R: Io<S>> ReceiveHalf<S, R> {
     ///
     /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
-        self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None))
+        match self.shared.poll_recv_fast(context) {
+            Some(received) => received,
+            None => self.shared.poll_with(RECEIVER, context, |endpoint| endpoint.recv_until(None)),
+        }
     }
 
     /// Waits for whatever comes next, owned; see [`WebSocket::recv_event`]. Dropping the future loses nothing.
@@ -444,13 +478,32 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     pub(super) fn try_queue(&self, what: Outgoing<'_>, exceeds: bool) -> Result<(), Error> {
         self.shared.draw_keys();
         self.bounds.flush.reset();
-        let result = self.with_link(|link| {
-            link.check_keys()?;
-            if link.is_full() && !exceeds { Err(Error::WouldBlock) } else { link.encode(what) }
+        let (result, audience) = self.with_link(|link| {
+            let before = link.snapshot();
+            let result = link.check_keys().and_then(|()| {
+                if link.is_full() && !exceeds { Err(Error::WouldBlock) } else { link.encode(what) }
+            });
+            (result, Audience::of(before, link.snapshot()))
         });
         // The receiving half writes what is queued before it sleeps: also if it sleeps already.
-        self.shared.waiting.wake_all_but(self.number);
+        if let Some(audience) = audience {
+            self.shared.waiting.wake_others(self.number, audience);
+        }
         result
+    }
+
+    /// Whether a message would be taken now.
+    #[cfg(feature = "futures-sink")]
+    pub(super) fn has_room(&self) -> bool {
+        let ws = self.shared.lock();
+        let link = &ws.endpoint.link;
+        !link.is_full() && link.check_keys().is_ok()
+    }
+
+    /// Whether everything has left, also of the stream's own buffer.
+    #[cfg(feature = "futures-sink")]
+    pub(super) fn has_flushed(&self) -> bool {
+        !self.shared.lock().endpoint.link.has_to_flush()
     }
 
     /// Does `act` until it need not wait any more; meanwhile the deadlines go on.

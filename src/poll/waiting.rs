@@ -7,12 +7,42 @@ use core::mem;
 use core::task::Waker;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::State;
+use crate::engine::Snapshot;
+
 /// The number of the receiving side among those who wait.
 pub(super) const RECEIVER: u64 = 0;
 /// The number of the sending side, where there is only one.
 pub(super) const SENDER: u64 = 1;
 /// A number that no half has.
 pub(super) const NOBODY: u64 = u64::MAX;
+
+/// Who is woken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Audience {
+    Receiver,
+    Senders,
+    All,
+}
+
+impl Audience {
+    /// Who waits for something that has changed, if anybody: the receiver writes what was queued, senders wait for room and
+    /// for bytes to leave, and all of them for the end. A receiver that ends the connection waits for bytes too.
+    pub(super) fn of(before: Snapshot, after: Snapshot) -> Option<Self> {
+        if before == after {
+            return None;
+        }
+        let is_open = before.state == State::Open && after.state == State::Open;
+        if !is_open || before.output_failed != after.output_failed {
+            return Some(Self::All);
+        }
+        match (after.has_less_than(before), before.has_less_than(after)) {
+            (true, true) => Some(Self::All),
+            (true, false) => Some(Self::Senders),
+            (false, _) => Some(Self::Receiver),
+        }
+    }
+}
 
 /// Who waits, by number. As a waker it wakes all of them: each may ask the stream in either direction, and a stream
 /// remembers only one task for each.
@@ -21,11 +51,21 @@ pub(super) struct Waiting(Mutex<Tasks>);
 
 #[derive(Debug, Default)]
 struct Tasks {
-    wakers: Vec<(u64, Waker)>,
+    registered: Wakers,
     /// How many halves poll the connection, or wait for its lock.
     polls: usize,
+    /// How often the receiver and the senders were woken. A poll during which that changed may have missed what it would
+    /// wait for.
+    wakes: [usize; 2],
     /// All are to be woken once a poll has ended.
     wake_later: bool,
+}
+
+/// Wakers by number, without an allocation for the receiver and the first sender.
+#[derive(Debug, Default)]
+struct Wakers {
+    pair: [Option<Waker>; 2],
+    clones: Vec<(u64, Waker)>,
 }
 
 // Wakers run, clone and drop what belongs to others: none of that is done under this lock or that of the halves.
@@ -36,86 +76,169 @@ impl Waiting {
 
     /// Returns the one before, to be dropped without any lock.
     pub(super) fn set(&self, number: u64, waker: &Waker) -> Option<Waker> {
-        if self.lock().knows(number, waker) {
+        if self.lock().registered.contains(number, waker) {
             return None;
         }
         let waker = waker.clone();
-        self.lock().set(number, waker)
+        self.lock().registered.set(number, waker)
     }
 
     /// A half is about to take the lock of the connection and to poll it. Until the result is dropped, which must
     /// happen without that lock, nobody is woken from inside the poll.
-    pub(super) fn begin_poll(&self, number: u64, waker: &Waker) -> Polling<'_> {
+    ///
+    /// The half is registered at the end, and only if it has to wait: most polls find a message or send one.
+    pub(super) fn begin_poll<'a>(&'a self, number: u64, waker: &'a Waker) -> Polling<'a> {
         let mut tasks = self.lock();
-        if tasks.knows(number, waker) {
-            tasks.polls += 1;
-        } else {
+        tasks.polls += 1;
+        let call = Call { number, waker, wakes: tasks.wakes_of(number) };
+        Polling { waiting: self, call, has_ended: false }
+    }
+
+    /// How often those like `number` were woken.
+    pub(super) fn wakes_of(&self, number: u64) -> usize {
+        self.lock().wakes_of(number)
+    }
+
+    /// Ends a call that began after so many `wakes`: registers who has to wait. Call it without any lock.
+    pub(super) fn end_call(&self, number: u64, waker: &Waker, wakes: usize, has_ended: bool) {
+        self.end(&Call { number, waker, wakes }, has_ended, 0);
+    }
+
+    fn end(&self, call: &Call<'_>, has_ended: bool, polls: usize) {
+        let &Call { number, waker, wakes } = call;
+        let mut tasks = self.lock();
+        let mut new = None;
+        if !has_ended && tasks.wakes_of(number) == wakes && !tasks.registered.contains(number, waker) {
             drop(tasks);
-            let waker = waker.clone();
-            let mut tasks = self.lock();
-            tasks.polls += 1;
-            let before = tasks.set(number, waker);
-            drop(tasks);
-            drop(before);
+            new = Some(waker.clone());
+            tasks = self.lock();
         }
-        Polling { waiting: self, number, has_ended: false }
+        tasks.polls -= polls;
+        // Somebody was woken before this side was registered: it polls again, as if it had been among them.
+        let has_missed = !has_ended && tasks.wakes_of(number) != wakes;
+        let old = match new.take_if(|_| !has_missed) {
+            Some(new) => tasks.registered.set(number, new),
+            None if has_ended || has_missed => tasks.registered.remove(number),
+            None => None,
+        };
+        let woken = mem::take(&mut tasks.wake_later).then(|| mem::take(&mut tasks.registered));
+        drop(tasks);
+        drop((old, new));
+        if has_missed {
+            waker.wake_by_ref();
+        }
+        if let Some(woken) = woken {
+            woken.wake();
+        }
     }
 
     /// Returns the one that waited, to be dropped without any lock.
     pub(super) fn remove(&self, number: u64) -> Option<Waker> {
-        self.lock().take(|other| other == number).pop().map(|(_, waker)| waker)
+        self.lock().registered.remove(number)
     }
 
     pub(super) fn wake_all_but(&self, number: u64) {
-        let woken = self.lock().take(|other| other != number);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        self.wake_others(number, Audience::All);
+    }
+
+    /// Wakes those of `audience` but half `number`.
+    pub(super) fn wake_others(&self, number: u64, audience: Audience) {
+        let mut tasks = self.lock();
+        tasks.count_wake(audience);
+        let mut spared = [None, None];
+        if audience == Audience::Senders {
+            spared[0] = tasks.registered.remove(RECEIVER);
+        }
+        spared[1] = tasks.registered.remove(number);
+        let woken = if audience == Audience::Receiver {
+            Wakers { pair: [tasks.registered.remove(RECEIVER), None], ..Wakers::default() }
+        } else {
+            mem::take(&mut tasks.registered)
+        };
+        for (number, spared) in [RECEIVER, number].into_iter().zip(spared) {
+            if let Some(waker) = spared {
+                tasks.registered.set(number, waker);
+            }
+        }
+        drop(tasks);
+        woken.wake();
     }
 }
 
 impl Tasks {
+    const fn wakes_of(&self, number: u64) -> usize {
+        self.wakes[(number != RECEIVER) as usize]
+    }
+
+    const fn count_wake(&mut self, audience: Audience) {
+        let [receiver, senders] = &mut self.wakes;
+        if !matches!(audience, Audience::Senders) {
+            *receiver = receiver.wrapping_add(1);
+        }
+        if !matches!(audience, Audience::Receiver) {
+            *senders = senders.wrapping_add(1);
+        }
+    }
+}
+
+impl Wakers {
     /// Compares the wakers without running any code of theirs.
-    fn knows(&self, number: u64, waker: &Waker) -> bool {
-        self.wakers.iter().any(|(other, known)| *other == number && known.will_wake(waker))
+    fn contains(&self, number: u64, waker: &Waker) -> bool {
+        let known = match self.pair.get(number as usize) {
+            Some(known) => known.as_ref(),
+            None => self.clones.iter().find(|(other, _)| *other == number).map(|(_, known)| known),
+        };
+        known.is_some_and(|known| known.will_wake(waker))
     }
 
     fn set(&mut self, number: u64, waker: Waker) -> Option<Waker> {
-        match self.wakers.iter_mut().find(|(other, _)| *other == number) {
+        if let Some(known) = self.pair.get_mut(number as usize) {
+            return known.replace(waker);
+        }
+        match self.clones.iter_mut().find(|(other, _)| *other == number) {
             Some((_, known)) => Some(mem::replace(known, waker)),
             None => {
-                self.wakers.push((number, waker));
+                self.clones.push((number, waker));
                 None
             }
         }
     }
 
-    fn take(&mut self, which: impl Fn(u64) -> bool) -> Vec<(u64, Waker)> {
-        let mut taken = Vec::new();
-        let mut at = 0;
-        while let Some((number, _)) = self.wakers.get(at) {
-            if which(*number) { taken.push(self.wakers.swap_remove(at)) } else { at += 1 }
+    fn remove(&mut self, number: u64) -> Option<Waker> {
+        if let Some(known) = self.pair.get_mut(number as usize) {
+            return known.take();
         }
-        taken
+        let at = self.clones.iter().position(|(other, _)| *other == number)?;
+        Some(self.clones.swap_remove(at).1)
     }
+
+    fn wake(self) {
+        self.pair.into_iter().flatten().for_each(Waker::wake);
+        self.clones.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+/// A call of one side.
+#[derive(Debug)]
+struct Call<'a> {
+    number: u64,
+    waker: &'a Waker,
+    /// How often those like it had been woken when it began.
+    wakes: usize,
 }
 
 /// A poll of a half that goes on; wakes those that were to be woken meanwhile when it is dropped.
 #[derive(Debug)]
 pub(super) struct Polling<'a> {
     waiting: &'a Waiting,
-    number: u64,
+    call: Call<'a>,
     /// Whether the call has ended, so that the half does not wait any more.
     pub(super) has_ended: bool,
 }
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        let mut tasks = self.waiting.lock();
-        tasks.polls -= 1;
-        let ended = if self.has_ended { tasks.take(|number| number == self.number) } else { Vec::new() };
-        let woken = if mem::take(&mut tasks.wake_later) { tasks.take(|_| true) } else { Vec::new() };
-        drop(tasks);
-        drop(ended);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        self.waiting.end(&self.call, self.has_ended, 1);
     }
 }
 
@@ -126,14 +249,15 @@ impl Wake for Waiting {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut tasks = self.lock();
+        tasks.count_wake(Audience::All);
         if tasks.polls > 0 {
             // This may be the stream inside a poll, with the lock of the halves held.
             tasks.wake_later = true;
             return;
         }
-        let woken = tasks.take(|_| true);
+        let woken = mem::take(&mut tasks.registered);
         drop(tasks);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        woken.wake();
     }
 }
 

@@ -119,13 +119,8 @@ impl<S, R: Io<S>> WebSocket<S, R> {
     /// Returns the same errors as [`recv`](Self::recv).
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message<'static>>, Error>> {
         loop {
-            if let Some((kind, payload)) = self.endpoint.find_buffered() {
-                let Endpoint { link, input, .. } = &mut self.endpoint;
-                if let Some(message) = link.message(kind, input.lent().get(payload).unwrap_or_default()) {
-                    let message = message.into_owned();
-                    input.release();
-                    return Poll::Ready(Ok(Some(message)));
-                }
+            if let Some(message) = self.endpoint.recv_buffered() {
+                return Poll::Ready(Ok(Some(message)));
             }
             match self.poll_fast(context) {
                 FastPoll::Read => {}

@@ -33,6 +33,9 @@ pub fn build(servers: &mut Vec<&'static Server>, deflate: bool) -> io::Result<Bu
     command.args(["--bin", "peer_server"]);
     let has = |program| servers.iter().any(|server| server.program() == program);
     match (has(Program::Peer), has(Program::LightPeer)) {
+        (true, _) if servers.iter().all(|server| !server.shapes.is_empty()) => {
+            _ = command.args(["--features", "shapes"]);
+        }
         (true, _) => _ = command.args(["--features", "peers"]),
         (false, true) => _ = command.args(["--features", "light-peers"]),
         (false, false) => {}

@@ -53,11 +53,19 @@ fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
         // So that no peer is built for nothing.
         servers.retain(|server| options.modes.len() > 1 || modes::scale::takes(server));
     }
+    if options.modes.iter().all(|mode| mode == "shapes" || mode == "counts") {
+        servers.retain(|server| !server.shapes.is_empty());
+    }
     let built = build::build(&mut servers, options.compresses())?;
     let cores = Cores::find(options.share_core)?;
     process::pin(cores.clients)?;
     let mut all_right = true;
     for mode in options.modes.clone() {
+        let is_of_shapes = mode == "shapes" || mode == "counts";
+        let takes = |server: &&&servers::Server| {
+            if is_of_shapes { !server.shapes.is_empty() } else { !server.name.starts_with("sansocket") }
+        };
+        let servers: Vec<_> = servers.iter().filter(takes).copied().collect();
         let run = Run { options: &options, servers: &servers, built: &built, cores, files };
         all_right &= match mode.as_str() {
             "echo" => modes::echo::run(&run)?,
@@ -66,6 +74,8 @@ fn run(options: Options) -> Result<bool, Box<dyn std::error::Error>> {
             "deflate" => modes::deflate::run(&run)?,
             "memory" => modes::memory::run(&run)?,
             "scale" => modes::scale::run(&run)?,
+            "shapes" => modes::shapes::time(&run)?,
+            "counts" => modes::shapes::counts(&run)?,
             "fan-out" => modes::fan_out::run(&run)?,
             _ => modes::calls::run(&run)?,
         };

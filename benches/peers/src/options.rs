@@ -15,6 +15,8 @@ What WebSocket servers cost beside a TCP echo without a protocol, measured side 
               time to an answer and memory, without pings and with
   fan-out     CPU time for each of 1000 connections that get a message
   calls       system calls per message (needs strace)
+  shapes      CPU time of the loops that programs consist of, where the library has them and two peers
+  counts      what these loops take in instructions and allocations (needs valgrind) and system calls (needs strace)
 All of them by default. Progress goes to stderr, tables to stdout; the exit status is 1 if a server answered wrongly.
 
   --only SERVER,...      these servers, and the raw ones beside which they stand; --list prints all names
@@ -31,8 +33,9 @@ For echo, instead of its usual cases, all combinations of
   --connections N,...
   --kinds KIND,...       binary, ascii, multi-byte";
 
-pub const MODES: [&str; 8] =
-    ["echo", "deflate", "latency", "handshakes", "memory", "scale", "fan-out", "calls"];
+pub const MODES: [&str; 10] = [
+    "echo", "deflate", "latency", "handshakes", "memory", "scale", "fan-out", "calls", "shapes", "counts",
+];
 
 #[derive(Clone)]
 pub struct Options {

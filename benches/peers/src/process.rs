@@ -72,6 +72,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Waits for its end, which something else has brought about.
+    pub fn wait(&mut self) -> io::Result<()> {
+        self.child.wait().map(drop)
+    }
+
     /// What its threads have used; those that have ended are not in it.
     pub fn usage(&self) -> io::Result<Usage> {
         let mut sum = Usage::default();

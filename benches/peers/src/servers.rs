@@ -24,6 +24,8 @@ pub struct Server {
     pub deflates: &'static [Class],
     /// Pings, with `--ping SECONDS`; without pings with 0.
     pub pings: bool,
+    /// Which loops of programs it has, with `--shape=NAME`.
+    pub shapes: &'static [&'static str],
 }
 
 /// Where a server comes from.
@@ -53,6 +55,7 @@ impl Server {
             broadcasts: false,
             deflates: &[],
             pings: false,
+            shapes: &[],
         }
     }
 
@@ -89,6 +92,11 @@ impl Server {
         self
     }
 
+    const fn shapes(mut self, names: &'static [&'static str]) -> Self {
+        self.shapes = names;
+        self
+    }
+
     pub fn is_raw(&self) -> bool {
         self.program == Program::Raw
     }
@@ -109,6 +117,17 @@ impl Server {
 
     /// Starts it on the server's core and a free port.
     pub fn start(&self, built: &Built, cores: Cores, options: &[&str]) -> io::Result<Running> {
+        self.start_under(&[], built, cores, options)
+    }
+
+    /// The same, run by another program: the first of `tool`, with the rest as its options.
+    pub fn start_under(
+        &self,
+        tool: &[&str],
+        built: &Built,
+        cores: Cores,
+        options: &[&str],
+    ) -> io::Result<Running> {
         let executable = |path: &Option<PathBuf>| {
             path.clone().ok_or_else(|| io::Error::other("its program has not been built"))
         };
@@ -127,9 +146,17 @@ impl Server {
             Program::Beast => Command::new(executable(&built.beast)?),
         };
         command.arg("127.0.0.1:0").args(self.args).args(options);
+        if let [program, rest @ ..] = tool {
+            let mut under = Command::new(program);
+            under.args(rest).arg(command.get_program()).args(command.get_args());
+            command = under;
+        }
         Running::start(command, cores)
     }
 }
+
+/// The loops that every `Stream` and `Sink` has.
+const LOOPS: [&str; 4] = ["send", "writer", "batch", "forward"];
 
 /// All of them, in the order of the tables.
 pub const ALL: &[Server] = &[
@@ -147,12 +174,14 @@ pub const ALL: &[Server] = &[
     Server::new("echo_epoll", Program::Example("echo_epoll"), "raw-epoll").deflates(&Class::ALL).pings(),
     Server::new("echo_std", Program::Example("echo_std"), "raw-threads").threads(),
     Server::new("tungstenite", Program::LightPeer, "raw-threads").threads(),
-    Server::peer("tokio-tungstenite").broadcasts(),
+    Server::peer("sansocket").shapes(&["send", "writer", "batch", "forward", "lent"]),
+    Server::peer("sansocket+futures").shapes(&LOOPS),
+    Server::peer("tokio-tungstenite").broadcasts().shapes(&LOOPS),
     Server::peer("tokio-tungstenite+batch"),
     Server::peer("fastwebsockets"),
     Server::peer("fastwebsockets+direct"),
     Server::peer("fastwebsockets+batch").broadcasts(),
-    Server::peer("tokio-websockets").broadcasts(),
+    Server::peer("tokio-websockets").broadcasts().shapes(&LOOPS),
     Server::peer("tokio-websockets+batch"),
     Server::new("web-socket", Program::LightPeer, "raw-tokio"),
     Server::new("web-socket+batch", Program::LightPeer, "raw-tokio"),

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{Run, bytes};
 use crate::figures::{self, Figures};
 use crate::load::Stop;
+use crate::process::Running;
 use crate::wire::{Kind, Script};
 
 /// Bytes and windows on each of ten connections, 32 messages each.
@@ -19,7 +20,7 @@ const CONNECTIONS: usize = 10;
 const DEPTH: usize = 32;
 
 pub fn run(run: &Run) -> io::Result<bool> {
-    if Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+    if !can_trace() {
         println!("\nSystem calls were not counted: strace is not installed.");
         return Ok(true);
     }
@@ -37,31 +38,9 @@ pub fn run(run: &Run) -> io::Result<bool> {
             let (running, mut clients) = run.start(server, CONNECTIONS, &[])?;
             let all = 0..clients.len();
             clients.echo(all.clone(), &script, Stop::Windows(2), None)?;
-            let report = std::env::temp_dir().join(format!("sansocket-peers-{}", running.id()));
-            let mut strace = Command::new("strace")
-                .args(["-c", "-f", "-qq", "-o"])
-                .arg(&report)
-                .args(["-p", &running.id().to_string()])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()?;
-            wait_for_tracer(running.id())?;
-            let answered = clients.echo(all, &script, Stop::Windows(windows), None);
-            let _ = kill_process(Pid::from_child(&strace), Signal::INT);
-            strace.wait()?;
-            let text = fs::read_to_string(&report);
-            let _ = fs::remove_file(&report);
-            let (messages, mut each) = (answered? as f64, Vec::new());
-            for line in text?.lines() {
-                // % time, seconds, usecs/call, calls, errors if any, name
-                let fields: Vec<&str> = line.split_whitespace().collect();
-                if let ([.., name], Some(Ok(calls))) =
-                    (&fields[..], fields.get(3).map(|calls| calls.parse::<f64>()))
-                    && *name != "total"
-                {
-                    each.push((calls / messages, (*name).to_string()));
-                }
-            }
+            let (messages, mut each) =
+                traced(&running, || clients.echo(all, &script, Stop::Windows(windows), None))?;
+            each.iter_mut().for_each(|(calls, _)| *calls /= messages as f64);
             each.sort_by(|one, other| other.0.total_cmp(&one.0));
             let sum: f64 = each.iter().map(|(calls, _)| calls).sum();
             let said: Vec<String> = each
@@ -83,6 +62,44 @@ pub fn run(run: &Run) -> io::Result<bool> {
     });
     figures::print("System calls per message", &columns, rows);
     Ok(!figures::print_failures(&counts, &columns))
+}
+
+/// Whether strace is there.
+pub fn can_trace() -> bool {
+    Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// What `work` returns, and the system calls that the server makes meanwhile, each with its name.
+pub fn traced<T>(
+    running: &Running,
+    work: impl FnOnce() -> io::Result<T>,
+) -> io::Result<(T, Vec<(f64, String)>)> {
+    let report = std::env::temp_dir().join(format!("sansocket-peers-{}", running.id()));
+    let mut strace = Command::new("strace")
+        .args(["-c", "-f", "-qq", "-o"])
+        .arg(&report)
+        .args(["-p", &running.id().to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    wait_for_tracer(running.id())?;
+    let done = work();
+    let _ = kill_process(Pid::from_child(&strace), Signal::INT);
+    strace.wait()?;
+    let text = fs::read_to_string(&report);
+    let _ = fs::remove_file(&report);
+    let (done, mut each) = (done?, Vec::new());
+    for line in text?.lines() {
+        // % time, seconds, usecs/call, calls, errors if any, name
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if let ([.., name], Some(Ok(calls))) =
+            (&fields[..], fields.get(3).map(|calls| calls.parse::<f64>()))
+            && *name != "total"
+        {
+            each.push((calls, (*name).to_string()));
+        }
+    }
+    Ok((done, each))
 }
 
 /// Returns once strace follows the process.

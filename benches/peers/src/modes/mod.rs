@@ -8,6 +8,7 @@ pub mod handshakes;
 pub mod latency;
 pub mod memory;
 pub mod scale;
+pub mod shapes;
 
 use std::io;
 use std::thread;

@@ -8,13 +8,17 @@ mod fastwebsockets;
 mod opening;
 mod raw;
 mod runtime;
+#[cfg(feature = "shapes")]
+mod sansocket;
+#[cfg(feature = "shapes")]
+mod shapes;
 #[cfg(feature = "peers")]
 mod sockudo_ws;
 #[cfg(feature = "soketto")]
 mod soketto;
-#[cfg(feature = "peers")]
+#[cfg(feature = "shapes")]
 mod tokio_tungstenite;
-#[cfg(feature = "peers")]
+#[cfg(feature = "shapes")]
 mod tokio_websockets;
 #[cfg(feature = "light-peers")]
 mod tungstenite;
@@ -32,16 +36,22 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const HELP: &str = "\
 usage: peer_server NAME ADDR [--broadcast] [--deflate=shared|dedicated]
+                   [--shape=send|writer|batch|forward|lent] [--multi-thread]
 
 Echoes every message, on one thread unless NAME says otherwise, and prints its address first.
   --broadcast  sends every message to all connections, the sender included; not all servers can
-  --deflate    compresses; not all servers can";
+  --deflate    compresses; not all servers can
+  --shape      receives and sends as programs do; not all servers can
+  --multi-thread  over tokio's runtime with two threads";
 
 /// What a server is told besides its name.
 struct Options {
     addr: String,
     broadcast: bool,
     deflate: Option<Deflate>,
+    #[cfg(feature = "shapes")]
+    shape: Option<shapes::Shape>,
+    multi_thread: bool,
 }
 
 /// How to compress: with the level and the windows that are the defaults of the library's classes.
@@ -76,12 +86,24 @@ fn main() -> ExitCode {
         eprintln!("{HELP}");
         return ExitCode::from(2);
     };
-    let mut options = Options { addr, broadcast: false, deflate: None };
+    let mut options = Options {
+        addr,
+        broadcast: false,
+        deflate: None,
+        #[cfg(feature = "shapes")]
+        shape: None,
+        multi_thread: false,
+    };
     for arg in args {
         match arg.as_str() {
             "--broadcast" => options.broadcast = true,
             "--deflate=shared" => options.deflate = Some(Deflate::Shared),
             "--deflate=dedicated" => options.deflate = Some(Deflate::Dedicated),
+            "--multi-thread" => options.multi_thread = true,
+            #[cfg(feature = "shapes")]
+            shape if shape.strip_prefix("--shape=").and_then(shapes::Shape::parse).is_some() => {
+                options.shape = shape.strip_prefix("--shape=").and_then(shapes::Shape::parse);
+            }
             _ => {
                 eprintln!("unknown option {arg}\n\n{HELP}");
                 return ExitCode::from(2);
@@ -111,6 +133,12 @@ fn run(name: &str, options: &Options) -> Result<(), Error> {
         ("web-socket", _) => web_socket::run(variant, options),
         #[cfg(feature = "soketto")]
         ("soketto", _) => soketto::run(variant, options),
+        #[cfg(feature = "shapes")]
+        ("sansocket", _) => sansocket::run(variant, options),
+        #[cfg(feature = "shapes")]
+        ("tokio-tungstenite", _) => tokio_tungstenite::run(variant, options),
+        #[cfg(feature = "shapes")]
+        ("tokio-websockets", _) => tokio_websockets::run(variant, options),
         #[cfg(feature = "peers")]
         _ => run_peer(peer, variant, options),
         #[cfg(not(feature = "peers"))]
@@ -121,9 +149,7 @@ fn run(name: &str, options: &Options) -> Result<(), Error> {
 #[cfg(feature = "peers")]
 fn run_peer(peer: &str, variant: &str, options: &Options) -> Result<(), Error> {
     match peer {
-        "tokio-tungstenite" => tokio_tungstenite::run(variant, options),
         "fastwebsockets" => fastwebsockets::run(variant, options),
-        "tokio-websockets" => tokio_websockets::run(variant, options),
         "yawc" => yawc::run(variant, options),
         "wtx" => wtx::run(variant, options),
         "sockudo-ws" => sockudo_ws::run(variant, options),
@@ -132,7 +158,7 @@ fn run_peer(peer: &str, variant: &str, options: &Options) -> Result<(), Error> {
 }
 
 /// The error of a server that lacks what it was asked for.
-#[cfg(any(feature = "light-peers", feature = "soketto"))]
+#[cfg(any(feature = "light-peers", feature = "shapes", feature = "soketto"))]
 fn unknown<T>() -> Result<T, Error> {
     Err("it has no such variant, or not with this option".into())
 }

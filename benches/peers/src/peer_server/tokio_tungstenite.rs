@@ -6,9 +6,15 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use crate::runtime::{self, Room};
+use crate::shapes;
 use crate::{Error, Options, unknown};
 
 pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
+    if let (Some(shape), "") = (options.shape, variant) {
+        return runtime::serve(options, move |stream| async move {
+            shapes::run_filtered(accept_async(stream).await?, shape, is_data).await
+        });
+    }
     match (variant, options.broadcast) {
         ("", false) => {
             runtime::serve(options, |stream| async move { echo(accept_async(stream).await?).await })

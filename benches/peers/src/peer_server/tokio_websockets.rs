@@ -5,9 +5,15 @@ use tokio::net::TcpStream;
 use tokio_websockets::{Message, ServerBuilder, WebSocketStream};
 
 use crate::runtime::{self, Room};
+use crate::shapes;
 use crate::{Error, Options, unknown};
 
 pub fn run(variant: &str, options: &Options) -> Result<(), Error> {
+    if let (Some(shape), "") = (options.shape, variant) {
+        return runtime::serve(options, move |stream| async move {
+            shapes::run_filtered(accept(stream).await?, shape, is_data).await
+        });
+    }
     match (variant, options.broadcast) {
         ("", false) => runtime::serve(options, |stream| async move { echo(accept(stream).await?).await }),
         ("batch", false) => {
