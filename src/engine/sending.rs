@@ -152,6 +152,15 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    /// [`send`](Self::send) for a small message of a server that nothing unusual precedes, in one write: `None` if nothing was
+    /// done, and whether all of it has left.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn send_fast(&mut self, what: Outgoing<'_>) -> Option<bool> {
+        let is_idle = !(self.timer_fired || self.has_to_flush());
+        (is_idle && self.feed_fast(what)).then(|| self.writes_all())
+    }
+
     /// [`feed`](Self::feed) without its fast path.
     pub(crate) fn feed_any(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
         match what {

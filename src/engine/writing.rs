@@ -365,6 +365,12 @@ impl Bound {
 
 #[cfg(feature = "tokio")]
 impl<S: Stream> Link<S> {
+    /// Whether a call of the connection's only owner waits for room or for bytes to leave.
+    #[cfg(feature = "futures-sink")]
+    pub(crate) fn is_owner_blocked(&self) -> bool {
+        self.out.own_bounds().is_some()
+    }
+
     /// Does `act` with the bounds of the connection's only owner, whose receiving side may answer pings meanwhile.
     #[inline]
     pub(crate) fn with_own_bounds<T>(

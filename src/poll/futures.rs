@@ -63,6 +63,9 @@ impl<S: Unpin, R: Io<S>> futures_sink::Sink<Message<'_>> for WebSocket<S, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.is_unblocked() && !self.endpoint.link.is_full() {
+            return Poll::Ready(Ok(()));
+        }
         Route::Whole(&mut self).poll_ready(context)
     }
 
@@ -71,11 +74,23 @@ impl<S: Unpin, R: Io<S>> futures_sink::Sink<Message<'_>> for WebSocket<S, R> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.is_unblocked() && !self.endpoint.link.has_to_flush() {
+            return Poll::Ready(Ok(()));
+        }
         Route::Whole(&mut self).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Route::Whole(&mut self).poll_close(context)
+    }
+}
+
+#[cfg(feature = "futures-sink")]
+impl<S, R: Io<S>> WebSocket<S, R> {
+    /// Whether no earlier call is blocked and no group can ask for a shutdown.
+    fn is_unblocked(&self) -> bool {
+        let link = &self.endpoint.link;
+        self.member.is_none() && !link.is_owner_blocked() && link.check_keys().is_ok()
     }
 }
 

@@ -28,7 +28,15 @@ impl<S, R: Io<S>> Route<'_, S, R> {
             Self::Half(half) if what.is_part() => what.by(half.begin_fragments()),
             _ => what,
         };
-        let mut is_queued = false;
+        let fast = match &mut self {
+            Self::Link(link) => link.send_fast(what),
+            Self::Whole(_) => None,
+            Self::Half(half) => half.send_fast(what),
+        };
+        if fast == Some(true) {
+            return Ok(());
+        }
+        let mut is_queued = fast.is_some();
         poll_fn(|context| {
             self.poll(context, |link, bounds| {
                 if !is_queued {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicU64, Ordering};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -492,6 +492,28 @@ impl<S, R: Io<S>> SendHalf<S, R> {
         result
     }
 
+    /// Sends a small message in one write; `None` if nothing was done, and whether all of it has left.
+    pub(super) fn send_fast(&self, what: Outgoing<'_>) -> Option<bool> {
+        // Dropped without the lock. The stream may wake the halves while it is written to.
+        let mut polling = None;
+        let mut ws = self.shared.lock();
+        let begun = self.shared.waiting.begin_poll(self.number, Waker::noop());
+        polling.insert(begun).has_ended = true;
+        let link = &mut ws.endpoint.link;
+        let before = link.snapshot();
+        let sent = link.send_fast(what);
+        let audience = Audience::of(before, link.snapshot());
+        drop(ws);
+        drop(polling);
+        if let Some(audience) = audience {
+            self.shared.waiting.wake_others(self.number, audience);
+        }
+        if sent.is_some() {
+            self.bounds.flush.reset();
+        }
+        sent
+    }
+
     /// Whether a message would be taken now.
     #[cfg(feature = "futures-sink")]
     pub(super) fn has_room(&self) -> bool {
@@ -503,7 +525,11 @@ impl<S, R: Io<S>> SendHalf<S, R> {
     /// Whether everything has left, also of the stream's own buffer.
     #[cfg(feature = "futures-sink")]
     pub(super) fn has_flushed(&self) -> bool {
-        !self.shared.lock().endpoint.link.has_to_flush()
+        let has_flushed = !self.shared.lock().endpoint.link.has_to_flush();
+        if has_flushed {
+            self.bounds.flush.reset();
+        }
+        has_flushed
     }
 
     /// Does `act` until it need not wait any more; meanwhile the deadlines go on.

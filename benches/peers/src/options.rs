@@ -33,9 +33,8 @@ For echo, instead of its usual cases, all combinations of
   --connections N,...
   --kinds KIND,...       binary, ascii, multi-byte";
 
-pub const MODES: [&str; 10] = [
-    "echo", "deflate", "latency", "handshakes", "memory", "scale", "fan-out", "calls", "shapes", "counts",
-];
+pub const MODES: [&str; 10] =
+    ["echo", "deflate", "latency", "handshakes", "memory", "scale", "fan-out", "calls", "shapes", "counts"];
 
 #[derive(Clone)]
 pub struct Options {

@@ -92,8 +92,7 @@ pub fn traced<T>(
     for line in text?.lines() {
         // % time, seconds, usecs/call, calls, errors if any, name
         let fields: Vec<&str> = line.split_whitespace().collect();
-        if let ([.., name], Some(Ok(calls))) =
-            (&fields[..], fields.get(3).map(|calls| calls.parse::<f64>()))
+        if let ([.., name], Some(Ok(calls))) = (&fields[..], fields.get(3).map(|calls| calls.parse::<f64>()))
             && *name != "total"
         {
             each.push((calls, (*name).to_string()));

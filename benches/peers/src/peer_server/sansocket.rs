@@ -66,10 +66,7 @@ async fn halves(ws: WebSocket<TcpStream>, shape: Shape) -> Result<(), Error> {
     Ok(writing.await??)
 }
 
-async fn write(
-    mut tx: Sending,
-    mut queued: mpsc::Receiver<Message<'static>>,
-) -> Result<(), ConnectionError> {
+async fn write(mut tx: Sending, mut queued: mpsc::Receiver<Message<'static>>) -> Result<(), ConnectionError> {
     while let Some(message) = queued.recv().await {
         tx.send(message).await?;
     }
