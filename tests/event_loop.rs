@@ -244,3 +244,28 @@ fn a_stream_that_takes_nothing_is_an_error_that_comes_with_the_next_write() {
     assert_eq!(out.write_to(&mut Deaf).unwrap_err().kind(), io::ErrorKind::WriteZero);
     assert_eq!(out.len(), 20_004);
 }
+
+/// Values that no transport would bring.
+#[test]
+fn any_count_is_taken_for_what_the_buffers_hold() {
+    let mut buffer = ReadBuffer::new();
+    buffer.advance(usize::MAX);
+    assert!(buffer.is_empty());
+    buffer.consume(usize::MAX);
+    let room = buffer.unfilled().len();
+    buffer.advance(usize::MAX);
+    assert_eq!(buffer.unread().len(), room);
+    buffer.advance(usize::MAX);
+    assert_eq!((buffer.unread().len(), buffer.read_from(&mut &b"more"[..]).is_err()), (room, false));
+    buffer.consume(room - 1);
+    buffer.release();
+    buffer.advance(usize::MAX);
+    buffer.consume(usize::MAX);
+    assert!(buffer.is_empty());
+    let mut out = WriteBuffer::new();
+    out.consume(usize::MAX);
+    out.push(b"one");
+    out.consume(1);
+    out.consume(usize::MAX);
+    assert!(out.is_empty());
+}

@@ -80,6 +80,9 @@ pub trait Opener<W> {
     ) -> Poll<Result<(), Error>>;
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Result<W, Error>>;
+
+    /// Drops an attempt that has begun, and its stream.
+    fn cancel(&mut self) {}
 }
 
 /// A message on its way into the output of the connection.
@@ -260,6 +263,7 @@ impl<W: Socket> Reconnecting<W> {
     pub(crate) fn start_close(&mut self) -> Option<&mut W> {
         if !matches!(self.stage, Stage::Open(_)) {
             self.stage = Stage::Stopped;
+            self.opener.cancel();
             return None;
         }
         self.retry.set_closing(true);

@@ -194,6 +194,14 @@ impl Output {
         is_one.then(|| &self.bytes[self.written..])
     }
 
+    /// [`only_piece`](Self::only_piece), for the fast path: `None` too while messages wait to be moved here.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(super) fn only_piece_of_all(&self) -> Option<&[u8]> {
+        let is_one = self.rare.as_ref().is_none_or(|rare| rare.payloads.is_empty() && !rare.is_draining());
+        is_one.then(|| &self.bytes[self.written..])
+    }
+
     /// The first pieces of what waits, in order; returns how many there are, none of them empty.
     pub(crate) fn pieces<'a>(&'a self, pieces: &mut [IoSlice<'a>; PIECES]) -> usize {
         let (mut at, mut count) = (self.written, 0);
@@ -240,7 +248,10 @@ impl Output {
         self.written_in_all += len as u64;
         match &mut self.rare {
             None => self.written += len,
-            Some(rare) => rare.wrote(&mut self.written, len),
+            Some(rare) => {
+                rare.wrote(&mut self.written, len);
+                self.drop_rare();
+            }
         }
         if self.written >= self.bytes.len() && self.is_empty() {
             // An idle connection holds no buffer, and what grew for a large message is given back.
@@ -301,7 +312,7 @@ impl Output {
     #[cfg(feature = "rand")]
     #[inline]
     pub(super) fn is_draining(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.draining.is_some())
+        self.rare.as_ref().is_some_and(|rare| rare.is_draining())
     }
 
     #[cfg(feature = "rand")]
@@ -318,10 +329,18 @@ impl Output {
 
 impl Rare {
     fn is_unused(&self) -> bool {
-        let is_unused = self.payloads.is_empty() && self.sent.is_none() && self.own_bounds.is_none();
-        #[cfg(feature = "rand")]
-        let is_unused = is_unused && self.draining.is_none();
-        is_unused
+        let is_used = !self.payloads.is_empty() || self.sent.is_some() || self.own_bounds.is_some();
+        !is_used && !self.is_draining()
+    }
+
+    #[cfg(feature = "rand")]
+    const fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
+    #[cfg(not(feature = "rand"))]
+    const fn is_draining(&self) -> bool {
+        false
     }
 
     fn wrote(&mut self, written: &mut usize, mut len: usize) {
@@ -432,6 +451,18 @@ mod tests {
             assert_eq!(left, expected, "{step} at a time");
             assert_eq!((out.bytes.capacity(), out.rare.is_none()), (0, true), "nothing is held");
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn nothing_is_held_when_the_fast_path_writes_what_was_behind_a_shared_payload() {
+        let mut out = Output::default();
+        out.share(Bytes::from_static(b"shared"));
+        out.sink().extend_from_slice(b"copied");
+        out.wrote(8, 512 << 10);
+        assert_eq!(out.only_piece_of_all(), Some(&b"pied"[..]));
+        out.wrote_only_piece(512 << 10);
+        assert_eq!((out.written_in_all(), out.len(), out.rare.is_none()), (12, 0, true));
     }
 
     fn take(out: &mut Output, most: usize, left: &mut Vec<u8>) {

@@ -305,7 +305,7 @@ impl<S: Stream> Link<S> {
     #[cfg(feature = "tokio")]
     #[inline(always)]
     pub(crate) fn writes_all(&mut self) -> bool {
-        let Some(piece) = self.out.only_piece() else { return false };
+        let Some(piece) = self.out.only_piece_of_all() else { return false };
         let patience = Patience { until: None, waits_once: false };
         if !piece.is_empty() {
             let queued = piece.len();

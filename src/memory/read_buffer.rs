@@ -228,9 +228,10 @@ impl ReadBuffer {
         self.bytes.len() <= SMALL_READ || self.unread.end - self.unread.start + PAGE < self.bytes.len()
     }
 
-    /// Adds the first `len` bytes of [`unfilled`](Self::unfilled), which were just read, to the unread ones.
+    /// Adds the first `len` bytes of [`unfilled`](Self::unfilled), which were just read, to the unread ones; all of them if
+    /// there are fewer.
     pub fn advance(&mut self, len: usize) {
-        self.filled(len);
+        self.filled(len.min(self.bytes.len()));
     }
 
     #[inline]

@@ -137,6 +137,7 @@ impl<T, R: Runtime> Polled<T, R> {
         self.is_split = true;
         // The timer may hold the waker of the task that had the whole connection, and would drop it under the lock.
         self.sleep = None;
+        self.armed = Armed::No;
         self.share().clone()
     }
 

@@ -53,6 +53,10 @@ impl<S, R: Io<S>> client::Opener<WebSocket<S, R>> for Opener<S, R> {
         self.opening = None;
         Poll::Ready(opened)
     }
+
+    fn cancel(&mut self) {
+        (self.opening, self.timer) = (None, None);
+    }
 }
 
 impl<S, R: Io<S>> Socket for WebSocket<S, R> {

@@ -33,6 +33,28 @@ async fn echo(ws: &mut WebSocket<DuplexStream>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Each split drops the timer, and the second one finds wakers that several tasks share already.
+#[test]
+fn halves_find_silence_after_the_connection_was_whole_in_between() {
+    run(async {
+        let (_raw, stream) = duplex(1 << 16);
+        let mut ws = server(stream, Config::new());
+        for _ in 0..3 {
+            // Each of them waits for long enough to set the timer.
+            timeout(SECOND, ws.recv()).await.unwrap_err();
+            let (mut rx, tx) = ws.split();
+            timeout(SECOND, rx.recv()).await.unwrap_err();
+            ws = rx.reunite(tx).unwrap();
+        }
+        let (mut rx, _tx) = {
+            timeout(SECOND, ws.recv()).await.unwrap_err();
+            ws.split()
+        };
+        let verdict = timeout(1000 * SECOND, rx.recv()).await.expect("the silence is noticed");
+        assert_overdue(&verdict, Deadline::Pong);
+    });
+}
+
 // conf: CT-10
 #[test]
 fn a_silent_peer_is_pinged_and_given_up_by_default() {

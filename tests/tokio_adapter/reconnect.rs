@@ -401,6 +401,26 @@ async fn every_change_is_told() {
     assert_eq!(*told.lock().unwrap(), ["connecting 0", "opened", "lost true", "connecting 1", "lost false"]);
 }
 
+/// The attempt holds a stream, which must not stay open for as long as the application keeps the client.
+#[tokio::test(start_paused = true)]
+async fn closing_drops_an_attempt_that_has_begun() {
+    let (alive, kept) = (Arc::new(()), Arc::new(Mutex::new(None)));
+    *kept.lock().unwrap() = Some(alive.clone());
+    let mut ws: Reconnecting<DuplexStream> = Reconnecting::new(policy(), move || {
+        let held = kept.lock().unwrap().take();
+        async move {
+            sleep(Duration::from_secs(1000)).await;
+            drop(held);
+            Err(Error::WouldBlock)
+        }
+    });
+    timeout(Duration::from_secs(1), ws.recv()).await.unwrap_err();
+    assert_eq!((ws.state(), Arc::strong_count(&alive)), (ReconnectState::Connecting, 2));
+    ws.close(CloseCode::NORMAL, "").await.unwrap();
+    assert_eq!((ws.state(), Arc::strong_count(&alive)), (ReconnectState::Stopped, 1));
+    assert_eq!(ws.recv().await.unwrap(), None);
+}
+
 fn is_send<T: Send>(_: &T) {}
 
 #[tokio::test]

@@ -150,6 +150,32 @@ async fn note(stream: DuplexStream, heard: Arc<Mutex<Vec<Message<'static>>>>) {
     }
 }
 
+/// More messages than the connection sends before it lets other tasks run, to a peer that takes them all and says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_uses_up_the_budget_leaves_though_nothing_is_received() {
+    for borrows in [false, true] {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = heard.clone();
+        let mut ws = Reconnecting::new(queueing(), move || {
+            let (here, there) = duplex(16 << 20);
+            tokio::spawn(note(there, hears.clone()));
+            async move { Ok(WebSocket::over(here, client_side(Config::new()))) }
+        });
+        for n in 0..1000 {
+            ws.send(vec![n as u8; 4096]).await.unwrap();
+        }
+        let receive = async {
+            match borrows {
+                false => ws.recv().await.map(drop),
+                true => ws.connected().await?.unwrap().recv_ref().await.map(drop),
+            }
+        };
+        // Less than the keepalive's interval.
+        timeout(Duration::from_secs(1), receive).await.unwrap_err();
+        assert_eq!((heard.lock().unwrap().len(), ws.waiting()), (1000, 0), "{borrows}");
+    }
+}
+
 /// Its Close frame was read with the handshake, or lies in the stream.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_was_closed_by_the_peer_already_is_handed_nothing() {
