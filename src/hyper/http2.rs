@@ -7,12 +7,12 @@ use ::http::{HeaderMap, Method, Request, Uri, header, uri};
 use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::time::{Instant, timeout, timeout_at};
 use bytes::Bytes;
-use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{Ping, RecvStream};
 
 use super::client::{ClientUpgrade, own_request};
 use super::http2_error::Http2Error;
+use super::http2_queue::Queue;
 use super::http2_stream::Http2Stream;
 use crate::client::{ConnectError, Step};
 use crate::tokio::{Connector, Error, WebSocket};
@@ -48,7 +48,7 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// ```
 #[derive(Clone)]
 pub struct Http2 {
-    send: SendRequest<Bytes>,
+    queue: Queue,
 }
 
 /// How a client connects over HTTP/2.
@@ -113,8 +113,7 @@ impl Http2 {
         request: Request<()>,
         upgrade: ClientUpgrade,
     ) -> Result<WebSocket<Http2Stream>, Http2Error> {
-        let mut send = self.send.clone().ready().await.map_err(Http2Error::from_h2)?;
-        let (response, send) = send.send_request(request, false).map_err(Http2Error::from_h2)?;
+        let (response, send) = self.queue.send(request).await.map_err(Http2Error::from_h2)?;
         let response = response.await.map_err(Http2Error::from_h2)?;
         if !response.status().is_success() {
             return Err(upgrade.refused(response.map(RefusalBody)).await.into());
@@ -202,13 +201,15 @@ impl Http2Builder {
         if let Some(mut pings) = pings {
             if let Err(error) = pings.ping(Ping::opaque()).await {
                 return Err(match connection.await {
+                    // h2 ends the connection: the server's first bytes are not HTTP/2.
+                    Ok(Err(error)) if error.is_go_away() && error.is_library() => Http2Error::NotHttp2,
                     Ok(Err(error)) => Http2Error::from_h2(error),
                     _ => Http2Error::from_h2(error),
                 });
             }
         }
         match send.is_extended_connect_protocol_enabled() {
-            true => Ok(Http2 { send }),
+            true => Ok(Http2 { queue: Queue::new(send) }),
             false => Err(Http2Error::NoExtendedConnect),
         }
     }

@@ -9,16 +9,16 @@ use crate::tokio::Error;
 
 /// Why a client got no WebSocket over HTTP/2, or lost it.
 ///
-/// A stream that was reset after the WebSocket was open fails it with an [`Error::Io`] in which this error is found by
-/// [`get_ref`](io::Error::get_ref). If the reset says `CANCEL` or `NO_ERROR`, the WebSocket ends as if the stream had
-/// ended (1006).
+/// A stream that was reset after the WebSocket was open fails it with an [`Error::Io`] that has the text of this error.
+/// Where receiving notices the reset first, [`get_ref`](io::Error::get_ref) returns this error itself. If the reset says
+/// `CANCEL` or `NO_ERROR`, the WebSocket ends as if the stream had ended (1006).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Http2Error {
     /// The errors that an opening over HTTP/1.1 has too: URL, name, TCP, proxy, TLS, time, a refusal (status, headers,
     /// body), a response that breaks the rules.
     Open(Error),
-    /// The server does not speak HTTP/2: by ALPN it chose HTTP/1.1, or nothing.
+    /// The server does not speak HTTP/2: by ALPN it chose HTTP/1.1, or nothing, or its first bytes are not HTTP/2.
     NotHttp2,
     /// The server does not offer WebSockets over HTTP/2: its settings do not enable the extended CONNECT of RFC 8441.
     NoExtendedConnect,
@@ -53,6 +53,8 @@ impl Http2Error {
             () if error.is_io() => {
                 Self::Connection(error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))
             }
+            // h2 itself ends the connection for what the server did: the error says so.
+            () if error.is_go_away() && error.is_library() => Self::Connection(io::Error::other(error)),
             () if error.is_go_away() => Self::GoAway { code },
             () if error.is_reset() => Self::Reset { code },
             () => Self::Connection(io::Error::other(error)),

@@ -14,6 +14,10 @@ use super::http2_error::Http2Error;
 /// So much is given to h2 at once, which keeps it until the peer's window lets it leave.
 const MAX_WRITE: usize = 64 << 10;
 
+/// So much of the peer's windows a write reserves while it waits. If its task does not come back for it, it is missing to
+/// the other streams of the connection, whose window may be 64 KiB.
+const MAX_WAITING: usize = 4 << 10;
+
 /// The stream below a WebSocket that a client opened over HTTP/2.
 ///
 /// When it is dropped before its end, the stream is reset with `CANCEL`; the other streams of the connection go on.
@@ -39,16 +43,25 @@ impl Http2Stream {
     fn poll_capacity(&mut self, context: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
         let wanted = len.min(MAX_WRITE);
         self.send.reserve_capacity(wanted);
-        loop {
-            match self.send.capacity() {
-                0 => match ready!(self.send.poll_capacity(context)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Poll::Ready(Err(Http2Error::from_h2(error).into())),
-                    // Reset, or ended by this side.
-                    None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-                },
-                capacity => return Poll::Ready(Ok(capacity.min(wanted))),
+        if self.send.capacity() == 0 {
+            self.send.reserve_capacity(wanted.min(MAX_WAITING));
+        }
+        while self.send.capacity() == 0 {
+            match ready!(self.send.poll_capacity(context)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(Http2Error::from_h2(error).into())),
+                None => return Poll::Ready(Err(self.closed(context))),
             }
+        }
+        Poll::Ready(Ok(self.send.capacity().min(wanted)))
+    }
+
+    /// Why nothing can be sent any more: the stream was reset, or this side ended it.
+    fn closed(&mut self, context: &mut Context<'_>) -> io::Error {
+        match self.send.poll_reset(context) {
+            Poll::Ready(Ok(reason)) if !is_end(reason) => Http2Error::Reset { code: reason.into() }.into(),
+            Poll::Ready(Err(error)) => Http2Error::from_h2(error).into(),
+            _ => io::ErrorKind::BrokenPipe.into(),
         }
     }
 
@@ -71,7 +84,9 @@ impl AsyncRead for Http2Stream {
             match ready!(self.receive.poll_data(context)) {
                 None => return Poll::Ready(Ok(())),
                 Some(Ok(data)) => self.unread = data,
-                Some(Err(error)) if is_end(&error) => return Poll::Ready(Ok(())),
+                Some(Err(error)) if error.is_reset() && error.reason().is_some_and(is_end) => {
+                    return Poll::Ready(Ok(()));
+                }
                 Some(Err(error)) => return Poll::Ready(Err(Http2Error::from_h2(error).into())),
             }
         }
@@ -85,8 +100,8 @@ impl AsyncRead for Http2Stream {
 }
 
 /// Resets that mean no more than the end of the stream.
-fn is_end(error: &h2::Error) -> bool {
-    error.is_reset() && matches!(error.reason(), Some(Reason::CANCEL | Reason::NO_ERROR))
+const fn is_end(reason: Reason) -> bool {
+    matches!(reason, Reason::CANCEL | Reason::NO_ERROR)
 }
 
 impl AsyncWrite for Http2Stream {

@@ -53,6 +53,8 @@ mod http2;
 #[cfg(feature = "rand")]
 mod http2_error;
 #[cfg(feature = "rand")]
+mod http2_queue;
+#[cfg(feature = "rand")]
 mod http2_stream;
 mod origins;
 mod rejection;

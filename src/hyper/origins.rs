@@ -91,6 +91,10 @@ impl Origins {
 
 fn is_same(origin: &str, request: &Valid) -> bool {
     let Some((scheme, host)) = origin.split_once("://") else { return false };
+    // `app://localhost` is no page of this host.
+    if !matches!(scheme, "http" | "https") {
+        return false;
+    }
     let same_scheme = request.scheme.as_deref().is_none_or(|other| {
         let other = match other {
             "ws" => "http",

@@ -128,8 +128,10 @@ impl<S> Upgrade<S> {
     /// Return the response from the hyper service, and await the future in a task of its own: it is ready when hyper has
     /// sent the response. Dropping the future closes the stream.
     ///
-    /// If the service returns another response after all, the future fails, but over HTTP/1.1 perhaps not before the
-    /// connection ends: hyper may then hand over a stream that is at its end.
+    /// Decide before you call this, and let no layer around the service replace the response. Over HTTP/2 the future fails
+    /// then. Over HTTP/1.1 it may fail only when the connection ends; and if the other response is the last one of the
+    /// connection, for instance since the client asked for `Connection: close`, hyper hands over the stream all the same:
+    /// the WebSocket is open although the client was refused.
     ///
     /// # Errors
     ///

@@ -174,6 +174,9 @@ impl<S> WebSocketUpgrade<S> {
 
     /// Opens the WebSocket and runs `callback` with it in a task of its own. Returns the response for the client, which is
     /// a rejection if the request cannot be accepted.
+    ///
+    /// Check permissions before: over HTTP/1.1 the WebSocket can open even if a layer replaces this response by another
+    /// one. See [`Upgrade::accept`].
     pub fn on_upgrade<C, R>(mut self, callback: C) -> Response
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

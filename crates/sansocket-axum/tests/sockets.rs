@@ -148,6 +148,9 @@ async fn origins_are_checked() {
         (same.clone(), Some("http://localhost:81"), false),
         (same.clone(), Some("http://localhost.evil"), false),
         (same.clone(), Some("localhost"), false),
+        // Pages of an app or an extension are not pages of the host, whatever name they have.
+        (same.clone(), Some("app://localhost"), false),
+        (same.clone(), Some("://localhost"), false),
         (same, Some("null"), false),
         (sub.clone(), Some("https://a.example"), true),
         (sub, Some("https://a.example.evil"), false),
