@@ -15,7 +15,8 @@ use super::http2_error::Http2Error;
 use super::http2_queue::Queue;
 use super::http2_stream::Http2Stream;
 use crate::client::{ConnectError, Step};
-use crate::tokio::{Connector, Error, WebSocket};
+use crate::poll::runtime::Runtime;
+use crate::tokio::{Connector, Error, Tokio, WebSocket};
 
 /// The largest window that HTTP/2 knows.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
@@ -154,9 +155,10 @@ impl Http2Builder {
     ///
     /// # Errors
     ///
-    /// [`Http2Error::Open`] if there is no connection to the server, or not in time; an error that
+    /// [`Http2Error::Open`] if there is no connection to the server, or not in time, or no tokio runtime; an error that
     /// [needs HTTP/1.1](Http2Error::needs_http1) if the server does not speak HTTP/2 or has no WebSockets over it.
     pub async fn connect(self, connector: &Connector) -> Result<Http2, Http2Error> {
+        Tokio::check()?;
         let until = connector.attempt()?.until().and_then(|until| Instant::now().checked_add(until));
         let stream = connector.dial_http2().await?;
         #[cfg(feature = "rustls")]
@@ -179,6 +181,7 @@ impl Http2Builder {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Tokio::check()?;
         timeout(self.timeout, self.handshake(stream)).await.unwrap_or_else(|_| Err(timed_out()))
     }
 

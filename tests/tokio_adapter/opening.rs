@@ -144,10 +144,22 @@ fn outside_of_a_runtime_an_opening_fails_before_anything_happens() {
         poll(Connector::new("ws://127.0.0.1:9/").connect_over(stream)),
         poll(accept(duplex(4096).0)),
     ];
+    #[cfg(feature = "hyper")]
+    let errors = errors.into_iter().chain(over_http2().map(poll));
     for error in errors {
         assert!(matches!(error, Error::NoRuntime), "{error:?}");
         assert_eq!(error.to_string(), "no tokio runtime: poll this inside of one, as #[tokio::main] does");
     }
     let sent = run(async { other.read(&mut [0; 1]).await });
     assert_eq!(sent.unwrap(), 0);
+}
+
+#[cfg(feature = "hyper")]
+fn over_http2() -> [core::pin::Pin<Box<dyn Future<Output = Result<sansocket::hyper::Http2, Error>>>>; 2] {
+    use sansocket::hyper::Http2;
+
+    [
+        Box::pin(async { Ok(Http2::connect(&Connector::new("ws://127.0.0.1:9/")).await?) }),
+        Box::pin(async { Ok(Http2::builder().connect_over(duplex(4096).0).await?) }),
+    ]
 }
