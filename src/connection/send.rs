@@ -416,14 +416,23 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Result<(), SendError> {
         match self.role {
-            Role::Server => push_frame(&FrameHeader { mask: None, ..header }, payload, out),
-            Role::Client => {
-                // The room is checked before a key is asked for: the source may be slow, or count.
-                check_room(out, (header.encoded_len() + MASK_LEN).saturating_add(payload.len()))?;
-                let mask = Some(self.keys.next()?);
-                push_frame(&FrameHeader { mask, ..header }, payload, out)
-            }
+            Role::Server => push_frame(&header, payload, out),
+            Role::Client => self.write_masked(header, payload, out),
         }
+    }
+
+    /// RFC 6455 §5.1: "a client MUST mask all frames that it sends to the server".
+    #[inline]
+    fn write_masked(
+        &mut self,
+        header: FrameHeader,
+        payload: &[u8],
+        out: &mut impl Sink,
+    ) -> Result<(), SendError> {
+        // The room is checked before a key is asked for: the source may be slow, or count.
+        check_room(out, (header.encoded_len() + MASK_LEN).saturating_add(payload.len()))?;
+        let mask = Some(self.keys.next()?);
+        push_frame(&FrameHeader { mask, ..header }, payload, out)
     }
 
     #[inline]
