@@ -155,7 +155,10 @@ fn outside_of_a_runtime_an_opening_fails_before_anything_happens() {
 }
 
 #[cfg(feature = "hyper")]
-fn over_http2() -> [core::pin::Pin<Box<dyn Future<Output = Result<sansocket::hyper::Http2, Error>>>>; 2] {
+type Opening = core::pin::Pin<Box<dyn Future<Output = Result<sansocket::hyper::Http2, Error>>>>;
+
+#[cfg(feature = "hyper")]
+fn over_http2() -> [Opening; 2] {
     use sansocket::hyper::Http2;
 
     [
