@@ -1,7 +1,7 @@
 //! Whether bytes move below TLS.
 //!
 //! tokio-rustls hides them: a read that brought a part of a record is as pending as one that brought nothing. The stream
-//! at the bottom of a [`ClientStream`](super::ClientStream) is ours and takes note here. A poll stays on its thread, so that
+//! at the bottom of a `ClientStream` is ours and takes note here. A poll stays on its thread, so that
 //! a variable of the thread does, and connections without TLS need no memory for it.
 
 #[cfg(feature = "rustls")]
