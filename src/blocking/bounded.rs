@@ -44,7 +44,7 @@ impl<S> Bounded<S> {
     }
 }
 
-/// What a stream is called for.
+/// The kind of a call on a stream.
 #[derive(Clone, Copy)]
 enum Call {
     Read,

@@ -41,7 +41,7 @@ impl client::Connector<Blocking> {
         let clock = Clock::start();
         let mut attempt = self.attempt()?;
         loop {
-            // What cannot be sent shows before anybody is dialled.
+            // An invalid request fails before any connection is made.
             let (opening, request) = attempt.start()?;
             let stream = open(attempt.route()?, clock, attempt.until())?;
             match Driver::new(clock.bound(stream), opening, request).proceed()? {

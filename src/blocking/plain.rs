@@ -6,7 +6,7 @@ use super::{Error, PendingRequest, Transport};
 use crate::engine::server::{self, Plain, Refused};
 use crate::handshake::{RequestHead, Response};
 
-/// What came on a stream: a request for a WebSocket, or an ordinary one.
+/// The first request on a stream: one for a WebSocket, or an ordinary one.
 pub type Incoming<S> = server::Incoming<PendingRequest<S>, PlainRequest<S>>;
 
 /// An HTTP request that does not ask for a WebSocket. Dropping it closes the stream without an answer.
@@ -57,7 +57,7 @@ impl<S: Transport> PlainRequest<S> {
 /// Tells the client why there is no connection.
 fn refuse<S: Transport>(refused: Refused<Bounded<S>>) -> Error {
     let (error, driver) = refused.refuse();
-    // The refusal is what the caller has to know, whether or not the client hears of it.
+    // The caller gets the refusal, whether or not the client receives it.
     let _ = driver.map_or(Ok(()), linger);
     error
 }

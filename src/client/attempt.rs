@@ -14,7 +14,7 @@ use crate::handshake::{ClientRequest, Refusal, random_nonce};
 #[cfg(feature = "rustls")]
 use super::{Step, tls};
 
-/// What is asked, and of whom, until the connection is open or refused for good.
+/// A request and its options, until the connection is open or refused for good.
 #[derive(Debug)]
 pub(crate) struct Attempt<'a> {
     request: ClientRequest,
@@ -61,7 +61,7 @@ impl Route {
         }
     }
 
-    /// What failed on the way to the first host says so if that is a proxy: the environment may have named it.
+    /// Names the proxy in an error of the way to the first host: the environment may have chosen it.
     pub(crate) fn unreachable_error(&self, error: Error) -> Error {
         let proxy = self.layers.iter().find_map(Layer::proxy);
         match (proxy, error) {
@@ -86,7 +86,7 @@ impl<'a> Attempt<'a> {
         Some(self.options.timeout).filter(|timeout| *timeout < Duration::MAX)
     }
 
-    /// What waits for the response, and the request in bytes. Whatever cannot be sent shows here.
+    /// Returns the state machine of the handshake, and the request in bytes. Fails if the request cannot be sent.
     pub(crate) fn start(&self) -> Result<(ClientOpening, Vec<u8>), Error> {
         let mut bytes = Vec::new();
         let nonce = random_nonce().map_err(HandshakeError::Randomness)?;
@@ -104,7 +104,7 @@ impl<'a> Attempt<'a> {
         self.request.uri()
     }
 
-    /// What a response may cost.
+    /// The limits of a response.
     #[cfg(feature = "hyper")]
     pub(crate) const fn limits(&self) -> crate::handshake::HandshakeLimits {
         self.options.limits
@@ -137,7 +137,7 @@ impl<'a> Attempt<'a> {
         Ok(Route { host: host.into(), port, layers })
     }
 
-    /// What follows from an answer that opened no connection: another attempt, or the end.
+    /// Returns the next attempt after a redirect, or the error that ends the opening.
     pub(crate) fn refused(self, refusal: Refusal) -> Result<Self, Error> {
         let Self { request, options, redirects } = self;
         if options.redirects == 0 || !is_redirect(&refusal) {

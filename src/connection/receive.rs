@@ -21,8 +21,7 @@ use crate::message::{Kind, Message, Text};
 use crate::sink::Sink;
 use crate::utf8;
 
-/// From this size on the rest of a payload is read straight into its message, which saves a copy, about 5 % of what an echo of
-/// 64 KiB costs.
+/// From this size on the rest of a payload is read straight into its message, which saves a copy.
 #[cfg(feature = "std")]
 pub(super) const DIRECT_READ: usize = 16 << 10;
 

@@ -36,7 +36,7 @@ pub(crate) trait StateMachine: Sized {
     ) -> Result<Progress<Self, Self::Outcome>, Error>;
 }
 
-/// What happened on the stream.
+/// An event on the stream.
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     Bytes(&'a [u8]),

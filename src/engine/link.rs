@@ -26,9 +26,9 @@ pub(crate) struct Link<S> {
     /// When the clock was read last.
     pub(crate) now: Duration,
     pub(crate) budget: Budget,
-    /// Who began the message that is being sent in fragments.
+    /// The sender of the message that is being sent in fragments.
     pub(crate) author: Author,
-    /// What ended the stream, if it was an error.
+    /// The error that ended the stream, if there was one.
     io_error: Option<io::Error>,
     /// How many reads have brought bytes, but none of the message that is overdue.
     overdue_reads: u8,
@@ -61,7 +61,7 @@ pub(crate) enum Target<'a> {
     Message,
 }
 
-/// What others that share the connection wait for: each of them waits until some of it changes.
+/// The state that calls on other halves wait for: each of them waits until a part of it changes.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Snapshot {
@@ -320,7 +320,7 @@ impl<S: Stream> Link<S> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     let now = self.read_clock();
-                    // What was given up is not written after all.
+                    // Output that was given up is not written after all.
                     if !(self.output_failed || self.is_due() || until.is_some_and(|until| until <= now)) {
                         continue;
                     }

@@ -1,4 +1,4 @@
-//! What the adapters share: whatever runs over a stream that may not be ready. Every call can be made again after
+//! The code that all adapters share: it runs over a stream that may not be ready. Every call can be made again after
 //! `WouldBlock` and goes on where it was.
 //!
 //! | file | what is in it |

@@ -30,7 +30,7 @@ pub(crate) struct Output {
     written: usize,
     /// How many bytes have left since the beginning.
     written_in_all: u64,
-    /// What most connections have none of.
+    /// State that most connections do not need.
     rare: Option<Box<Rare>>,
 }
 
@@ -187,7 +187,7 @@ impl Output {
         Replies { bytes: &mut self.bytes, room, counter: counter.map(|rare| &mut rare.replies) }
     }
 
-    /// What waits, if that is one piece.
+    /// Returns the queued output if it is one piece.
     #[inline]
     pub(crate) fn only_piece(&self) -> Option<&[u8]> {
         let is_one = self.rare.as_ref().is_none_or(|rare| rare.payloads.is_empty());
@@ -259,7 +259,7 @@ impl Output {
         }
     }
 
-    /// What has to wait for the peer does not keep more memory than it needs.
+    /// Gives back memory that the queued output does not need.
     pub(crate) fn settle(&mut self, spare: usize) {
         if is_too_large(&self.bytes, self.written) {
             self.drain_written();

@@ -15,7 +15,7 @@ const WRITE_AT: usize = 256 << 10;
 /// A payload from this size on is not copied where the role allows it.
 pub(super) const DIRECT_WRITE: usize = 16 << 10;
 
-/// What a call sends.
+/// A value to send.
 #[derive(Clone, Copy)]
 pub(crate) enum Outgoing<'a> {
     Message(&'a Message<'a>),
@@ -48,7 +48,7 @@ impl Outgoing<'_> {
     }
 }
 
-/// Who sends a message in fragments: a half of the connection, with its own calls or through a message writer.
+/// The sender of a message in fragments: a half of the connection, with its own calls or through a message writer.
 ///
 /// The peer cannot tell the authors apart: fragments of two would become one message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

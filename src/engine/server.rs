@@ -81,7 +81,7 @@ pub(crate) struct ServerOpening {
 /// A valid request.
 pub(crate) struct Received {
     request: Request,
-    /// What was read behind it.
+    /// Bytes that were read behind the request.
     unread: Vec<u8>,
     config: Arc<Config>,
 }
@@ -135,7 +135,7 @@ pub(crate) struct Pending<T> {
 /// A connection that a handshake has just opened.
 pub(crate) struct Established {
     pub(crate) connection: Connection,
-    /// What was read behind the handshake.
+    /// Bytes that were read behind the handshake.
     pub(crate) unread: Vec<u8>,
     /// The response to the client, still to be written.
     pub(crate) response: Vec<u8>,
@@ -199,7 +199,7 @@ pub struct Undecided<P> {
     /// The request, for another try, with nothing written. Where it is an `Option`, `None` says that the stream failed under
     /// the response.
     pub pending: P,
-    /// What is wrong with the answer, or with the stream.
+    /// The fault of the answer, or of the stream.
     pub error: Error,
 }
 
@@ -227,7 +227,7 @@ impl<P> From<Undecided<P>> for Error {
     }
 }
 
-/// What came on a stream: a request for a WebSocket, or an ordinary one.
+/// The first request on a stream: one for a WebSocket, or an ordinary one.
 #[derive(Debug)]
 pub enum Incoming<R, P> {
     /// A valid request for a WebSocket, which waits for the decision.

@@ -78,7 +78,7 @@ impl<S: Stream> Link<S> {
         flushed
     }
 
-    /// What was taken is queued and leaves later where the stream cannot take it now.
+    /// Flushes. Output that the stream cannot take now stays queued, which is no error.
     pub(super) fn flush_unless_blocked(&mut self) -> Result<(), Error> {
         match self.flush(None) {
             Err(Error::WouldBlock) => Ok(()),

@@ -206,7 +206,7 @@ impl Decoder {
         error
     }
 
-    /// What the first byte of a frame can break.
+    /// Checks the rules for the first byte of a frame.
     #[inline]
     fn check_first(&self, first: u8) -> Result<Opcode, ProtocolError> {
         let opcode = opcode_of(first)?;
@@ -247,7 +247,7 @@ impl Decoder {
         self.remaining += len;
     }
 
-    /// What the second byte of a frame can break.
+    /// Checks the rules for the second byte of a frame.
     #[inline]
     const fn check_second(&self, first: u8, second: u8, opcode: Opcode) -> Result<(), ProtocolError> {
         match (self.role, second & 0x80 != 0) {

@@ -108,7 +108,7 @@ impl FrameHeader {
     }
 }
 
-/// What stands in a header behind its first byte: how long the payload is, how it is masked and where it begins.
+/// The part of a header behind its first byte: the length of the payload, its mask, and where it begins.
 #[derive(Clone, Copy)]
 pub(super) struct Extent {
     pub(super) len: u64,

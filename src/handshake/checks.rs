@@ -1,4 +1,4 @@
-//! What a request for a WebSocket must be, whoever parsed it (RFC 6455 §4.2.1, RFC 8441 §5).
+//! The checks of a request for a WebSocket, whichever library parsed it (RFC 6455 §4.2.1, RFC 8441 §5).
 
 use super::error::RequestError;
 #[cfg(feature = "hyper")]

@@ -323,7 +323,7 @@ impl Acceptance {
         self
     }
 
-    /// What both ends agree on; where this leaves compression open, `config` decides.
+    /// Chooses what both ends agree on; `config` decides about compression where the acceptance does not.
     pub(crate) fn negotiate(
         &self,
         offer: &Offer,

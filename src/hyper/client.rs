@@ -32,15 +32,12 @@ impl Connector {
     /// use http::{Request, Response};
     /// use sansocket::tokio::{Connector, Error};
     ///
-    /// # async fn open() -> Result<(), Error> {
+    /// # async fn open(send_request: impl AsyncFnOnce(Request<()>) -> Result<Response<String>, Error>) -> Result<(), Error> {
     /// let (request, upgrade) = Connector::new("ws://example.com/chat").http_request()?;
     /// let response = send_request(request).await?; // by hyper's `SendRequest`, for instance
     /// let ws = upgrade.open(response).await?;
     /// # let _ = ws;
     /// # Ok(())
-    /// # }
-    /// # async fn send_request(_: Request<()>) -> Result<Response<String>, Error> {
-    /// #     unimplemented!()
     /// # }
     /// ```
     ///

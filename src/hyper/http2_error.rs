@@ -1,4 +1,4 @@
-//! What can go wrong for a WebSocket over HTTP/2.
+//! Errors of WebSockets over HTTP/2.
 
 use core::fmt;
 use std::io;

@@ -68,7 +68,7 @@ impl Http2Stream {
     fn send(&mut self, data: Bytes) -> io::Result<usize> {
         let len = data.len();
         self.send.send_data(data, false).map_err(Http2Error::from_h2)?;
-        // What is left of the reservation would be missing to the other streams of the connection.
+        // The other streams of the connection need the rest of the reservation.
         self.send.reserve_capacity(0);
         Ok(len)
     }
@@ -139,7 +139,7 @@ impl AsyncWrite for Http2Stream {
         true
     }
 
-    /// What was written leaves by itself, as far as the peer's window lets it.
+    /// Nothing to do: h2 sends what was written as soon as the peer's window permits.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -10,7 +10,7 @@ use super::pool::BufferPool;
 use crate::redacted::Redacted;
 use crate::sink::Sink;
 
-/// What a queue starts with, in bytes: growing from nothing costs a batch of 32 answers of 22 bytes 1 µs, which is more than
+/// The first capacity of a queue, in bytes: growing from nothing costs a batch of 32 answers of 22 bytes 1 µs, which is more than
 /// encoding them, and 0.05 µs with a queue of the thread.
 const FIRST: usize = 2048;
 /// The largest queue that a connection gets before it has that much to queue, in bytes: it may keep the queue for long.

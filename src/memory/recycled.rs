@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
-/// What unfinished messages hold of recycled memory, in bytes. Until a message ends, its size is no more than announced, so
+/// The recycled memory that unfinished messages hold, in bytes. Until a message ends, its size is no more than announced, so
 /// that all unfinished messages of the process share a limit.
 #[derive(Debug, Default)]
 pub(crate) struct Charge(#[cfg(feature = "std")] usize);
@@ -68,9 +68,9 @@ mod kept {
 
     static CHARGED: AtomicUsize = AtomicUsize::new(0);
 
-    /// What a thread keeps.
+    /// The memory that a thread keeps.
     pub(in super::super) struct Messages {
-        /// What came back last is at the front: it may still be in a cache.
+        /// The memory that came back last is at the front: it may still be in a cache.
         memory: VecDeque<Vec<u8>>,
         size: usize,
         /// Whether this thread ever needed any. A thread that only drops messages keeps nothing.

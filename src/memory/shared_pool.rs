@@ -1,4 +1,4 @@
-//! What all threads share, because it is too large for each thread to keep: what compression takes for the time of a message.
+//! A pool for all threads, of items that are too large for each thread to keep: compression needs them during a message.
 //! A compressor of the shared class takes 294,016 bytes, and with a thread for each connection each would keep one.
 
 use alloc::boxed::Box;
@@ -27,7 +27,7 @@ impl<T> SharedPool<T> {
         let mut items = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = if items.len() < MAX_KEPT { None } else { Some(items.remove(0)) };
         items.push(item);
-        // What is freed is freed without the lock.
+        // Items are freed without the lock.
         drop(items);
         drop(oldest);
     }

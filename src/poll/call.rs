@@ -14,7 +14,7 @@ use super::runtime::{Io, Runtime};
 use super::waiting::{Audience, RECEIVER, Waiting};
 use crate::engine::Link;
 
-/// What a call works on.
+/// The connection, or a part of it, that a call drives.
 pub(super) trait Driven<S, R: Runtime> {
     fn link(&mut self) -> &mut Link<Polled<S, R>>;
 
@@ -30,7 +30,7 @@ impl<S, R: Runtime> Driven<S, R> for Link<Polled<S, R>> {
     }
 }
 
-/// What remains to be done after a call, without any lock: it wakes and drops what belongs to others. Nearly always nothing.
+/// The work that remains after a call, without any lock: it wakes and drops what belongs to others. Nearly always nothing.
 #[must_use]
 pub(super) struct PostPoll(Option<Remains>);
 
@@ -39,7 +39,7 @@ struct Remains {
     others: Option<(Arc<Waiting>, Audience)>,
     _members: [Option<Box<Member>>; 2],
     _waker: Option<Waker>,
-    /// What was sent without a copy belongs to the application, whose code may run when it is dropped.
+    /// Payloads that were sent without a copy belong to the application, whose code may run when they are dropped.
     _payloads: Vec<Bytes>,
 }
 

@@ -40,7 +40,7 @@ impl<S: Unpin, R: Io<S>> futures_core::Stream for WebSocket<S, R> {
     }
 }
 
-/// As of the whole connection.
+/// Messages, until the clean end or after the error that ended the connection; the same as for the whole connection.
 #[cfg(feature = "futures-core")]
 impl<S, R: Io<S>> futures_core::Stream for ReceiveHalf<S, R> {
     type Item = Item;

@@ -1,4 +1,4 @@
-//! What runs over a stream while no connection is open, polled.
+//! Polls the driver of openings, tunnels and lingering refusals.
 
 #[cfg(feature = "rand")]
 use alloc::vec::Vec;

@@ -7,7 +7,7 @@ use super::{Error, PendingRequest};
 use crate::engine::server::{self, Plain, Refused};
 use crate::handshake::{RequestHead, Response};
 
-/// What came on a stream: a request for a WebSocket, or an ordinary one.
+/// The first request on a stream: one for a WebSocket, or an ordinary one.
 pub type Incoming<S, R> = server::Incoming<PendingRequest<S, R>, PlainRequest<S, R>>;
 
 /// An HTTP request that does not ask for a WebSocket. Dropping it closes the stream without an answer.

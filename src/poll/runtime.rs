@@ -1,4 +1,4 @@
-//! What an asynchronous runtime supplies: streams, a clock, a timer, and a way to let other tasks run.
+//! The parts that an asynchronous runtime supplies: streams, a clock, a timer, and a way to let other tasks run.
 
 use core::fmt::Debug;
 use core::future::{Future, poll_fn};

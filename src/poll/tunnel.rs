@@ -26,7 +26,7 @@ use crate::{CloseCode, Event, Found, Kind, Message};
 /// these two differences.
 pub struct Tunnel<S, R: Runtime> {
     ws: WebSocket<S, R>,
-    /// What was received and not read yet.
+    /// Bytes that were received and not read yet.
     rest: Bytes,
 }
 

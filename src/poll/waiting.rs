@@ -17,7 +17,7 @@ pub(super) const SENDER: u64 = 1;
 /// A number that no half has.
 pub(super) const NOBODY: u64 = u64::MAX;
 
-/// Who is woken.
+/// The sides that a change wakes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Audience {
     Receiver,
@@ -26,7 +26,7 @@ pub(super) enum Audience {
 }
 
 impl Audience {
-    /// Who waits for something that has changed, if anybody: the receiver writes what was queued, senders wait for room and
+    /// Returns the sides that wait for this change, `None` without one: the receiver writes what was queued, senders wait for room and
     /// for bytes to leave, and all of them for the end. A receiver that ends the connection waits for bytes too.
     pub(super) fn of(before: Snapshot, after: Snapshot) -> Option<Self> {
         if before == after {
@@ -44,7 +44,7 @@ impl Audience {
     }
 }
 
-/// Who waits, by number. As a waker it wakes all of them: each may ask the stream in either direction, and a stream
+/// The sides that wait, by number. As a waker it wakes all of them: each may ask the stream in either direction, and a stream
 /// remembers only one task for each.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(Mutex<Tasks>);

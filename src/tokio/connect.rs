@@ -63,7 +63,7 @@ impl client::Connector<Tokio> {
         let epoch = Instant::now();
         let mut attempt = self.attempt()?;
         loop {
-            // What cannot be sent shows before anybody is dialled.
+            // An invalid request fails before any connection is made.
             let (opening, request) = attempt.start()?;
             // In a box: it is large, and whoever awaits this keeps the room for it.
             let stream = Box::pin(open(attempt.route()?, epoch, attempt.until())).await?;

@@ -20,7 +20,8 @@
 //! # }
 //! ```
 //!
-//! The runtime needs its drivers for time and I/O (`enable_all`, as `#[tokio::main]` has them): tokio panics without.
+//! The runtime needs its drivers for time and I/O (`enable_all`, as `#[tokio::main]` has them): without them tokio
+//! panics. Outside of a runtime, openings return [`Error::NoRuntime`].
 //!
 //! # Two lanes for receiving
 //!
@@ -118,7 +119,7 @@ pub type Tunnel<S> = poll::Tunnel<S, Tokio>;
 pub type Group = poll::Group<Tokio>;
 /// How a server accepts connections; one serves any number of them.
 pub type Acceptor = poll::Acceptor<Tokio>;
-/// What came on a stream: a request for a WebSocket, or an ordinary one.
+/// The first request on a stream: one for a WebSocket, or an ordinary one.
 pub type Incoming<S> = poll::Incoming<S, Tokio>;
 /// A valid request that waits for the decision.
 pub type PendingRequest<S> = poll::PendingRequest<S, Tokio>;

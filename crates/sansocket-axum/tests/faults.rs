@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 const URL: &str = "ws://localhost/";
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     /// This one fails.

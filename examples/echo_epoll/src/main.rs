@@ -184,7 +184,7 @@ impl Server {
 struct Peer {
     stream: TcpStream,
     stage: Stage,
-    /// What the socket has not taken yet; nothing is read meanwhile.
+    /// Output that the socket has not taken yet; nothing is read meanwhile.
     out: WriteBuffer,
     timer: Option<Duration>,
     /// The end of the stream follows what can still be read.

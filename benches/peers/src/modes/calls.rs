@@ -69,7 +69,7 @@ pub fn can_trace() -> bool {
     Command::new("strace").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-/// What `work` returns, and the system calls that the server makes meanwhile, each with its name.
+/// Runs `work` and returns its result with the system calls that the server made meanwhile, each with its name.
 pub fn traced<T>(
     running: &Running,
     work: impl FnOnce() -> io::Result<T>,

@@ -30,7 +30,7 @@ TLS, by prior knowledge without. SIGTERM closes all connections with 1001 and en
   --origin ORIGIN  refuses web pages of other origins; can be given several times
   /page            a page that opens a WebSocket and shows what comes back, and over which protocol";
 
-/// What a stream may send before it is read.
+/// The bytes that a stream may send before it is read.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// So many WebSockets of one connection may stop reading before the others starve.
 const STALLED_STREAMS: u32 = 31;
