@@ -306,3 +306,20 @@ fn an_ended_connection_holds_nothing_but_its_summary() {
     while matches!(ws.recv(), Err(Error::WouldBlock)) {}
     assert!(live() - before < 300, "{}", live() - before);
 }
+
+/// More connections than the thread keeps buffers.
+#[test]
+fn what_is_refused_leaves_no_buffer_behind() {
+    warm_up();
+    let mut servers: Vec<_> = (0..16)
+        .map(|_| {
+            let (there, here) = nonblocking();
+            (there, server(here, Config::new()))
+        })
+        .collect();
+    let before = live();
+    for (_, server) in &mut servers {
+        server.ping(&[0; 126]).unwrap_err();
+    }
+    assert!(live() - before < 10_000, "{}", live() - before);
+}

@@ -361,3 +361,23 @@ fn a_large_owned_message_waits_for_slow_peers_without_being_copied() {
         assert_eq!(sending.await.unwrap().unwrap().queued(), 0);
     });
 }
+
+/// More connections than the thread keeps buffers.
+#[test]
+fn what_is_refused_leaves_no_buffer_behind() {
+    run(async {
+        warm_up().await;
+        let mut connections: Vec<_> = (0..16)
+            .map(|_| {
+                let (there, here) = duplex(1000);
+                (client(there, Config::new()), server(here, Config::new()))
+            })
+            .collect();
+        let before = live();
+        for (client, server) in &mut connections {
+            client.ping(&[0; 126]).await.unwrap_err();
+            server.ping(&[0; 126]).await.unwrap_err();
+        }
+        assert!(live() - before < 10_000, "{}", live() - before);
+    });
+}

@@ -191,9 +191,22 @@ impl<S: Stream> Link<S> {
 
     /// Encodes into the output once that has room.
     pub(crate) fn queue(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
+        let queued = self.queue_if_allowed(what);
+        self.release_refused(queued)
+    }
+
+    /// Gives back the buffer that was made for output which was refused: an idle connection holds none.
+    fn release_refused(&mut self, queued: Result<(), Error>) -> Result<(), Error> {
+        if queued.is_err() && self.out.is_empty() {
+            self.out.clear(Self::SPARE);
+        }
+        queued
+    }
+
+    fn queue_if_allowed(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
         if matches!(what, Outgoing::Close(..) | Outgoing::CloseWithoutCode) {
             self.check_keys()?;
-            return self.encode(what);
+            return self.encode_if_allowed(what);
         }
         if self.connection.state() != State::Open {
             return Err(SendError::Closed.into());
@@ -214,11 +227,16 @@ impl<S: Stream> Link<S> {
                 flushed => flushed?,
             }
         }
-        self.encode(what)
+        self.encode_if_allowed(what)
     }
 
     /// Encodes into the output, also if that is full.
     pub(crate) fn encode(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
+        let encoded = self.encode_if_allowed(what);
+        self.release_refused(encoded)
+    }
+
+    fn encode_if_allowed(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
         let is_large = match what {
             Outgoing::Message(message) => self.is_large(message.len()),
             Outgoing::Prepared(prepared) => self.is_large(prepared.payload().len()),
