@@ -231,6 +231,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// Encodes into the output, also if that is full.
+    #[cfg(any(feature = "rand", feature = "tokio"))]
     pub(crate) fn encode(&mut self, what: Outgoing<'_>) -> Result<(), Error> {
         let encoded = self.encode_if_allowed(what);
         self.release_refused(encoded)
